@@ -1,0 +1,1 @@
+"""Neural networks as SCons build targets: from PyTorch to verified firmware, one rule per step."""

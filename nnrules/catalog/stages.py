@@ -1,0 +1,131 @@
+"""The stages: options, version, and the libraries whose versions belong to the signature.
+
+A stage's `version` is raised when its meaning changes although no Python file of it did (an outside tool, a file format).
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stage's options; every field has a default, so that a stage runs from an empty `{}`."""
+
+
+class TrainOptions(Options):
+    """`threads`: torch threads; part of the options because trained weights depend on it."""
+
+    epochs: int = 40
+    batch_size: int = 32
+    learning_rate: float = 0.002
+    seed: int = 1
+    threads: int = 2
+
+
+class PruneOptions(Options):
+    """`sparsity`: share of the channels to remove, 0 <= sparsity < 1."""
+
+    method: str = "channel"
+    sparsity: float = 0.0
+    retrain_epochs: int = 6
+    batch_size: int = 32
+    learning_rate: float = 0.0005
+    seed: int = 1
+    threads: int = 2
+
+
+class ExportOptions(Options):
+    """None."""
+
+
+class QuantizeOptions(Options):
+    """`samples`: how many training images calibrate; `percentile`: share in percent of activations kept inside the range."""
+
+    method: str = "percentile"
+    percentile: float = 99.99
+    samples: int = 256
+
+
+class LowerOptions(Options):
+    """None."""
+
+
+class SampleOptions(Options):
+    """`count`: how many held-out images are kept for verification."""
+
+    count: int = 64
+
+
+class EvaluateOptions(Options):
+    """None."""
+
+
+class PlanOptions(Options):
+    """None."""
+
+
+class GenerateOptions(Options):
+    """None."""
+
+
+class VerifyOptions(Options):
+    """Images compared on the host and under the target's runner."""
+
+    host_samples: int = 64
+    target_samples: int = 4
+
+
+class MeasureOptions(Options):
+    """None."""
+
+
+class GateOptions(Options):
+    """The budget in bytes; None: no limit."""
+
+    ram: int | None = None
+    flash: int | None = None
+
+
+class ReportOptions(Options):
+    """None."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`libraries`: distributions (names on PyPI) whose versions can change the stage's output.
+
+    `plugins`: files the stage loads by name, which an import scan cannot see: globs relative to the package, `{option}` filled in.
+    """
+
+    options: type[Options]
+    version: int = 1
+    libraries: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+
+
+_IMAGES = ("numpy", "scikit-image", "scikit-learn")
+_OPERATORS = ("graph/ops/*.py",)
+
+STAGES: dict[str, Stage] = {
+    "train": Stage(TrainOptions, libraries=("torch", "safetensors", *_IMAGES)),
+    "prune": Stage(
+        PruneOptions,
+        libraries=("torch", "torch-pruning", "safetensors", *_IMAGES),
+        plugins=("compress/pruners/{method}.py",),
+    ),
+    "export": Stage(ExportOptions, libraries=("torch", "onnx", "onnxscript", "safetensors")),
+    "quantize": Stage(
+        QuantizeOptions, libraries=("onnx", "onnxruntime", *_IMAGES), plugins=("compress/quantizers/{method}.py",)
+    ),
+    "lower": Stage(LowerOptions, libraries=("numpy", "onnx"), plugins=_OPERATORS),
+    "sample": Stage(SampleOptions, libraries=_IMAGES, plugins=_OPERATORS),
+    "evaluate": Stage(EvaluateOptions, libraries=("onnxruntime", *_IMAGES)),
+    "plan": Stage(PlanOptions, libraries=("numpy",), plugins=_OPERATORS),
+    "generate": Stage(
+        GenerateOptions, libraries=("numpy", "jinja2"), plugins=(*_OPERATORS, "codegen/packing/*.py")
+    ),
+    "verify": Stage(VerifyOptions, libraries=("numpy", "torch", "onnxruntime"), plugins=_OPERATORS),
+    "measure": Stage(MeasureOptions, libraries=("pyelftools",)),
+    "gate": Stage(GateOptions),
+    "report": Stage(ReportOptions, libraries=("jinja2", "matplotlib", "pillow", *_IMAGES)),
+}

@@ -1,0 +1,100 @@
+"""toolchains/<target>.toml -> a frozen Toolchain record: compiler, ISA features, board files, memory map, runner."""
+
+from pathlib import Path
+
+import msgspec
+
+from nnrules.catalog.checked import checked, did_you_mean, parse_size, read_toml
+from nnrules.catalog.paths import TOOLCHAINS
+from nnrules.error import UserError
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the TOML file: no key that is not a field."""
+
+
+class Target(_Table):
+    """`isa`: kernel features the target has; "portable" is always implied."""
+
+    description: str
+    isa: tuple[str, ...] = ()
+
+
+class Compiler(_Table):
+    """`package`: the Debian package that has `command`."""
+
+    command: str
+    package: str
+    cflags: tuple[str, ...] = ()
+    linkflags: tuple[str, ...] = ()
+
+
+class Firmware(_Table):
+    """Files every program of the target links; all names are relative to toolchains/."""
+
+    linker_script: str | None = None
+    sources: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+
+
+class Memory(_Table):
+    """Sizes as written ("48 KB"); None: no limit."""
+
+    ram: str | int | None = None
+    flash: str | int | None = None
+
+
+class Runner(_Table):
+    """How an ELF is run: `{elf}` stands for its path. `instructions_per_tick` 0: instructions are not counted."""
+
+    command: tuple[str, ...]
+    package: str | None = None
+    instructions_per_tick: float = 0.0
+
+
+class Toolchain(_Table):
+    """One target. `runner` None: firmware is built but cannot be run here."""
+
+    target: Target
+    compiler: Compiler
+    firmware: Firmware
+    memory: Memory = Memory()
+    runner: Runner | None = None
+
+    @property
+    def isa(self) -> tuple[str, ...]:
+        """Kernel features, "portable" last."""
+        return (*(name for name in self.target.isa if name != "portable"), "portable")
+
+    @property
+    def ram(self) -> int | None:
+        """Bytes of RAM, None without a limit."""
+        return None if self.memory.ram is None else parse_size("[memory] ram", self.memory.ram)
+
+    @property
+    def flash(self) -> int | None:
+        """Bytes of flash, None without a limit."""
+        return None if self.memory.flash is None else parse_size("[memory] flash", self.memory.flash)
+
+
+def target_names(folder: Path = TOOLCHAINS) -> list[str]:
+    """Every known target, sorted."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def toolchain_path(name: str, folder: Path = TOOLCHAINS) -> Path:
+    """The TOML file of target `name`. Raises UserError for an unknown one."""
+    path = folder / f"{name}.toml"
+    if not path.is_file():
+        raise UserError(f"target={name}", "there is no such target", did_you_mean(name, target_names(folder)))
+    return path
+
+
+def load_toolchain(path: Path) -> Toolchain:
+    """Read and check one toolchain file. Raises UserError naming the file, the fault and the cure."""
+    place = f"{path.parent.name}/{path.name}"
+    toolchain = checked(place, Toolchain, read_toml(place, path))
+    for size in (toolchain.memory.ram, toolchain.memory.flash):
+        if size is not None:
+            parse_size(f"{place}: [memory]", size)
+    return toolchain

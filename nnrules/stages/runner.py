@@ -1,0 +1,177 @@
+"""What every stage process shares: the command line, checked options, outputs that appear whole or not at all, clear errors."""
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic
+
+import msgspec
+from typing_extensions import TypeVar
+
+from nnrules.catalog.checked import checked
+from nnrules.catalog.sources import Sources, reference_file
+from nnrules.catalog.stages import STAGES, Options
+from nnrules.error import UserError
+
+O = TypeVar("O", bound=Options, default=Any)  # noqa: E741
+
+
+@dataclass(frozen=True)
+class Request(Generic[O]):
+    """One run of a stage. `outputs` are temporary names: the runner moves them into place when `run` returns."""
+
+    verb: str
+    model: str
+    target: str
+    options: O
+    inputs: Mapping[str, list[str]] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+
+    def input(self, name: str) -> Path:
+        """The one file given as `name`."""
+        (path,) = self.inputs[name]
+        return Path(path)
+
+    def optional(self, name: str) -> Path | None:
+        """The one file given as `name`, or None where it was not given."""
+        return self.input(name) if name in self.inputs else None
+
+    def output(self, name: str) -> Path:
+        """The temporary name to write `name` to; its last component is the final one."""
+        return Path(self.outputs[name])
+
+    def reference(self, name: str) -> Any:
+        """The class that the reference input `name` ("path.py:Class") names."""
+        (text,) = self.inputs[name]
+        return load_reference(text)
+
+    @cached_property
+    def checkpoints(self) -> Path:
+        """A folder for checkpoints, the same for the same inputs and options; it survives a kill and goes on success."""
+        digest = hashlib.sha256()
+        digest.update(f"{self.verb} {STAGES[self.verb].version}\n".encode())
+        digest.update(msgspec.json.encode(self.options, order="sorted"))
+        for name, texts in sorted(self.inputs.items()):
+            for text in texts:
+                digest.update(f"\n{name} {_content(text)}".encode())
+        folder = Path(".nnrules/checkpoints") / digest.hexdigest()[:32]
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def load_reference(text: str) -> Any:
+    """The object that "path.py:Name" names; modules beside the file may be imported by it."""
+    path, name = reference_file(text)
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(1, folder)
+    module_name = path.stem
+    if module_name in sys.modules:
+        module = sys.modules[module_name]
+    else:
+        spec = importlib.util.spec_from_file_location(module_name, path)
+        if spec is None or spec.loader is None:
+            raise UserError(text, "is not a Python file", 'name a class like "network.py:Net"')
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = module
+        spec.loader.exec_module(module)
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        raise UserError(str(path), f"has no {name!r}", "define it or correct the SConscript") from None
+
+
+def main(run: Callable[[Request[Any]], None], options: type[Options], arguments: list[str] | None = None) -> None:
+    """Run one stage from its command line and leave the process: 0 done, 2 the user's mistake (one line), 1 our bug (traceback)."""
+    parsed = _parser().parse_args(arguments)
+    inputs = _pairs(parsed.inputs)
+    finals = {name: paths[0] for name, paths in _pairs(parsed.outputs).items()}
+    try:
+        chosen = checked("--options", options, json.loads(parsed.options))
+        _run_whole(run, Request(_verb(run), parsed.model, parsed.target, chosen, inputs), finals)
+    except UserError as fault:
+        print(fault, file=sys.stderr)
+        sys.exit(2)
+    except Exception as fault:
+        blamed = _blame(fault, inputs)
+        if blamed is None:
+            traceback.print_exc()
+            sys.exit(1)
+        print(blamed, file=sys.stderr)
+        sys.exit(2)
+    sys.exit(0)
+
+
+def _run_whole(run: Callable[[Request[Any]], None], bare: Request[Any], finals: Mapping[str, str]) -> None:
+    """Let `run` write into a folder beside the first output, then move every output into place."""
+    first = Path(next(iter(finals.values())))
+    partial = first.parent / f".{first.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    outputs = {name: str(partial / Path(final).name) for name, final in finals.items()}
+    request = Request(bare.verb, bare.model, bare.target, bare.options, bare.inputs, outputs)
+    try:
+        run(request)
+        for name, final in finals.items():
+            Path(final).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(outputs[name], final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    if "checkpoints" in request.__dict__:
+        shutil.rmtree(request.checkpoints, ignore_errors=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--target", default="")
+    parser.add_argument("--in", dest="inputs", action="append", default=[], metavar="NAME=PATH")
+    parser.add_argument("--out", dest="outputs", action="append", default=[], metavar="NAME=PATH")
+    parser.add_argument("--options", default="{}", help="JSON")
+    return parser
+
+
+def _pairs(texts: list[str]) -> dict[str, list[str]]:
+    pairs: dict[str, list[str]] = {}
+    for text in texts:
+        name, _, path = text.partition("=")
+        pairs.setdefault(name, []).append(path)
+    return pairs
+
+
+def _verb(run: Callable[..., None]) -> str:
+    """The stage's verb is the name of its module, also when that runs as `__main__`."""
+    return Path(run.__code__.co_filename).stem
+
+
+def _content(text: str) -> str:
+    """SHA-256 of what an input holds; a reference counts as its Python sources, a folder as its files."""
+    if ".py:" in text:
+        return Sources().fingerprint([reference_file(text)[0]])
+    path = Path(text)
+    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+    return hashlib.sha256(b"".join(hashlib.sha256(each.read_bytes()).digest() for each in files)).hexdigest()
+
+
+def _blame(fault: Exception, inputs: Mapping[str, list[str]]) -> UserError | None:
+    """The user's error where the exception passed through a file that a reference names; else None."""
+    texts = [text for given in inputs.values() for text in given if ".py:" in text]
+    files = {str(path.resolve()): str(path) for path, _ in map(reference_file, texts)}
+    cure = "fix the exception and build again"
+    kind = f"{type(fault).__name__}: {str(fault).splitlines()[0] if str(fault) else 'no message'}"
+    if isinstance(fault, SyntaxError) and fault.filename and str(Path(fault.filename).resolve()) in files:
+        return UserError(f"{files[str(Path(fault.filename).resolve())]}:{fault.lineno}", f"SyntaxError: {fault.msg}", cure)
+    for frame in reversed(traceback.extract_tb(fault.__traceback__)):
+        name = str(Path(frame.filename).resolve())
+        if name in files:
+            return UserError(f"{files[name]}:{frame.lineno}", kind, cure)
+    return None
