@@ -1,29 +1,19 @@
 """Plain data (TOML, JSON) -> a frozen record, with errors that name the place, the fault and the cure."""
 
-import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from nnrules.error import UserError
+from nnrules.error import UserError, suggest
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
 _SIZE = re.compile(r"(\d+)\s*(B|KB|MB)?")
 _UNIT = {None: 1, "B": 1, "KB": 1024, "MB": 1024 * 1024}
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The cure for a misspelt word: the nearest known one, or the list of all."""
-    names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"known: {', '.join(names)}" if names else "none are known"
 
 
 def parse_size(place: str, text: str | int) -> int:
@@ -59,7 +49,7 @@ def _refuse_unknown(place: str, table: str, kind: type[msgspec.Struct], data: Ma
     for key, value in data.items():
         if key not in fields:
             owner = f"[{table}] has" if table else "there is"
-            raise UserError(place, f"{owner} no key {key!r}", did_you_mean(key, fields))
+            raise UserError(place, f"{owner} no key {key!r}", suggest(key, fields))
         nested = fields[key]
         if isinstance(nested, type) and issubclass(nested, msgspec.Struct) and isinstance(value, Mapping):
             _refuse_unknown(place, f"{table}.{key}" if table else key, nested, value)

@@ -1,7 +1,8 @@
 """The first-party Python a stage depends on, as one hash.
 
-Modules are parsed and followed through their imports, those inside functions too; comments, docstrings, layout and paths do
-not count. Facts about a file are remembered on disk by path, time of change and size: an unchanged file is not parsed again.
+Modules are parsed and followed through their imports, those inside functions too; comments, docstrings, layout and
+paths do not count. Facts about a file are remembered on disk by path, time of change and size: an unchanged file is not
+parsed again.
 """
 
 import ast
@@ -10,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 from nnrules.error import UserError
 
@@ -86,8 +88,9 @@ class Sources:
             bases = (_TOP,)
         elif bases == (_TOP,):
             return
+        candidates = (module, *(f"{module}.{name}" for name in names))
         for base in bases:
-            found = [file for name in (module, *(f"{module}.{name}" for name in names)) for file in self._files(base, name)]
+            found = [file for name in candidates for file in self._files(base, name)]
             if found:
                 yield from found
                 return
@@ -106,10 +109,10 @@ def _shipped(path: Path) -> bool:
     return path.is_relative_to(_TOP / "nnrules")
 
 
-def _read_memory(memory: Path | None) -> dict[str, list]:  # type: ignore[type-arg]
+def _read_memory(memory: Path | None) -> dict[str, list[Any]]:
     """What an earlier process learnt: path -> [[time of change, size], digest, imports]."""
     try:
-        return json.loads(memory.read_text(encoding="utf-8")) if memory else {}  # type: ignore[no-any-return]
+        return cast("dict[str, list[Any]]", json.loads(memory.read_text(encoding="utf-8"))) if memory else {}
     except (FileNotFoundError, ValueError):
         return {}
 

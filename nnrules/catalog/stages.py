@@ -1,6 +1,7 @@
 """The stages: options, version, and the libraries whose versions belong to the signature.
 
-A stage's `version` is raised when its meaning changes although no Python file of it did (an outside tool, a file format).
+A stage's `version` is raised when its meaning changes although no Python
+file of it did (an outside tool, a file format).
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A stage's options; every field has a default, so that a stage runs from an empty `{}`."""
 
 
-class TrainOptions(Options):
+class TrainOptions(Options, frozen=True):
     """`threads`: torch threads; part of the options because trained weights depend on it."""
 
     epochs: int = 40
@@ -22,7 +23,7 @@ class TrainOptions(Options):
     threads: int = 2
 
 
-class PruneOptions(Options):
+class PruneOptions(Options, frozen=True):
     """`sparsity`: share of the channels to remove, 0 <= sparsity < 1."""
 
     method: str = "channel"
@@ -34,59 +35,59 @@ class PruneOptions(Options):
     threads: int = 2
 
 
-class ExportOptions(Options):
+class ExportOptions(Options, frozen=True):
     """None."""
 
 
-class QuantizeOptions(Options):
-    """`samples`: how many training images calibrate; `percentile`: share in percent of activations kept inside the range."""
+class QuantizeOptions(Options, frozen=True):
+    """`samples`: how many training images calibrate; `percentile`: percent of the activations kept inside the range."""
 
     method: str = "percentile"
     percentile: float = 99.99
     samples: int = 256
 
 
-class LowerOptions(Options):
+class LowerOptions(Options, frozen=True):
     """None."""
 
 
-class SampleOptions(Options):
+class SampleOptions(Options, frozen=True):
     """`count`: how many held-out images are kept for verification."""
 
     count: int = 64
 
 
-class EvaluateOptions(Options):
+class EvaluateOptions(Options, frozen=True):
     """None."""
 
 
-class PlanOptions(Options):
+class PlanOptions(Options, frozen=True):
     """None."""
 
 
-class GenerateOptions(Options):
+class GenerateOptions(Options, frozen=True):
     """None."""
 
 
-class VerifyOptions(Options):
+class VerifyOptions(Options, frozen=True):
     """Images compared on the host and under the target's runner."""
 
     host_samples: int = 64
     target_samples: int = 4
 
 
-class MeasureOptions(Options):
+class MeasureOptions(Options, frozen=True):
     """None."""
 
 
-class GateOptions(Options):
+class GateOptions(Options, frozen=True):
     """The budget in bytes; None: no limit."""
 
     ram: int | None = None
     flash: int | None = None
 
 
-class ReportOptions(Options):
+class ReportOptions(Options, frozen=True):
     """None."""
 
 
@@ -94,7 +95,8 @@ class ReportOptions(Options):
 class Stage:
     """`libraries`: distributions (names on PyPI) whose versions can change the stage's output.
 
-    `plugins`: files the stage loads by name, which an import scan cannot see: globs relative to the package, `{option}` filled in.
+    `plugins`: files the stage loads by name, which an import scan cannot see: globs relative to the package,
+    `{option}` filled in.
     """
 
     options: type[Options]
@@ -121,9 +123,7 @@ STAGES: dict[str, Stage] = {
     "sample": Stage(SampleOptions, libraries=_IMAGES, plugins=_OPERATORS),
     "evaluate": Stage(EvaluateOptions, libraries=("onnxruntime", *_IMAGES)),
     "plan": Stage(PlanOptions, libraries=("numpy",), plugins=_OPERATORS),
-    "generate": Stage(
-        GenerateOptions, libraries=("numpy", "jinja2"), plugins=(*_OPERATORS, "codegen/packing/*.py")
-    ),
+    "generate": Stage(GenerateOptions, libraries=("numpy", "jinja2"), plugins=(*_OPERATORS, "codegen/packing/*.py")),
     "verify": Stage(VerifyOptions, libraries=("numpy", "torch", "onnxruntime"), plugins=_OPERATORS),
     "measure": Stage(MeasureOptions, libraries=("pyelftools",)),
     "gate": Stage(GateOptions),

@@ -4,23 +4,23 @@ from pathlib import Path
 
 import msgspec
 
-from nnrules.catalog.checked import checked, did_you_mean, parse_size, read_toml
+from nnrules.catalog.checked import checked, parse_size, read_toml
 from nnrules.catalog.paths import TOOLCHAINS
-from nnrules.error import UserError
+from nnrules.error import UserError, suggest
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the TOML file: no key that is not a field."""
 
 
-class Target(_Table):
+class Target(_Table, frozen=True, kw_only=True):
     """`isa`: kernel features the target has; "portable" is always implied."""
 
     description: str
     isa: tuple[str, ...] = ()
 
 
-class Compiler(_Table):
+class Compiler(_Table, frozen=True, kw_only=True):
     """`package`: the Debian package that has `command`."""
 
     command: str
@@ -29,7 +29,7 @@ class Compiler(_Table):
     linkflags: tuple[str, ...] = ()
 
 
-class Firmware(_Table):
+class Firmware(_Table, frozen=True, kw_only=True):
     """Files every program of the target links; all names are relative to toolchains/."""
 
     linker_script: str | None = None
@@ -37,14 +37,14 @@ class Firmware(_Table):
     include: tuple[str, ...] = ()
 
 
-class Memory(_Table):
+class Memory(_Table, frozen=True, kw_only=True):
     """Sizes as written ("48 KB"); None: no limit."""
 
     ram: str | int | None = None
     flash: str | int | None = None
 
 
-class Runner(_Table):
+class Runner(_Table, frozen=True, kw_only=True):
     """How an ELF is run: `{elf}` stands for its path. `instructions_per_tick` 0: instructions are not counted."""
 
     command: tuple[str, ...]
@@ -52,7 +52,7 @@ class Runner(_Table):
     instructions_per_tick: float = 0.0
 
 
-class Toolchain(_Table):
+class Toolchain(_Table, frozen=True, kw_only=True):
     """One target. `runner` None: firmware is built but cannot be run here."""
 
     target: Target
@@ -86,7 +86,7 @@ def toolchain_path(name: str, folder: Path = TOOLCHAINS) -> Path:
     """The TOML file of target `name`. Raises UserError for an unknown one."""
     path = folder / f"{name}.toml"
     if not path.is_file():
-        raise UserError(f"target={name}", "there is no such target", did_you_mean(name, target_names(folder)))
+        raise UserError(f"target={name}", "there is no such target", suggest(name, target_names(folder)))
     return path
 
 

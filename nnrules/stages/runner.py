@@ -1,4 +1,4 @@
-"""What every stage process shares: the command line, checked options, outputs that appear whole or not at all, clear errors."""
+"""What every stage process shares: command line, checked options, outputs that appear whole or not at all, errors."""
 
 import argparse
 import hashlib
@@ -56,7 +56,7 @@ class Request(Generic[O]):
 
     @cached_property
     def checkpoints(self) -> Path:
-        """A folder for checkpoints, the same for the same inputs and options; it survives a kill and goes on success."""
+        """A folder for checkpoints, one per inputs and options; it survives a kill and goes on success."""
         digest = hashlib.sha256()
         digest.update(f"{self.verb} {STAGES[self.verb].version}\n".encode())
         digest.update(msgspec.json.encode(self.options, order="sorted"))
@@ -91,7 +91,10 @@ def load_reference(text: str) -> Any:
 
 
 def main(run: Callable[[Request[Any]], None], options: type[Options], arguments: list[str] | None = None) -> None:
-    """Run one stage from its command line and leave the process: 0 done, 2 the user's mistake (one line), 1 our bug (traceback)."""
+    """Run one stage from its command line and leave the process.
+
+    Exit code 0: done; 2: the user's mistake, one line on stderr; 1: our bug, with its traceback.
+    """
     parsed = _parser().parse_args(arguments)
     inputs = _pairs(parsed.inputs)
     finals = {name: paths[0] for name, paths in _pairs(parsed.outputs).items()}
@@ -168,8 +171,8 @@ def _blame(fault: Exception, inputs: Mapping[str, list[str]]) -> UserError | Non
     files = {str(path.resolve()): str(path) for path, _ in map(reference_file, texts)}
     cure = "fix the exception and build again"
     kind = f"{type(fault).__name__}: {str(fault).splitlines()[0] if str(fault) else 'no message'}"
-    if isinstance(fault, SyntaxError) and fault.filename and str(Path(fault.filename).resolve()) in files:
-        return UserError(f"{files[str(Path(fault.filename).resolve())]}:{fault.lineno}", f"SyntaxError: {fault.msg}", cure)
+    if isinstance(fault, SyntaxError) and fault.filename and (name := str(Path(fault.filename).resolve())) in files:
+        return UserError(f"{files[name]}:{fault.lineno}", f"SyntaxError: {fault.msg}", cure)
     for frame in reversed(traceback.extract_tb(fault.__traceback__)):
         name = str(Path(frame.filename).resolve())
         if name in files:
