@@ -1,0 +1,1 @@
+"""The integer graph: records, operators, passes, and the two ONNX ends (reading QDQ, writing the integer program)."""

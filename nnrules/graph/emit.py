@@ -1,0 +1,92 @@
+"""The integer graph as standard ONNX: any ONNX Runtime is then an independent oracle for the generated C.
+
+Every tensor of the graph keeps its name; images are NCHW with a dynamic batch, everything else has the batch in front.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from nnrules.graph.ir import Graph, Tensor
+from nnrules.graph.operator import Shape
+from nnrules.graph.requant import Requantization
+
+OPSET = 18
+IR_VERSION = 8
+
+
+class Emitter:
+    """Collects nodes and constants; the operators' ``emit`` methods call it."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, onnx.TensorProto] = {}
+        self._output = ""
+
+    def model(self) -> onnx.ModelProto:
+        """The whole graph as a checked model; shape inference agrees with the graph's own shapes."""
+        for node in self.graph.nodes:
+            self._output = node.output
+            node.operator.emit(self, list(node.inputs), node.output)
+        inputs = [_value_info(self.graph.tensors[name]) for name in self.graph.inputs]
+        outputs = [_value_info(self.graph.tensors[name]) for name in self.graph.outputs]
+        body = helper.make_graph(self.nodes, self.graph.name, inputs, outputs, list(self.constants.values()))
+        model = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+    def shape(self, name: str) -> Shape:
+        """A graph tensor's NHWC shape without batch."""
+        return self.graph.tensors[name].shape
+
+    def axis(self, name: str, axis: int) -> int:
+        """The ONNX axis of an NHWC axis (counted without batch) of a graph tensor."""
+        return {0: 2, 1: 3, 2: 1}[axis] if len(self.shape(name)) == 3 else axis + 1
+
+    def constant(self, output: str, role: str, value: Any) -> str:
+        """An initializer named after the tensor it helps to make."""
+        name = f"{output}/{role}"
+        self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(value).reshape(np.shape(value)), name)
+        return name
+
+    def node(self, op_type: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
+        """Append an operator and return its output's name (made up unless given)."""
+        output = output or f"{self._output}/{op_type.lower()}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op_type, inputs, [output], name=output, **attributes))
+        return output
+
+    def cast(self, x: str, dtype: str, output: str = "") -> str:
+        """Cast to a ``TensorProto`` type by its name."""
+        return self.node("Cast", [x], output, to=TensorProto.DataType.Value(dtype))
+
+    def transpose(self, x: str, order: tuple[int, ...], output: str = "") -> str:
+        """Permute the axes."""
+        return self.node("Transpose", [x], output, perm=list(order))
+
+    def saturate(self, x: str, lo: int, hi: int, output: str) -> str:
+        """An integer-valued double -> int8 between the bounds."""
+        low, high = self.constant(output, "lo", np.float64(lo)), self.constant(output, "hi", np.float64(hi))
+        return self.cast(self.node("Min", [self.node("Max", [x, low]), high]), "INT8", output)
+
+    def requantize(self, acc: str, rule: Requantization, output: str, channel_axis: tuple[int, ...]) -> str:
+        """int32 accumulator -> int8; the scales are reshaped to ``channel_axis`` to broadcast.
+
+        In doubles: exact wherever the result is not clamped, because the product then stays below 2^53.
+        """
+        scale = self.constant(output, "scale", rule.real_scale().reshape(channel_axis))
+        scaled = self.node("Mul", [self.cast(acc, "DOUBLE"), scale])
+        offset = self.constant(output, "offset", np.float64(rule.zero_point + 0.5))
+        return self.saturate(self.node("Floor", [self.node("Add", [scaled, offset])]), rule.lo, rule.hi, output)
+
+
+def integer_model(graph: Graph) -> onnx.ModelProto:
+    """The graph as an ONNX model of standard operators that computes the same integers."""
+    return Emitter(graph).model()
+
+
+def _value_info(tensor: Tensor) -> onnx.ValueInfoProto:
+    shape: list[Any] = [tensor.shape[2], *tensor.shape[:2]] if len(tensor.shape) == 3 else list(tensor.shape)
+    return helper.make_tensor_value_info(tensor.name, TensorProto.INT8, ["N", *shape])

@@ -1,0 +1,131 @@
+"""The integer graph: frozen records, JSON with a stable order.
+
+Activations are int8 in NHWC order, shapes without the batch; nodes stand in an order in which they can run.
+"""
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from nnrules.graph.operator import Operator, Shape
+from nnrules.graph.ops import OPERATORS
+
+FORMAT = 1
+
+
+class Tensor(msgspec.Struct, frozen=True, kw_only=True):
+    """An activation: real value = scale * (integer - zero_point); ``layout`` is that of the model's ONNX file."""
+
+    name: str
+    shape: Shape
+    scale: float
+    zero_point: int
+    layout: str = "nhwc"
+
+    @property
+    def size(self) -> int:
+        """Elements, and bytes, of one sample."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def quantize(self, real: np.ndarray) -> np.ndarray:
+        """Real values -> int8 by this tensor's scale and zero point, rounded half to even, saturated (the model's edge)."""
+        return np.clip(np.rint(real.astype(np.float64) / self.scale) + self.zero_point, -128, 127).astype(np.int8)
+
+    def dequantize(self, integers: np.ndarray) -> np.ndarray:
+        """int8 -> float32 real values."""
+        return ((integers.astype(np.float64) - self.zero_point) * self.scale).astype(np.float32)
+
+    def to_nhwc(self, array: np.ndarray) -> np.ndarray:
+        """An array with batch in the ONNX file's layout -> NHWC."""
+        return np.ascontiguousarray(np.moveaxis(array, 1, -1)) if self.layout == "nchw" else array
+
+    def from_nhwc(self, array: np.ndarray) -> np.ndarray:
+        """An NHWC array with batch -> the ONNX file's layout."""
+        return np.ascontiguousarray(np.moveaxis(array, -1, 1)) if self.layout == "nchw" else array
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """One step: ``output`` = ``operator``(``inputs``), all tensor names."""
+
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+    operator: Operator
+
+
+class Graph(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole integer program."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    tensors: dict[str, Tensor]
+    nodes: tuple[Node, ...]
+
+    def shapes(self, node: Node) -> list[Shape]:
+        """The shapes of a node's inputs."""
+        return [self.tensors[name].shape for name in node.inputs]
+
+    def macs(self, node: Node) -> int:
+        """Multiply-accumulates of one node for one inference."""
+        return node.operator.macs(*self.shapes(node))
+
+    def run(self, *inputs: np.ndarray, step: "Callable[[Node, list[np.ndarray]], np.ndarray] | None" = None) -> dict[str, np.ndarray]:
+        """All tensors by name, from int8 inputs with a batch axis; ``step`` computes a node (default: its reference)."""
+        values = dict(zip(self.inputs, inputs, strict=True))
+        for node in self.nodes:
+            operands = [values[name] for name in node.inputs]
+            values[node.output] = step(node, operands) if step else node.operator.reference(*operands)
+        return values
+
+
+def dump(graph: Graph) -> bytes:
+    """The graph as JSON: one node or tensor per line, equal graphs give equal bytes."""
+    head = {"format": FORMAT, "name": graph.name, "inputs": graph.inputs, "outputs": graph.outputs}
+    encode = msgspec.json.Encoder(enc_hook=_encode_array).encode
+    tensors = b",\n".join(encode(tensor) for tensor in graph.tensors.values())
+    nodes = b",\n".join(
+        encode({"name": n.name, "op": n.operator.op, "inputs": n.inputs, "output": n.output, "attributes": n.operator})
+        for n in graph.nodes
+    )
+    return encode(head)[:-1] + b',\n"tensors":[\n' + tensors + b'\n],\n"nodes":[\n' + nodes + b"\n]}\n"
+
+
+def load(path: Path | str) -> Graph:
+    """Read ``dump``'s JSON; raises msgspec.ValidationError where it is not a graph of this format."""
+    raw = msgspec.json.decode(Path(path).read_bytes())
+    if raw.get("format") != FORMAT:
+        raise msgspec.ValidationError(f"{path}: graph format {raw.get('format')} is not {FORMAT}")
+    tensors = msgspec.convert(raw["tensors"], list[Tensor])
+    return Graph(
+        name=raw["name"],
+        inputs=tuple(raw["inputs"]),
+        outputs=tuple(raw["outputs"]),
+        tensors={tensor.name: tensor for tensor in tensors},
+        nodes=tuple(_node(node) for node in raw["nodes"]),
+    )
+
+
+def _node(raw: dict[str, Any]) -> Node:
+    operator = msgspec.convert(raw["attributes"], OPERATORS[raw["op"]], dec_hook=_decode_array)
+    return Node(name=raw["name"], inputs=tuple(raw["inputs"]), output=raw["output"], operator=operator)
+
+
+def _encode_array(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        little = value.astype(value.dtype.newbyteorder("<"))
+        data = base64.b64encode(little.tobytes()).decode()
+        return {"dtype": value.dtype.name, "shape": value.shape, "data": data}
+    raise NotImplementedError(f"cannot store a {type(value).__name__} in a graph")
+
+
+def _decode_array(expected: type, value: Any) -> Any:
+    if expected is np.ndarray:
+        dtype = np.dtype(value["dtype"]).newbyteorder("<")
+        array = np.frombuffer(base64.b64decode(value["data"]), dtype).reshape(value["shape"])
+        return array.astype(dtype.newbyteorder("="))
+    raise NotImplementedError(f"cannot read a {expected} from a graph")

@@ -1,0 +1,129 @@
+"""What every operator of the integer graph provides: one frozen record, one file in ``graph/ops``.
+
+Activations are int8, NHWC; shapes in the graph leave the batch out.  An operator's record holds everything its arithmetic
+needs (weights, multipliers, zero points): the tensors' scales are information for people and for the model's edges.
+"""
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import msgspec
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx
+
+    from nnrules.graph.emit import Emitter
+    from nnrules.graph.lowering import Lowering
+
+Shape = tuple[int, ...]
+Parameter = int | list[int]
+
+
+class Operator(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all operators; the subclass's module name is its ``op`` in the graph, the plan and the kernels."""
+
+    op: ClassVar[str]
+    onnx_types: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    @abstractmethod
+    def lower(cls, lowering: "Lowering", node: "onnx.NodeProto") -> None:
+        """Add the integer form of a quantized ONNX ``node`` (one of ``onnx_types``) to ``lowering``."""
+
+    @abstractmethod
+    def infer(self, *shapes: Shape) -> Shape:
+        """The output's shape from the inputs' shapes, all without batch."""
+
+    @abstractmethod
+    def reference(self, *inputs: np.ndarray) -> np.ndarray:
+        """The exact definition in numpy integers: int8 arrays with a leading batch axis -> int8."""
+
+    @abstractmethod
+    def simulate(self, torch: Any, *inputs: Any) -> Any:
+        """The same in PyTorch on integer-valued float64 tensors, sharing no arithmetic with ``reference``."""
+
+    @abstractmethod
+    def emit(self, emitter: "Emitter", inputs: list[str], output: str) -> None:
+        """Write standard ONNX operators that compute the same integers; images are NCHW there."""
+
+    def macs(self, *shapes: Shape) -> int:
+        """Multiply-accumulates of one inference; zero for data movement and element-wise work."""
+        return 0
+
+    def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
+        """The compile-time constants that kernels select on and templates are rendered with."""
+        return {}
+
+    @property
+    def is_alias(self) -> bool:
+        """Whether the output is the input's memory seen under another shape (no kernel runs)."""
+        return False
+
+
+class Geometry(msgspec.Struct, frozen=True, kw_only=True):
+    """The window of a convolution or pooling: (vertical, horizontal) pairs and (top, left, bottom, right) padding."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    @classmethod
+    def of(cls, kernel: tuple[int, int], attributes: dict[str, Any], image: Shape) -> Self:
+        """From ONNX attributes; ``image`` is the input's (height, width, channels), needed for ``auto_pad``."""
+        stride = tuple(attributes.get("strides", (1, 1)))
+        dilation = tuple(attributes.get("dilations", (1, 1)))
+        padding = tuple(attributes.get("pads", (0, 0, 0, 0)))
+        auto = attributes.get("auto_pad", b"NOTSET").decode()
+        if auto in ("SAME_UPPER", "SAME_LOWER"):
+            total = [
+                max(0, (-(-image[a] // stride[a]) - 1) * stride[a] + (kernel[a] - 1) * dilation[a] + 1 - image[a])
+                for a in (0, 1)
+            ]
+            small, large = [t // 2 for t in total], [t - t // 2 for t in total]
+            begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)
+            padding = (*begin, *end)
+        return cls(kernel=kernel, stride=stride, dilation=dilation, padding=padding)  # type: ignore[arg-type]
+
+    def output(self, height: int, width: int) -> tuple[int, int]:
+        """Output height and width, rounded down."""
+        sides = zip((height, width), self.kernel, self.stride, self.dilation, self.padding[:2], self.padding[2:], strict=True)
+        oh, ow = ((n + before + after - d * (k - 1) - 1) // s + 1 for n, k, s, d, before, after in sides)
+        return oh, ow
+
+    def pad(self, x: np.ndarray, value: int) -> np.ndarray:
+        """``x`` (batch, height, width, channels) with its border filled with ``value``."""
+        top, left, bottom, right = self.padding
+        return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=value)
+
+    def window(self, padded: np.ndarray, row: int, column: int, output: tuple[int, int]) -> np.ndarray:
+        """What kernel position (row, column) sees at every output position: (batch, out height, out width, channels)."""
+        y, x = row * self.dilation[0], column * self.dilation[1]
+        return padded[
+            :, y : y + (output[0] - 1) * self.stride[0] + 1 : self.stride[0], x : x + (output[1] - 1) * self.stride[1] + 1 : self.stride[1]
+        ]
+
+    def counts(self, height: int, width: int) -> np.ndarray:
+        """How many kernel positions lie inside the image at each output position: int64 (out height, out width)."""
+        inside = np.ones((1, height, width, 1), np.int64)
+        output, padded = self.output(height, width), self.pad(inside, 0)
+        return sum(
+            self.window(padded, r, c, output)[0, :, :, 0] for r in range(self.kernel[0]) for c in range(self.kernel[1])
+        )  # type: ignore[return-value]
+
+    def parameters(self, image: Shape, out_channels: int) -> dict[str, Parameter]:
+        """The kernel parameters in_h .. pad_right."""
+        out_h, out_w = self.output(image[0], image[1])
+        return {
+            "in_h": image[0], "in_w": image[1], "in_c": image[2], "out_h": out_h, "out_w": out_w, "out_c": out_channels,
+            "k_h": self.kernel[0], "k_w": self.kernel[1], "stride_h": self.stride[0], "stride_w": self.stride[1],
+            "dilation_h": self.dilation[0], "dilation_w": self.dilation[1],
+            "pad_top": self.padding[0], "pad_left": self.padding[1], "pad_bottom": self.padding[2], "pad_right": self.padding[3],
+        }  # fmt: skip
+
+    def onnx(self) -> dict[str, Any]:
+        """The ONNX attributes of the same window."""
+        return {
+            "kernel_shape": list(self.kernel), "strides": list(self.stride), "dilations": list(self.dilation), "pads": list(self.padding),
+        }  # fmt: skip

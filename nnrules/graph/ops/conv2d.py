@@ -1,0 +1,104 @@
+"""Convolution: any kernel, stride, padding, dilation and groups; depthwise where the groups equal the channels."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from nnrules.graph.operator import Geometry, Operator, Parameter, Shape
+from nnrules.graph.requant import Requantization
+
+if TYPE_CHECKING:
+    import onnx
+
+    from nnrules.graph.emit import Emitter
+    from nnrules.graph.lowering import Lowering
+
+
+class Conv2d(Operator, frozen=True, kw_only=True):
+    """acc[o] = bias[o] + sum (x - x_zero_point) * weights[o]; y = requantize(acc).
+
+    ``weights`` int8 (out channels, kernel height, kernel width, in channels / groups), ``bias`` int32 (out channels,) with no
+    zero point folded in; padding contributes x_zero_point, that is, nothing.
+    """
+
+    op: ClassVar[str] = "conv2d"
+    onnx_types: ClassVar[tuple[str, ...]] = ("Conv",)
+
+    geometry: Geometry
+    groups: int = 1
+    weights: np.ndarray
+    bias: np.ndarray
+    x_zero_point: int
+    requantization: Requantization
+
+    @classmethod
+    def lower(cls, lowering: "Lowering", node: "onnx.NodeProto") -> None:
+        attributes = lowering.attributes(node, "strides", "dilations", "pads", "auto_pad", "group", "kernel_shape")
+        x = lowering.image(node, node.input[0])
+        weights = lowering.weights(node, node.input[1], rank=4)
+        ohwi = np.ascontiguousarray(weights.values.transpose(0, 2, 3, 1))
+        bias, requantization = lowering.linear_output(node, x, ohwi, weights.scales, node.input[2:3])
+        geometry = Geometry.of(ohwi.shape[1:3], attributes, x.shape)
+        operator = cls(
+            geometry=geometry,
+            groups=int(attributes.get("group", 1)),
+            weights=ohwi,
+            bias=bias,
+            x_zero_point=x.zero_point,
+            requantization=requantization,
+        )
+        lowering.add(node, operator, [x.name])
+
+    def folded_bias(self) -> np.ndarray:
+        """int32: bias - x_zero_point * sum(weights), for kernels that multiply the raw x and pad with x_zero_point."""
+        sums = self.weights.reshape(len(self.weights), -1).astype(np.int64).sum(1)
+        return (self.bias.astype(np.int64) - self.x_zero_point * sums).astype(np.int32)
+
+    def infer(self, *shapes: Shape) -> Shape:
+        return (*self.geometry.output(shapes[0][0], shapes[0][1]), len(self.weights))
+
+    def reference(self, *inputs: np.ndarray) -> np.ndarray:
+        padded = self.geometry.pad(inputs[0], self.x_zero_point).astype(np.int64) - self.x_zero_point
+        output = self.geometry.output(*inputs[0].shape[1:3])
+        grouped = self.weights.reshape(self.groups, -1, *self.weights.shape[1:]).astype(np.int64)
+        acc = np.zeros((len(padded), *output, self.groups, grouped.shape[1]), np.int64)
+        for row in range(self.geometry.kernel[0]):
+            for column in range(self.geometry.kernel[1]):
+                seen = self.geometry.window(padded, row, column, output)
+                seen = seen.reshape(*seen.shape[:3], self.groups, -1)
+                acc += np.einsum("nhwgi,goi->nhwgo", seen, grouped[:, :, row, column], optimize=True)
+        return self.requantization.apply(acc.reshape(*acc.shape[:3], -1) + self.bias)
+
+    def simulate(self, torch: Any, *inputs: Any) -> Any:
+        top, left, bottom, right = self.geometry.padding
+        centred = inputs[0].permute(0, 3, 1, 2) - self.x_zero_point
+        acc = torch.nn.functional.conv2d(
+            torch.nn.functional.pad(centred, (left, right, top, bottom)),
+            torch.as_tensor(self.weights.astype(np.float64)).permute(0, 3, 1, 2),
+            torch.as_tensor(self.bias.astype(np.float64)),
+            stride=self.geometry.stride,
+            dilation=self.geometry.dilation,
+            groups=self.groups,
+        )
+        return self.requantization.simulate(torch, acc.permute(0, 2, 3, 1))
+
+    def emit(self, emitter: "Emitter", inputs: list[str], output: str) -> None:
+        weights = emitter.constant(output, "weights", self.weights.transpose(0, 3, 1, 2))
+        zero_point = emitter.constant(output, "x_zero_point", np.int8(self.x_zero_point))
+        acc = emitter.node(
+            "ConvInteger", [inputs[0], weights, zero_point], group=self.groups, **self.geometry.onnx()
+        )
+        bias = emitter.constant(output, "bias", self.bias.reshape(1, -1, 1, 1))
+        emitter.requantize(emitter.node("Add", [acc, bias]), self.requantization, output, channel_axis=(1, -1, 1, 1))
+
+    def macs(self, *shapes: Shape) -> int:
+        height, width, _ = self.infer(*shapes)
+        return height * width * int(self.weights.size)
+
+    def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
+        return {
+            **self.geometry.parameters(shapes[0], len(self.weights)),
+            "groups": self.groups,
+            "x_zero_point": self.x_zero_point,
+            **self.requantization.parameters(),
+        }
