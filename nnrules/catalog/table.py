@@ -1,0 +1,63 @@
+"""The table at the end of a build: one line for each model and target, from what `measure` wrote.
+
+Plain text made with the standard library alone, because the rules print it and they import nothing heavier.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+HEADINGS = (
+    "model", "target", "metric", "float", "integer", "differing", "instructions", "per MAC", "RAM", "flash",
+)  # fmt: skip
+LEFT_ALIGNED = 3
+
+
+def render(measured: Sequence[Mapping[str, Any]], limits: Sequence[Mapping[str, int | None] | None] = ()) -> str:
+    """Lay out `*.measured.json` records as aligned text that ends in a line feed.
+
+    limits: beside each record its budget in bytes and instructions (keys "ram", "flash", "instructions"; None where
+    there is no limit). A figure with a limit reads "used of limit", and one above it ends in "!". A figure that was
+    not taken reads "-". Sizes are bytes.
+    """
+    padded = [*limits, *([None] * (len(measured) - len(limits)))]
+    lines = [HEADINGS, *(_cells(record, limit or {}) for record, limit in zip(measured, padded, strict=True))]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
+    return "".join(_aligned(line, widths) for line in lines)
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [
+        cell.ljust(width) if column < LEFT_ALIGNED else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "  ".join(padded).rstrip() + "\n"
+
+
+def _cells(record: Mapping[str, Any], limit: Mapping[str, int | None]) -> tuple[str, ...]:
+    metric = record["metric"] or {"name": "-", "float": None, "integer": None}
+    verify = record["verify"]
+    instructions, macs = record["instructions"], record["macs"]
+    return (
+        record["model"],
+        record["target"],
+        metric["name"],
+        _score(metric["float"]),
+        _score(metric["integer"]),
+        f"{verify['differing']:,} of {verify['values']:,}",
+        _against(instructions, limit.get("instructions")),
+        f"{instructions / macs:.2f}" if instructions is not None and macs else "-",
+        _against(record["ram"]["total"], limit.get("ram")),
+        _against(record["flash"]["total"], limit.get("flash")),
+    )
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _against(used: int | None, limit: int | None) -> str:
+    if used is None:
+        return "-"
+    if limit is None:
+        return f"{used:,}"
+    return f"{used:,} of {limit:,}{'!' if used > limit else ''}"

@@ -1,0 +1,29 @@
+"""The PyTorch engine: the operators' simulations on integer-valued tensors, on the CPU."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from nnrules.graph.ir import Graph
+
+
+def run(graph: Graph, samples: Mapping[str, npt.NDArray[np.int8]]) -> dict[str, npt.NDArray[np.int8]]:
+    """Output of every node for int8 (N, ...) inputs, by PyTorch.
+
+    Raises ValueError when a simulated tensor holds a value that is no int8: it would be wrapped unseen otherwise.
+    """
+    import torch
+
+    values = {name: torch.from_numpy(array).to(torch.float64) for name, array in samples.items()}
+    with torch.no_grad():
+        for node in graph.nodes:
+            values[node.output] = node.operator.simulate(torch, *(values[name] for name in node.inputs))
+    return {node.output: _as_int8(node.output, values[node.output].numpy()) for node in graph.nodes}
+
+
+def _as_int8(name: str, values: npt.NDArray[np.generic]) -> npt.NDArray[np.int8]:
+    exact: npt.NDArray[np.int8] = values.astype(np.int8)
+    if not np.array_equal(exact, values):
+        raise ValueError(f"torch: tensor '{name}' holds values that are no 8-bit integers")
+    return exact

@@ -1,0 +1,29 @@
+"""The held-out samples: M.samples.npz -> the graph's inputs."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from nnrules.error import UserError
+from nnrules.graph.ir import Graph
+
+
+def load(graph: Graph, path: Path, count: int) -> dict[str, npt.NDArray[np.int8]]:
+    """The first `count` samples by input name, int8 (N, ...) NHWC; a graph with one input may call it "x" in the file.
+
+    Raises UserError where an input is missing, or has another type or shape than the graph's.
+    """
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    if len(graph.inputs) == 1 and "x" in arrays:
+        arrays = {graph.inputs[0]: arrays["x"]}
+    for name in graph.inputs:
+        if name not in arrays:
+            cure = f"name the arrays after the model's inputs: {', '.join(graph.inputs)}"
+            raise UserError(path.name, f"has no array '{name}'", cure)
+        array, shape = arrays[name], graph.tensors[name].shape
+        if array.dtype != np.int8 or array.shape[1:] != shape or not len(array):
+            fault = f"'{name}' is {array.dtype} {array.shape}, not int8 (N, {', '.join(map(str, shape))})"
+            raise UserError(path.name, fault, "build the samples again")
+    return {name: arrays[name][:count] for name in graph.inputs}
