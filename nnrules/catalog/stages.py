@@ -70,21 +70,25 @@ class GenerateOptions(Options, frozen=True):
 
 
 class VerifyOptions(Options, frozen=True):
-    """Images compared on the host and under the target's runner."""
+    """Images compared on the host and under the target's runner; `timeout`: seconds that one run of a program may take."""
 
     host_samples: int = 64
     target_samples: int = 4
+    timeout: float = 600.0
 
 
 class MeasureOptions(Options, frozen=True):
-    """None."""
+    """`timeout`: seconds that one run of a program may take."""
+
+    timeout: float = 600.0
 
 
 class GateOptions(Options, frozen=True):
-    """The budget in bytes; None: no limit."""
+    """The budget in bytes and instructions per inference; None: no limit."""
 
     ram: int | None = None
     flash: int | None = None
+    instructions: int | None = None
 
 
 class ReportOptions(Options, frozen=True):
