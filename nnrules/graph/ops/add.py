@@ -37,7 +37,7 @@ class Add(Operator, frozen=True, kw_only=True):
         output = lowering.output(node)
         ratios = (x1.scale / output.scale, x2.scale / output.scale)
         operator = cls.of(ratios, (x1.zero_point, x2.zero_point), output.zero_point, output.bounds, lowering.place(node))
-        lowering.add(node, operator, [x1.name, x2.name])
+        lowering.add(node, operator, [x1.name, x2.name], elementwise=True)
 
     @classmethod
     def of(

@@ -43,7 +43,7 @@ class Lookup(Operator, frozen=True, kw_only=True):
         x = lowering.whole(node, node.input[0])
         output = lowering.output(node)
         operator = cls.of(function, (x.scale, x.zero_point), (output.scale, output.zero_point), output.bounds)
-        lowering.add(node, operator, [x.name])
+        lowering.add(node, operator, [x.name], elementwise=True)
 
     @classmethod
     def of(

@@ -43,7 +43,7 @@ class Softmax(Operator, frozen=True, kw_only=True):
             raise UserError(
                 lowering.place(node), f"the output scale {output.scale:.3g} or {x.shape[-1]} classes do not fit", "use scale 1/256"
             )
-        lowering.add(node, cls.of(x.scale, reciprocal, output.zero_point), [x.name])
+        lowering.add(node, cls.of(x.scale, reciprocal, output.zero_point), [x.name], elementwise=True)
 
     @classmethod
     def of(cls, scale: float, reciprocal: int = 256, zero_point: int = -128) -> "Softmax":

@@ -1,0 +1,1 @@
+"""Quantizers and pruners, one file each, found by their names."""

@@ -1,0 +1,65 @@
+"""What a float model's activations look like on calibration data: a histogram of every tensor, by ONNX Runtime."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from nnrules.error import UserError
+
+BINS = 4096
+
+
+class Histogram:
+    """Counts of a tensor's values in equal bins between its extremes."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+        self.counts = np.zeros(BINS, np.int64)
+
+    def add(self, values: np.ndarray) -> None:
+        """Count some more values, all within the extremes."""
+        self.counts += np.histogram(values, BINS, (self.low, max(self.high, self.low + 1e-12)))[0]
+
+    def quantile(self, share: float) -> float:
+        """The value below which ``share`` of all values lie, to a bin's width."""
+        cumulative = np.concatenate([[0], np.cumsum(self.counts)])
+        edges = np.linspace(self.low, self.high, BINS + 1)
+        return float(np.interp(share * cumulative[-1], cumulative, edges))
+
+
+def histograms(
+    model: onnx.ModelProto, tensors: list[str], batches: Callable[[], Iterable[np.ndarray]], where: str
+) -> dict[str, Histogram]:
+    """Histograms of ``tensors`` over two passes of ``batches`` (each a float32 array with a batch axis).
+
+    Raises UserError, naming the tensor, where a value is not a finite number.
+    """
+    session, source = _session(model, tensors)
+    extremes: dict[str, tuple[float, float]] = {}
+    for batch in batches():
+        for name, values in zip(tensors, session.run(tensors, {source: batch}), strict=True):
+            low, high = float(values.min()), float(values.max())
+            if not (np.isfinite(low) and np.isfinite(high)):
+                raise UserError(where, f"tensor '{name}' is not finite on calibration data", "check the weights for NaN")
+            before = extremes.get(name, (low, high))
+            extremes[name] = (min(before[0], low), max(before[1], high))
+    found = {name: Histogram(*extremes[name]) for name in tensors}
+    for batch in batches():
+        for name, values in zip(tensors, session.run(tensors, {source: batch}), strict=True):
+            found[name].add(values)
+    return found
+
+
+def _session(model: onnx.ModelProto, tensors: list[str]) -> tuple[onnxruntime.InferenceSession, str]:
+    """A session on a copy of ``model`` whose outputs are ``tensors``, and its input's name."""
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    del watched.graph.output[:]
+    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    providers = ["CPUExecutionProvider"]
+    return onnxruntime.InferenceSession(watched.SerializeToString(), options, providers), model.graph.input[0].name

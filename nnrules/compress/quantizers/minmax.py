@@ -1,0 +1,9 @@
+"""Min-max calibration: the range is everything that was seen."""
+
+from nnrules.catalog.stages import QuantizeOptions
+from nnrules.compress.calibration import Histogram
+
+
+def choose_range(histogram: Histogram, options: QuantizeOptions) -> tuple[float, float]:
+    """The real range (low, high) that the 256 levels cover."""
+    return histogram.low, histogram.high
