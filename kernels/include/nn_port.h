@@ -1,0 +1,172 @@
+/* What generated kernels need from the compiler and the core: alignment, sections, hooks, and the few instructions
+ * that C cannot name. Every instruction has a twin in plain C, bit for bit the same, so that kernels written for a DSP
+ * core also run (and are checked by sanitizers) on a PC. */
+#ifndef NN_PORT_H
+#define NN_PORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if !defined(__GNUC__)
+#error "nn_port.h needs GCC or Clang"
+#endif
+
+#define NN_ALIGNED(n) __attribute__((aligned(n)))
+#define NN_INLINE static inline __attribute__((always_inline, unused))
+
+/* Put in front of every array of weights, so that a linker script can place them. */
+#if !defined(NN_WEIGHTS) && defined(__ELF__)
+#define NN_WEIGHTS __attribute__((section(".rodata.nn_weights")))
+#elif !defined(NN_WEIGHTS)
+#define NN_WEIGHTS
+#endif
+
+/* NN_TRACE: a row of a layer's output is ready. NN_PROFILE: a layer begins, or (layer = their count) the last is done. */
+#if defined(NN_TRACE_ROWS)
+void nn_trace(uint32_t tensor, uint32_t row, const void *data, uint32_t bytes);
+#define NN_TRACE(tensor, row, data, bytes) nn_trace((tensor), (row), (data), (bytes))
+#else
+#define NN_TRACE(tensor, row, data, bytes) ((void)0)
+#endif
+#if defined(NN_PROFILE_LAYERS)
+void nn_profile(uint32_t layer);
+#define NN_PROFILE(layer) nn_profile(layer)
+#else
+#define NN_PROFILE(layer) ((void)0)
+#endif
+
+_Static_assert((-5 >> 1) == -3, "kernels need an arithmetic right shift of negative values");
+_Static_assert((int8_t)0x80 == -128, "kernels need two's complement conversions");
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "kernels that load words of int8 or int16 need a little-endian core"
+#endif
+
+#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_SIMD32) && __ARM_ARCH >= 7
+#define NN_HAS_DSP 1
+#else
+#define NN_HAS_DSP 0
+#endif
+
+/* acc * 2^shift; the graph's certificate says that it does not overflow. */
+NN_INLINE int32_t nn_shift_left(int32_t acc, uint32_t shift) { return (int32_t)((uint32_t)acc << shift); }
+
+NN_INLINE int32_t nn_clamp(int32_t value, int32_t lo, int32_t hi) {
+    return value < lo ? lo : value > hi ? hi : value;
+}
+
+/* clamp(zero_point + floor((acc * multiplier + 2^31) / 2^32), lo, hi): one rounding, half up. */
+NN_INLINE int8_t nn_requantize(int32_t acc, int32_t multiplier, int32_t zero_point, int32_t lo, int32_t hi) {
+    int32_t value;
+#if NN_HAS_DSP
+    __asm__("smmlar %0, %1, %2, %3" : "=r"(value) : "r"(acc), "r"(multiplier), "r"(zero_point));
+    if (lo == -128 && hi == 127) {
+        __asm__("ssat %0, #8, %1" : "=r"(value) : "r"(value));
+        return (int8_t)value;
+    }
+#else
+    value = zero_point + (int32_t)(((int64_t)acc * multiplier + ((int64_t)1 << 31)) >> 32);
+#endif
+    return (int8_t)nn_clamp(value, lo, hi);
+}
+
+/* Words of packed int8 or int16 inside arrays of another type, at addresses that are a multiple of 4, 2 or 1 bytes. */
+typedef uint32_t __attribute__((may_alias)) nn_word;
+typedef uint32_t __attribute__((may_alias, aligned(2))) nn_word_at_2;
+typedef uint32_t __attribute__((may_alias, aligned(1))) nn_word_at_1;
+
+/* The signed bytes 0 and 2 of a word as two int16. */
+NN_INLINE uint32_t nn_sxtb16(uint32_t x) {
+#if NN_HAS_DSP
+    uint32_t y;
+    __asm__("sxtb16 %0, %1" : "=r"(y) : "r"(x));
+    return y;
+#else
+    return (uint16_t)(int8_t)x | (uint32_t)(uint16_t)(int8_t)(x >> 16) << 16;
+#endif
+}
+
+/* The signed bytes 1 and 3 of a word as two int16. */
+NN_INLINE uint32_t nn_sxtb16_ror8(uint32_t x) {
+#if NN_HAS_DSP
+    uint32_t y;
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(y) : "r"(x));
+    return y;
+#else
+    return nn_sxtb16(x >> 8);
+#endif
+}
+
+/* Low half of a, low half of b above it. */
+NN_INLINE uint32_t nn_pkhbt(uint32_t a, uint32_t b) {
+#if NN_HAS_DSP
+    uint32_t y;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(y) : "r"(a), "r"(b));
+    return y;
+#else
+    return (a & 0xFFFFu) | b << 16;
+#endif
+}
+
+/* High half of b, high half of a below it. */
+NN_INLINE uint32_t nn_pkhtb(uint32_t a, uint32_t b) {
+#if NN_HAS_DSP
+    uint32_t y;
+    __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(y) : "r"(b), "r"(a));
+    return y;
+#else
+    return (b & 0xFFFF0000u) | a >> 16;
+#endif
+}
+
+/* acc + low(a) * low(b) + high(a) * high(b), the halves as int16. */
+NN_INLINE int32_t nn_smlad(uint32_t a, uint32_t b, int32_t acc) {
+#if NN_HAS_DSP
+    __asm__("smlad %0, %1, %2, %0" : "+r"(acc) : "r"(a), "r"(b));
+    return acc;
+#else
+    return acc + (int16_t)a * (int16_t)b + (int16_t)(a >> 16) * (int16_t)(b >> 16);
+#endif
+}
+
+/* acc + low(a) * low(b). */
+NN_INLINE int32_t nn_smlabb(uint32_t a, uint32_t b, int32_t acc) {
+#if NN_HAS_DSP
+    __asm__("smlabb %0, %1, %2, %0" : "+r"(acc) : "r"(a), "r"(b));
+    return acc;
+#else
+    return acc + (int16_t)a * (int16_t)b;
+#endif
+}
+
+/* acc + high(a) * high(b). */
+NN_INLINE int32_t nn_smlatt(uint32_t a, uint32_t b, int32_t acc) {
+#if NN_HAS_DSP
+    __asm__("smlatt %0, %1, %2, %0" : "+r"(acc) : "r"(a), "r"(b));
+    return acc;
+#else
+    return acc + (int16_t)(a >> 16) * (int16_t)(b >> 16);
+#endif
+}
+
+/* Copies n int8 as int16, in order. */
+NN_INLINE void nn_widen(int16_t *to, const int8_t *from, int n) {
+    for (; n >= 4; n -= 4, to += 4, from += 4) {
+        const uint32_t four = *(const nn_word_at_1 *)from;
+        const uint32_t even = nn_sxtb16(four), odd = nn_sxtb16_ror8(four);
+        ((nn_word_at_2 *)to)[0] = nn_pkhbt(even, odd);
+        ((nn_word_at_2 *)to)[1] = nn_pkhtb(even, odd);
+    }
+    for (; n > 0; n--) {
+        *to++ = *from++;
+    }
+}
+
+/* Sets n int16. */
+NN_INLINE void nn_fill(int16_t *to, int16_t value, int n) {
+    while (n-- > 0) {
+        *to++ = value;
+    }
+}
+
+#endif

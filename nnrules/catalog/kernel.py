@@ -1,0 +1,77 @@
+"""kernels/**/<op>_<dtypes>__<isa>.toml -> frozen Kernel records: what each kernel computes, needs and costs."""
+
+from pathlib import Path
+
+import msgspec
+
+from nnrules.catalog.checked import checked, read_toml
+from nnrules.catalog.expression import Parameters, evaluate
+from nnrules.catalog.paths import KERNELS
+from nnrules.error import UserError
+
+TEMPLATE_SUFFIX = ".c.j2"
+
+
+class _Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The TOML file as written; expressions are over the operator's parameters."""
+
+    op: str
+    isa: str
+    when: tuple[str, ...] = ()
+    scratch: str = "0"
+    in_place: bool | str = False
+    packing: str | None = None
+    cost: str
+
+
+class Kernel(msgspec.Struct, frozen=True, kw_only=True):
+    """One kernel.
+
+    ``when``: conditions that must all hold; ``in_place``: whether, or when, the output may start where the first input does;
+    ``packing``: the module of nnrules/codegen/packing that makes its constants, None without constants; ``template``: its C.
+    """
+
+    name: str
+    op: str
+    isa: str
+    when: tuple[str, ...]
+    scratch: str
+    in_place: bool | str
+    packing: str | None
+    cost: str
+    template: Path
+
+    def refusal(self, parameters: Parameters, isa: tuple[str, ...]) -> str | None:
+        """Why the kernel cannot run a layer on a target with these features ("needs groups == 1"); None where it can."""
+        if self.isa not in (*isa, "portable"):
+            return f"needs {self.isa}"
+        return next((f"needs {text}" for text in self.when if not evaluate(text, parameters)), None)
+
+    def runs_in_place(self, parameters: Parameters) -> bool:
+        """Whether the output may start at the first input's address: each value is read before it is overwritten."""
+        return self.in_place if isinstance(self.in_place, bool) else bool(evaluate(self.in_place, parameters))
+
+    def scratch_bytes(self, parameters: Parameters) -> int:
+        """Bytes of working memory it is handed, aligned to 8; 0: the C function has no such argument."""
+        return int(evaluate(self.scratch, parameters))
+
+    def instructions(self, parameters: Parameters) -> float:
+        """The estimated instructions of one run, to choose between kernels."""
+        return float(evaluate(self.cost, parameters))
+
+
+def load_kernel(path: Path) -> Kernel:
+    """Read one description; the template lies beside it. Raises UserError naming the file, the fault and the cure."""
+    place = f"{path.parent.parent.name}/{path.parent.name}/{path.name}"
+    description = checked(place, _Description, read_toml(place, path))
+    template = path.with_name(path.stem + TEMPLATE_SUFFIX)
+    if not template.is_file():
+        raise UserError(place, f"there is no {template.name} beside it", "write the kernel's template")
+    if path.stem.rpartition("__")[2] != description.isa:
+        raise UserError(place, f"its name does not end in __{description.isa}", "name it <op>_<dtypes>__<isa>.toml")
+    return Kernel(name=path.stem, template=template, **msgspec.structs.asdict(description))
+
+
+def load_kernels(folder: Path = KERNELS) -> list[Kernel]:
+    """All kernels under a folder, sorted by name. Raises UserError for a description that is not right."""
+    return sorted((load_kernel(path) for path in folder.rglob("*.toml")), key=lambda kernel: kernel.name)

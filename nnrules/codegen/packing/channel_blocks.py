@@ -1,0 +1,26 @@
+"""Four output channels side by side: for each input value, the four weights it meets lie next to each other.
+
+``weights`` int8 (groups, blocks, kernel height, kernel width, in channels / groups, 4); a group's last block is padded with
+zeros. The bias has no zero point folded in: the kernel subtracts it from each input and leaves padding out.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nnrules.codegen.packing import Constants, linear_constants
+from nnrules.graph.operator import Parameter
+
+BLOCK = 4
+
+
+def pack(operator: Any, parameters: Mapping[str, Parameter]) -> Constants:
+    """For Conv2d and FullyConnected (one group)."""
+    groups = int(parameters.get("groups", 1))  # type: ignore[arg-type]
+    flat = operator.weights.reshape(groups, len(operator.weights) // groups, -1)
+    channels = np.arange(len(operator.weights)).reshape(groups, -1)
+    missing = -channels.shape[1] % BLOCK
+    padded = np.pad(flat, ((0, 0), (0, missing), (0, 0))).reshape(groups, -1, BLOCK, flat.shape[2])
+    order = np.pad(channels, ((0, 0), (0, missing)), constant_values=-1).ravel()
+    return linear_constants(operator, padded.transpose(0, 1, 3, 2), operator.bias, order)
