@@ -14,6 +14,7 @@ from nnrules.catalog.stages import MeasureOptions
 from nnrules.catalog.toolchain import Toolchain, load_toolchain
 from nnrules.error import UserError
 from nnrules.graph import ir
+from nnrules.plan.record import Plan, load_plan
 from nnrules.stages.runner import Request, main
 from nnrules.verify import console, memory
 from nnrules.verify import samples as held_out
@@ -24,13 +25,13 @@ from nnrules.verify.program import Program
 
 def run(request: Request[MeasureOptions]) -> None:
     """Write the figures. Raises UserError when the objects are not the verified ones or the program reports nothing."""
-    verify, plan, metric = (_json(request.input(name)) for name in ("verify", "plan", "metric"))
+    verify, metric = (_json(request.input(name)) for name in ("verify", "metric"))
     if digests(request.inputs["objects"]) != verify["objects"]:
         raise UserError(request.input("elf").name, "its objects are not those that were verified", "build it again")
-    graph = ir.load(request.input("graph"))
+    graph, plan = ir.load(request.input("graph")), load_plan(request.input("plan"))
     toolchain = load_toolchain(request.input("toolchain"))
     text = run_shipped(request, toolchain)
-    sizes = memory.read(request.input("elf"), [Path(name) for name in request.inputs["objects"]], plan["arena_bytes"])
+    sizes = memory.read(request.input("elf"), [Path(name) for name in request.inputs["objects"]], plan.arena_bytes)
     macs = [graph.macs(node) for node in graph.nodes]
     measured = {
         "model": request.model,
@@ -77,20 +78,17 @@ def layer_instructions(request: Request[MeasureOptions], graph: ir.Graph, toolch
     return {index: round(count * toolchain.runner.instructions_per_tick) for index, count in ticks.items()}
 
 
-def layers(
-    graph: ir.Graph, plan: Mapping[str, Any], macs: list[int], instructions: Mapping[int, int]
-) -> list[dict[str, Any]]:
-    """The `layers` record: every node with its kernel; an alias has none, and costs nothing."""
-    kernels = {layer["node"]: layer["kernel"] for layer in plan["layers"]}
+def layers(graph: ir.Graph, plan: Plan, macs: list[int], instructions: Mapping[int, int]) -> list[dict[str, Any]]:
+    """The `layers` record, node by node; a node that only renames memory has the kernel ""."""
     return [
         {
             "name": node.name,
             "op": node.operator.op,
-            "kernel": kernels.get(node.name),
+            "kernel": layer.kernel,
             "macs": macs[index],
             "instructions": instructions.get(index),
         }
-        for index, node in enumerate(graph.nodes)
+        for index, (node, layer) in enumerate(zip(graph.nodes, plan.layers, strict=True))
     ]
 
 

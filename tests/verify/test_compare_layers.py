@@ -1,6 +1,7 @@
-"""Each engine in turn gets a wrong multiplier or a wrong border: the comparison must name that engine and that layer."""
+"""Each engine in turn gets a wrong multiplier or a wrong border: the comparison names that engine and that layer."""
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +40,11 @@ def test_engines_agree_on_every_value(graph: Graph, samples: Samples, tmp_path: 
     assert all(counts == dict.fromkeys(ENGINES, 0) for counts in comparison.differing)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("layer", ["stem", "depthwise"])
+@pytest.mark.parametrize("plant", [*product(ENGINES, FAULTS, ["stem", "depthwise"])], ids="-".join)
 def test_names_the_engine_and_the_layer(
-    engine: str, fault: str, layer: str, graph: Graph, samples: Samples, tmp_path: Path
+    plant: tuple[str, str, str], graph: Graph, samples: Samples, tmp_path: Path
 ) -> None:
+    engine, fault, layer = plant
     faulty = FAULTS[fault](graph, layer)
     comparison = Comparison(graph)
     results = {name: run(faulty if name == engine else graph, samples, tmp_path) for name, run in ENGINES.items()}

@@ -1,0 +1,64 @@
+"""report: one HTML page and one picture about a firmware.
+
+Inputs: measured, verify, plan, console, graph, samples; passed (the budget), dataset and data where there are any.
+Outputs: report, picture.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from nnrules.catalog.stages import ReportOptions
+from nnrules.graph import ir
+from nnrules.plan.record import load_plan
+from nnrules.stages.runner import Request, main
+from nnrules.training.task import PicturedDataset, make_dataset
+from nnrules.verify import page, profile
+from nnrules.verify import samples as held_out
+from nnrules.verify.engines import numpy_reference
+
+SCENE = 0
+
+
+def run(request: Request[ReportOptions]) -> None:
+    """Draw what was found in the built-in scene (without a dataset that can: the layers' cost), and write the page."""
+    measured = _json(request.input("measured"))
+    passed = request.optional("passed")
+    console = request.input("console").read_text(encoding="utf-8")
+    picture = request.output("picture")
+    if not draw_scene(request, console, picture):
+        profile.draw(measured, picture)
+    build = page.Build(
+        measured=measured,
+        verify=_json(request.input("verify")),
+        plan=load_plan(request.input("plan")),
+        limits=_json(passed)["limits"] if passed else {},
+        console=console,
+        picture=picture.read_bytes(),
+    )
+    request.output("report").write_text(page.render(build), encoding="utf-8")
+
+
+def draw_scene(request: Request[ReportOptions], console: str, path: Path) -> bool:
+    """Let the dataset draw its built-in scene with the integer model's outputs and the console; False if it cannot."""
+    if "dataset" not in request.inputs:
+        return False
+    dataset = make_dataset(request.reference("dataset"), "test", request.optional("data"))
+    if not isinstance(dataset, PicturedDataset):
+        return False
+    graph = ir.load(request.input("graph"))
+    scene = {name: array[SCENE:] for name, array in held_out.load(graph, request.input("samples"), SCENE + 1).items()}
+    results = numpy_reference.run(graph, scene)
+    tensors = [graph.tensors[name] for name in graph.outputs]
+    outputs = [tensor.from_nhwc(results[tensor.name])[0] for tensor in tensors]
+    dataset.picture(SCENE, outputs, [(tensor.scale, tensor.zero_point) for tensor in tensors], console, path)
+    return True
+
+
+def _json(path: Path) -> Any:
+    return msgspec.json.decode(path.read_bytes())
+
+
+if __name__ == "__main__":
+    main(run, ReportOptions)

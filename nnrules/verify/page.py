@@ -1,0 +1,169 @@
+"""The report of one firmware as a single HTML file: no scripts, nothing fetched, light and dark.
+
+The template is Python text, so that the build sees an edit of it as an edit of this stage.
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nnrules.plan.record import Plan
+from nnrules.verify import arena
+
+TEMPLATE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ measured.model }} on {{ measured.target }}</title>
+<style>
+:root { color-scheme: light dark; --line: light-dark(#ddd, #3a3a3a); --faint: light-dark(#666, #9a9a9a);
+        --good: light-dark(#176b2c, #6fd08c); --bad: light-dark(#b3261e, #ff8a80);
+        --panel: light-dark(#f6f6f6, #1e1e1e); }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; margin-bottom: 0; }
+h2 { font-size: 1.1rem; margin-top: 2.2rem; }
+.about { color: var(--faint); margin-top: .2rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th { font-weight: 600; color: var(--faint); }
+.n { text-align: right; }
+.good { color: var(--good); }
+.bad { color: var(--bad); font-weight: 600; }
+pre { background: var(--panel); padding: .8rem 1rem; overflow-x: auto; border-radius: 6px; }
+img { max-width: 100%; border-radius: 6px; background: #fff; }
+svg { width: 100%; height: auto; font: 11px system-ui, sans-serif; }
+svg text { fill: light-dark(#111, #eee); }
+svg .axis { fill: var(--faint); }
+svg line { stroke: var(--line); }
+svg rect { fill: hsl(var(--hue) 55% 55% / 35%); stroke: hsl(var(--hue) 55% 45%); }
+</style>
+<h1>{{ measured.model }} on {{ measured.target }}</h1>
+<p class="about">{{ "{:,}".format(measured.macs) }} multiply-accumulates per inference</p>
+
+<h2>Summary</h2>
+<div class="wide"><table>
+<tr><th>figure<th class="n">value<th class="n">budget
+{% for label, value, limit, verdict in summary %}
+<tr><td>{{ label }}<td class="n {{ verdict }}">{{ value }}<td class="n">{{ limit }}
+{% endfor %}
+</table></div>
+
+<h2>Found in one scene</h2>
+<img alt="{{ measured.model }}: what was found" src="data:image/png;base64,{{ picture }}">
+
+<h2>Verification</h2>
+<p class="{{ "bad" if verify.differing else "good" }}">{{ "{:,}".format(verify.differing) }} of
+{{ "{:,}".format(verify["values"]) }} values differ over {{ verify.samples }} held-out samples
+{%- if verify.target_samples %} ({{ verify.target_samples }} of them on the target){% endif %}.</p>
+<p>Engines: {{ verify.engines | join(", ") }}.</p>
+
+<h2>Layers</h2>
+<div class="wide"><table>
+<tr><th>layer<th>operator<th>kernel<th>output
+<th class="n">MACs<th class="n">instructions<th class="n">per MAC<th class="n">SQNR dB
+{% for layer in layers %}
+<tr><td>{{ layer.name }}<td>{{ layer.op }}<td>{{ layer.kernel }}<td>{{ layer.shape }}<td class="n">{{ layer.macs }}
+<td class="n">{{ layer.instructions }}<td class="n">{{ layer.per_mac }}<td class="n">{{ layer.sqnr }}
+{% endfor %}
+</table></div>
+
+<h2>Memory</h2>
+<div class="wide"><table>
+<tr><th>memory<th>part<th class="n">bytes
+{% for memory, parts in [("RAM", measured.ram), ("flash", measured.flash)] %}
+{% for part, size in parts.items() %}
+<tr><td>{{ memory }}<td>{{ part }}<td class="n">{{ "not measured" if size is none else "{:,}".format(size) }}
+{% endfor %}
+{% endfor %}
+</table></div>
+
+<h2>Arena</h2>
+{{ arena | safe }}
+
+<h2>Console</h2>
+<pre>{{ console or "The target was built, not run." }}</pre>
+</html>
+"""
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a page is about: the records of one firmware's build, its console's text, and a PNG's bytes."""
+
+    measured: Mapping[str, Any]
+    verify: Mapping[str, Any]
+    plan: Plan
+    limits: Mapping[str, int | None]
+    console: str
+    picture: bytes
+
+
+def render(build: Build) -> str:
+    """The page; names and the console are escaped, the picture is embedded."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.from_string(TEMPLATE).render(
+        measured=build.measured,
+        verify=build.verify,
+        summary=_summary(build.measured, build.limits),
+        layers=_layers(build.measured, build.verify),
+        arena=arena.draw(build.plan),
+        console=build.console,
+        picture=base64.b64encode(build.picture).decode("ascii"),
+    )
+
+
+def _summary(measured: Mapping[str, Any], limits: Mapping[str, int | None]) -> list[tuple[str, str, str, str]]:
+    """Label, value, budget and CSS class ("good", "bad" or none) of every figure."""
+    rows = []
+    if measured["metric"]:
+        metric = measured["metric"]
+        rows += [
+            (f"{metric['name']}, float model", f"{metric['float']:.4f}", "", ""),
+            (f"{metric['name']}, integer model", f"{metric['integer']:.4f}", "", ""),
+        ]
+    figures = {
+        "RAM, bytes": (measured["ram"]["total"], limits.get("ram")),
+        "flash, bytes": (measured["flash"]["total"], limits.get("flash")),
+        "instructions": (measured["instructions"], limits.get("instructions")),
+    }
+    for label, (value, limit) in figures.items():
+        verdict = "" if limit is None or value is None else "bad" if value > limit else "good"
+        rows.append((label, _number(value), _number(limit), verdict))
+    if measured["instructions"] is not None:
+        rows.append(("instructions per MAC", _ratio(measured["instructions"], measured["macs"]), "", ""))
+    return rows
+
+
+def _layers(measured: Mapping[str, Any], verify: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [
+        {
+            "name": layer["name"],
+            "op": layer["op"],
+            "kernel": layer["kernel"],
+            "shape": "x".join(map(str, proof["shape"])),
+            "macs": _number(layer["macs"]),
+            "instructions": _number(layer["instructions"]),
+            "per_mac": _ratio(layer["instructions"], layer["macs"]),
+            "sqnr": "" if proof["sqnr_db"] is None else f"{proof['sqnr_db']:.1f}",
+        }
+        for layer, proof in zip(measured["layers"], verify["layers"], strict=True)
+    ]
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _ratio(instructions: int | None, macs: int) -> str:
+    return f"{instructions / macs:.2f}" if instructions is not None and macs else ""
