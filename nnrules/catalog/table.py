@@ -16,8 +16,8 @@ def render(measured: Sequence[Mapping[str, Any]], limits: Sequence[Mapping[str, 
     """Lay out `*.measured.json` records as aligned text that ends in a line feed.
 
     limits: beside each record its budget in bytes and instructions (keys "ram", "flash", "instructions"; None where
-    there is no limit). A figure with a limit reads "used of limit", and one above it ends in "!". A figure that was
-    not taken reads "-". Sizes are bytes.
+    there is no limit). A figure with a limit reads "used/limit", and one above it ends in "!". A figure that was
+    not taken reads "-". Sizes are bytes; "differing" counts values in which engines differ.
     """
     padded = [*limits, *([None] * (len(measured) - len(limits)))]
     lines = [HEADINGS, *(_cells(record, limit or {}) for record, limit in zip(measured, padded, strict=True))]
@@ -35,7 +35,6 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _cells(record: Mapping[str, Any], limit: Mapping[str, int | None]) -> tuple[str, ...]:
     metric = record["metric"] or {"name": "-", "float": None, "integer": None}
-    verify = record["verify"]
     instructions, macs = record["instructions"], record["macs"]
     return (
         record["model"],
@@ -43,7 +42,7 @@ def _cells(record: Mapping[str, Any], limit: Mapping[str, int | None]) -> tuple[
         metric["name"],
         _score(metric["float"]),
         _score(metric["integer"]),
-        f"{verify['differing']:,} of {verify['values']:,}",
+        f"{record['verify']['differing']:,}",
         _against(instructions, limit.get("instructions")),
         f"{instructions / macs:.2f}" if instructions is not None and macs else "-",
         _against(record["ram"]["total"], limit.get("ram")),
@@ -60,4 +59,4 @@ def _against(used: int | None, limit: int | None) -> str:
         return "-"
     if limit is None:
         return f"{used:,}"
-    return f"{used:,} of {limit:,}{'!' if used > limit else ''}"
+    return f"{used:,}/{limit:,}{'!' if used > limit else ''}"

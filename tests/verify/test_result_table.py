@@ -1,0 +1,77 @@
+"""The table at the end of a build and the gate, to the letter."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnrules.catalog.stages import GateOptions
+from nnrules.catalog.table import render
+from nnrules.error import UserError
+from nnrules.stages import gate
+from nnrules.stages.runner import Request
+
+MEASURED: dict[str, Any] = {
+    "model": "facedet",
+    "target": "cortex-m7",
+    "macs": 5_000_000,
+    "instructions": 9_600_040,
+    "layers": [],
+    "ram": {"arena": 40_000, "stack": 1_000, "data": 0, "bss": 8_152, "total": 49_152},
+    "flash": {"code": 6_000, "weights": 39_000, "rodata": 500, "total": 45_500},
+    "metric": {"name": "AP@0.4", "float": 0.70254, "integer": 0.7},
+    "verify": {"samples": 64, "values": 4_718_592, "differing": 0, "engines": ["torch", "numpy"]},
+}
+HOSTED = MEASURED | {
+    "model": "kws",
+    "target": "x86-64",
+    "instructions": None,
+    "metric": None,
+    "ram": {"arena": 40_000, "stack": None, "data": 100, "bss": 0, "total": 40_100},
+}
+
+TABLE = """\
+model    target     metric   float  integer  differing  instructions  per MAC             RAM          flash
+facedet  cortex-m7  AP@0.4  0.7025   0.7000          0     9,600,040     1.92  49,152/48,000!  45,500/98,304
+kws      x86-64     -            -        -          0             -        -          40,100         45,500
+"""
+
+
+def test_table_of_two_firmwares() -> None:
+    limits = {"ram": 48_000, "flash": 98_304, "instructions": None}
+    assert render([MEASURED, HOSTED], [limits, None]) == TABLE
+
+
+def test_empty_table_is_its_headings() -> None:
+    assert render([]) == "model  target  metric  float  integer  differing  instructions  per MAC  RAM  flash\n"
+
+
+def hold(folder: Path, **limits: int) -> Path:
+    """Run the gate on MEASURED; gives the file that it wrote."""
+    place = folder / "build/facedet/cortex-m7"
+    place.mkdir(parents=True)
+    (place / "facedet.measured.json").write_text(json.dumps(MEASURED))
+    passed = place / "facedet.budget.json"
+    inputs = {"measured": ["build/facedet/cortex-m7/facedet.measured.json"]}
+    gate.run(Request("gate", "facedet", "cortex-m7", GateOptions(**limits), inputs, {"passed": str(passed)}))
+    return passed
+
+
+def test_within_the_budget_to_the_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert hold(tmp_path, ram=49_152, instructions=9_600_040).read_text() == (
+        '{"limits":{"ram":49152,"flash":null,"instructions":9600040},'
+        '"used":{"ram":49152,"flash":45500,"instructions":9600040}}\n'
+    )
+
+
+def test_over_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        hold(tmp_path, ram=48_128, flash=45_499, instructions=9_000_000)
+    assert str(caught.value) == (
+        "build/facedet/cortex-m7/facedet.elf: RAM 49,152 of 47 KB, flash 45,500 of 45,499 bytes, "
+        "instructions 9,600,040 of 9,000,000; make the model smaller or raise its budget="
+    )
+    assert capsys.readouterr().out == render([MEASURED], [{"ram": 48_128, "flash": 45_499, "instructions": 9_000_000}])
