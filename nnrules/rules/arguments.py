@@ -1,0 +1,105 @@
+"""The command line: `target=`, `model=`, `data=`, `build_dir=`, and `model.stage.option=value`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from nnrules.catalog.stages import STAGES, Options
+from nnrules.error import UserError, suggest
+
+VARIABLES = {
+    "target": "NAME[,NAME...] or all: what to build for (default x86-64)",
+    "model": "NAME[,NAME...] or all: what to build (default all)",
+    "data": "PATH: a folder with the models' real data set",
+    "build_dir": "PATH: where everything is built (default build)",
+}
+
+Overrides = dict[tuple[str, str], dict[str, str]]
+
+
+@dataclass
+class Arguments:
+    """`overrides`: (model, stage) -> option -> value as written. A stage takes its own out; what stays was misspelt."""
+
+    targets: list[str]
+    models: list[str]
+    data: str | None
+    build: Path
+    overrides: Overrides = field(default_factory=dict)
+
+
+def parse(words: Mapping[str, str], targets: list[str], models: list[str]) -> Arguments:
+    """Check the command line against the known targets and models. Raises UserError for anything unknown."""
+    plain = {name: value for name, value in words.items() if "." not in name}
+    for name, value in plain.items():
+        if name not in VARIABLES:
+            raise UserError(f"{name}={value}", "there is no such variable", suggest(name, VARIABLES))
+    data = plain.get("data")
+    if data is not None and not Path(data).is_dir():
+        raise UserError(f"data={data}", "there is no such folder", "correct the path")
+    return Arguments(
+        targets=_chosen("target", plain.get("target", "x86-64"), targets),
+        models=_chosen("model", plain.get("model", "all"), models),
+        data=data,
+        build=Path(plain.get("build_dir", "build")),
+        overrides=_overrides({name: value for name, value in words.items() if "." in name}),
+    )
+
+
+def options(place: str, verb: str, declared: Mapping[str, Any], overrides: Mapping[str, str], model: str) -> Options:
+    """A stage's options: defaults, then what the SConscript says, then what the command line says.
+
+    Raises UserError for an unknown option or a value of the wrong type, at `place` or at the word of the command line.
+    """
+    kind = STAGES[verb].options
+    types = {each.name: each.type for each in msgspec.structs.fields(kind)}
+    values = dict[str, Any]()
+    for name, value in declared.items():
+        values[name] = _value(place, verb, types, name, value)
+    for name, text in overrides.items():
+        values[name] = _value(f"{model}.{verb}.{name}={text}", verb, types, name, text, written=True)
+    return kind(**values)
+
+
+def refuse_unused(overrides: Overrides, stages: Mapping[str, list[str]]) -> None:
+    """Raises UserError for an override that no stage took; `stages`: the stages of every model that was read."""
+    for (model, verb), values in overrides.items():
+        word = next(f"{model}.{verb}.{name}={value}" for name, value in values.items())
+        if model not in stages:
+            raise UserError(word, f"no model {model!r} is built", suggest(model, stages))
+        raise UserError(word, f"{model} has no stage {verb!r}", suggest(verb, stages[model]))
+
+
+def _chosen(variable: str, text: str, known: list[str]) -> list[str]:
+    names = list(dict.fromkeys(text.split(",")))
+    if names == ["all"]:
+        return known
+    for name in names:
+        if name not in known:
+            raise UserError(f"{variable}={text}", f"there is no {variable} {name!r}", suggest(name, known))
+    return names
+
+
+def _overrides(words: Mapping[str, str]) -> Overrides:
+    """A model's name may have dots itself: the last two parts are the stage and its option."""
+    found: Overrides = {}
+    for word, value in words.items():
+        parts = word.rsplit(".", 2)
+        if len(parts) != 3:
+            raise UserError(f"{word}={value}", "is not an option of a stage", "write model.stage.option=value")
+        model, verb, name = parts
+        found.setdefault((model, verb), {})[name] = value
+    return found
+
+
+def _value(place: str, verb: str, types: Mapping[str, Any], name: str, value: Any, written: bool = False) -> Any:
+    """`value` as the option's type; a `written` one comes as text from the command line."""
+    if name not in types:
+        raise UserError(place, f"{verb} has no option {name!r}", suggest(name, types))
+    try:
+        return msgspec.convert(value, types[name], strict=not written)
+    except msgspec.ValidationError as fault:
+        raise UserError(place, f"{verb} option {name!r}: {fault}", "correct the value") from None

@@ -1,0 +1,67 @@
+"""How mistakes end a build: one line, exit code 2, no traceback."""
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+import SCons
+from SCons.Errors import BuildError
+from SCons.Script import Main
+
+from nnrules.error import UserError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_OURS = (str(Path(__file__).resolve().parents[1]), str(Path(SCons.__file__).resolve().parent))
+
+
+class StageError(BuildError):
+    """A stage that failed and has already said why."""
+
+
+class Task(Main.BuildTask):
+    """SCons's task, silent about failures that were explained."""
+
+    def failed(self) -> None:
+        """Fail without a second message after a StageError."""
+        failure = self.exc_info()[1]
+        if not isinstance(failure, StageError):
+            super().failed()
+            return
+        self.exception = (failure, failure, None)
+        self.do_failed(failure.exitstatus)
+        self.exc_clear()
+
+
+def stop(fault: UserError) -> NoReturn:
+    """Print the one line and leave."""
+    sys.stdout.flush()
+    print(fault, file=sys.stderr)
+    raise SystemExit(2)
+
+
+def explained(function: Callable[P, R]) -> Callable[P, R]:
+    """For what a SConstruct or SConscript calls: a UserError ends the build with its one line."""
+
+    @functools.wraps(function)
+    def guarded(*positional: P.args, **named: P.kwargs) -> R:
+        try:
+            return function(*positional, **named)
+        except UserError as fault:
+            stop(fault)
+
+    return guarded
+
+
+def caller(top: Path) -> str:
+    """`models/x/SConscript:7`: the line of the user's that called us, relative to the top of the project."""
+    frame: Any = sys._getframe()
+    while frame is not None and str(Path(frame.f_code.co_filename).resolve()).startswith(_OURS):
+        frame = frame.f_back
+    if frame is None:
+        return "SConscript"
+    path = (top / frame.f_code.co_filename).resolve()
+    return f"{path.relative_to(top) if path.is_relative_to(top) else path}:{frame.f_lineno}"

@@ -1,0 +1,126 @@
+"""From the integer program to verified, measured firmware, for every target of the build."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from nnrules.catalog.stages import Options
+from nnrules.rules.programs import Programs
+from nnrules.rules.workspace import Subject, TargetFile, Workspace
+
+Nodes = dict[str, Any]
+
+
+@dataclass
+class Firmware:
+    """`model`: the nodes of the quantized model by name; `options`: by stage; `application`: C files, None: ours."""
+
+    workspace: Workspace
+    subject: Subject
+    model: Nodes
+    options: Mapping[str, Options]
+    application: Sequence[Any] | None
+
+    def build(self) -> list[Any]:
+        """Declare everything from the samples on; the nodes that a user wants: programs, report, figures."""
+        data = self.workspace.data
+        samples = self.add("sample", {**self.some("graph"), **data}, {"samples": "{}.samples.npz"}, "dataset")
+        inputs = {**self.some("graph", "integer", "float"), **data}
+        metric = self.add("evaluate", inputs, {"metric": "{}.metric.json"}, "dataset")
+        self.model = {**self.model, **samples, **metric}
+        return [node for target in self.workspace.targets for node in TargetFirmware(self, target).build()]
+
+    def add(
+        self,
+        verb: str,
+        inputs: Mapping[str, list[Any]],
+        outputs: Mapping[str, str],
+        *references: str,
+        target: str | None = None,
+    ) -> Nodes:
+        """Declare a stage; `outputs`: names of files, {} stands for the model's."""
+        named = {name: self.subject.references[name] for name in references}
+        about = replace(self.subject, references=named, target=target)
+        return self.workspace.add(verb, about, self.options[verb], inputs, outputs)
+
+    def some(self, *names: str) -> dict[str, list[Any]]:
+        """Nodes of the model as a stage's inputs."""
+        return {name: [self.model[name]] for name in names}
+
+
+@dataclass
+class TargetFirmware:
+    """The part that is made for one target."""
+
+    common: Firmware
+    target: TargetFile
+
+    def build(self) -> list[Any]:
+        """Declare the stages and programs; the nodes that a user wants."""
+        workspace = self.common.workspace
+        elf = self.programs.shipped_program(self.common.application)
+        workspace.env.Depends(elf, self.verify)
+        measured = self._measure(elf)
+        report = self._report(measured)
+        passed = self._add("gate", {"measured": [measured["measured"]]}, {"passed": "{}.budget.json"})
+        hosted = self.target.toolchain.firmware.linker_script is None
+        libraries = [self.programs.shared_library()] if hosted else []
+        return [elf, *libraries, measured["measured"], *report.values(), *passed.values()]
+
+    @cached_property
+    def toolchain(self) -> Any:
+        """The node of the target's TOML file."""
+        return self.common.workspace.file(self.target.path)
+
+    @cached_property
+    def plan(self) -> Any:
+        """The node of the plan."""
+        kernels = self.common.workspace.kernel_descriptions()
+        inputs = {**self.common.some("graph"), "toolchain": [self.toolchain], "kernels": kernels}
+        return self._add("plan", inputs, {"plan": "{}.plan.json"})["plan"]
+
+    @cached_property
+    def programs(self) -> Programs:
+        """The programs, from the generated C."""
+        inputs = {**self.common.some("graph", "samples"), "plan": [self.plan]}
+        outputs = {
+            "source": "{}.c",
+            "header": "{}.h",
+            "selftest": "{}_selftest.c",
+            "check": "{}_check.c",
+            "port": "nn_port.h",
+        }
+        common = self.common
+        generated = self._add("generate", inputs, outputs)
+        return Programs(common.workspace, common.subject.model, self.target, generated)
+
+    @cached_property
+    def verify(self) -> Any:
+        """The node of the proof that all engines agree."""
+        inputs = {**self.common.some("graph", "integer", "float", "samples"), "toolchain": [self.toolchain]}
+        inputs |= {"host_trace": [self.programs.host_trace()], "objects": [self.programs.shipped]}
+        if self.target.toolchain.runner is not None:
+            inputs |= {"target_trace": [self.programs.trace()], "target_check": [self.programs.check()]}
+        return self._add("verify", inputs, {"verify": "{}.verify.json"})["verify"]
+
+    def _measure(self, elf: Any) -> Nodes:
+        inputs = {"elf": [elf], "plan": [self.plan], "verify": [self.verify], "toolchain": [self.toolchain]}
+        inputs |= {**self.common.some("graph", "metric", "samples"), "objects": [self.programs.shipped]}
+        runner = self.target.toolchain.runner
+        if runner is not None and runner.instructions_per_tick:
+            inputs["profile"] = [self.programs.profile()]
+        nodes = self._add("measure", inputs, {"measured": "{}.measured.json", "console": "{}.console.txt"})
+        limits = msgspec.structs.asdict(self.common.options["gate"])
+        self.common.workspace.journal.measured(nodes["measured"], limits)
+        return nodes
+
+    def _report(self, measured: Nodes) -> Nodes:
+        inputs = {name: [node] for name, node in measured.items()} | {"verify": [self.verify]}
+        inputs |= {**self.common.some("metric", "graph", "integer", "samples"), **self.common.workspace.data}
+        return self._add("report", inputs, {"report": "{}.report.html", "picture": "{}.png"}, "dataset")
+
+    def _add(self, verb: str, inputs: Mapping[str, list[Any]], outputs: Mapping[str, str], *references: str) -> Nodes:
+        return self.common.add(verb, inputs, outputs, *references, target=self.target.name)

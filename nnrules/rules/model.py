@@ -1,0 +1,168 @@
+"""What a SConscript calls: env.Model().Train().Prune().Quantize().Firmware(); each step is a list of SCons nodes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from SCons.Node import NodeList
+
+from nnrules.catalog.names import check_model_name
+from nnrules.catalog.sources import reference_file
+from nnrules.catalog.stages import STAGES, GateOptions, Options
+from nnrules.error import UserError, suggest
+from nnrules.rules import arguments
+from nnrules.rules.failure import caller, explained
+from nnrules.rules.firmware import Firmware
+from nnrules.rules.workspace import Subject, Workspace
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+class Step(NodeList):
+    """The nodes of a stage's outputs, and the steps that may follow."""
+
+    def __init__(self, model: "Declaration", nodes: Mapping[str, Any]) -> None:
+        super().__init__(nodes.values())
+        self.model, self.nodes = model, nodes
+        model.workspace.wanted[model.subject.model] = list(nodes.values())
+
+    def __getattr__(self, name: str) -> Any:
+        if name[:1].isupper():
+            steps = [each for each in dir(type(self)) if each[:1].isupper()]
+            here = caller(self.model.workspace.top)
+            explained(_refuse)(here, f"{type(self).__name__.lower()} has no step {name!r}", suggest(name, steps))
+        return super().__getattr__(name)
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A model as its SConscript names it."""
+
+    workspace: Workspace
+    subject: Subject
+
+    def options(self, verb: str, declared: Mapping[str, Any]) -> Options:
+        """The options of one of the model's stages, checked; the command line has the last word."""
+        name, workspace = self.subject.model, self.workspace
+        workspace.stages.setdefault(name, []).append(verb)
+        overrides = workspace.arguments.overrides.pop((name, verb), {})
+        chosen = arguments.options(caller(workspace.top), verb, declared, overrides, name)
+        self._require_method(verb, chosen)
+        return chosen
+
+    def add(
+        self, verb: str, options: Options, inputs: Mapping[str, Any], outputs: Mapping[str, str], *references: str
+    ) -> dict[str, Any]:
+        """Declare a stage of the model that is the same for all targets. `outputs`: see Workspace."""
+        named = {name: self.subject.references[name] for name in references}
+        given = {name: [node] for name, node in inputs.items()}
+        return self.workspace.add(verb, replace(self.subject, references=named), options, given, outputs)
+
+    def _require_method(self, verb: str, options: Options) -> None:
+        """Raises UserError where no file has the chosen method."""
+        for pattern in STAGES[verb].plugins:
+            folder, _, rest = pattern.partition("{method}")
+            methods = [path.stem for path in (_PACKAGE / folder).glob("[!_]*.py")] if rest else []
+            method = getattr(options, "method", None)
+            if rest and method not in methods:
+                fault = f"{verb} has no method {method!r}"
+                raise UserError(caller(self.workspace.top), fault, suggest(str(method), methods))
+
+
+class Model(Step):
+    """A network and its data set, nothing built yet."""
+
+    @explained
+    def Train(self, **options: Any) -> "Trained":  # noqa: N802
+        """Train the network."""
+        model = self.model
+        outputs = {"weights": "{}.trained.safetensors", "log": "{}.train.json"}
+        chosen = model.options("train", options)
+        return Trained(model, model.add("train", chosen, _data(model), outputs, "network", "dataset"))
+
+
+class Trained(Step):
+    """Trained weights."""
+
+    @explained
+    def Prune(self, method: str = "channel", **options: Any) -> "Trained":  # noqa: N802
+        """Remove the least useful share (`sparsity`) of the channels and train again; left out where sparsity is 0."""
+        model = self.model
+        chosen: Any = model.options("prune", {"method": method, **options})
+        if chosen.sparsity == 0:
+            return self
+        inputs = {"weights": self.nodes["weights"], **_data(model)}
+        outputs = {"weights": "{}.pruned.safetensors", "log": "{}.prune.json"}
+        return Trained(model, model.add("prune", chosen, inputs, outputs, "network", "dataset"))
+
+    @explained
+    def Quantize(self, method: str = "percentile", **options: Any) -> "Quantized":  # noqa: N802
+        """Export to ONNX, choose scales and zero points, and lower to the exact integer program."""
+        model = self.model
+        weights = {"weights": self.nodes["weights"]}
+        export, lower = model.options("export", {}), model.options("lower", {})
+        chosen = model.options("quantize", {"method": method, **options})
+        float_model = model.add("export", export, weights, {"model": "{}.float.onnx"}, "network", "dataset")["model"]
+        outputs = {"qparams": "{}.qparams.json", "model": "{}.onnx"}
+        quantized = model.add("quantize", chosen, {"model": float_model, **_data(model)}, outputs, "dataset")
+        outputs = {"graph": "{}.graph.json", "integer": "{}.integer.onnx"}
+        lowered = model.add("lower", lower, {"model": quantized["model"]}, outputs)
+        return Quantized(model, {**quantized, **lowered, "float": float_model})
+
+
+class Quantized(Step):
+    """The float, the QDQ and the integer model."""
+
+    @explained
+    def Firmware(  # noqa: N802
+        self, application: list[str] | None = None, budget: GateOptions | None = None, **options: Mapping[str, Any]
+    ) -> Any:
+        """C, firmware, proof and figures for every target that was asked for; their nodes.
+
+        application: C files beside the SConscript, None: a program that runs the self test. options: of the stages
+        that follow, by name: `verify={"host_samples": 128}`.
+        """
+        model = self.model
+        known = ("sample", "evaluate", "plan", "generate", "verify", "measure", "report")
+        for verb in options:
+            if verb not in known:
+                raise UserError(caller(model.workspace.top), f"Firmware has no stage {verb!r}", suggest(verb, known))
+        limits = msgspec.structs.asdict(budget) if budget else {}
+        chosen = {verb: model.options(verb, options.get(verb, {})) for verb in known}
+        chosen["gate"] = model.options("gate", limits)
+        sources = None if application is None else [model.workspace.env.File(name) for name in application]
+        wanted = Firmware(model.workspace, model.subject, dict(self.nodes), chosen, sources).build()
+        model.workspace.wanted[model.subject.model] = wanted
+        return NodeList(wanted)
+
+
+def declare(workspace: Workspace, name: str, network: str, dataset: str) -> Model:
+    """env.Model: a network and a data set as "file.py:Class" beside the SConscript."""
+    place = caller(workspace.top)
+    check_model_name(place, name, workspace.names)
+    workspace.stages[name] = []
+    references = {"network": _reference(workspace, place, network), "dataset": _reference(workspace, place, dataset)}
+    return Model(Declaration(workspace, Subject(name, place, references)), {})
+
+
+def _reference(workspace: Workspace, place: str, text: str) -> str:
+    """`text` with its path taken from the top. Raises UserError where there is no such file."""
+    try:
+        path, name = reference_file(text)
+    except UserError as fault:
+        raise UserError(place, f"{text!r} {fault.fault}", fault.cure) from None
+    file = Path(workspace.env.File(str(path)).srcnode().get_abspath())
+    known = file.relative_to(workspace.top) if file.is_relative_to(workspace.top) else file
+    if not file.is_file():
+        raise UserError(place, f"there is no file {known}", "create it or correct the name")
+    return f"{known}:{name}"
+
+
+def _data(model: Declaration) -> dict[str, Any]:
+    return {name: nodes[0] for name, nodes in model.workspace.data.items()}
+
+
+def _refuse(place: str, fault: str, cure: str) -> None:
+    raise UserError(place, fault, cure)

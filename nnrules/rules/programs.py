@@ -1,0 +1,93 @@
+"""The programs of one model on one target, all from the same generated C (SCons Object and Program builders)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnrules.catalog.names import c_identifier
+from nnrules.catalog.paths import KERNELS, TOOLCHAINS
+from nnrules.catalog.toolchain import Toolchain
+from nnrules.rules.compilers import SANITIZED, compiler, host_toolchain
+from nnrules.rules.journal import Entry
+from nnrules.rules.workspace import TargetFile, Workspace
+
+TRACE, PROFILE = "NN_TRACE_ROWS", "NN_PROFILE_LAYERS"
+DEFAULT_APPLICATION = KERNELS / "program/main.c"
+
+
+@dataclass
+class Programs:
+    """`generated`: the nodes of M.c, M_selftest.c and M_check.c as `source`, `selftest`, `check`."""
+
+    workspace: Workspace
+    model: str
+    target: TargetFile
+    generated: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        build = self.workspace.arguments.build
+        self.folder = self.workspace.folder(self.model, self.target.name)
+        self.env = compiler(self.target.toolchain, build)
+        self.host = compiler(host_toolchain(), build, SANITIZED)
+        self.shipped = self._object(self.env, "", self.generated["source"])
+
+    def host_trace(self) -> Any:
+        """The target's C on this machine, every row traced, under the address and undefined behaviour sanitizers."""
+        return self._variant(self.host, host_toolchain(), "host_trace", TRACE, "host/")
+
+    def trace(self) -> Any:
+        """Every row traced, on the target."""
+        return self._variant(self.env, self.target.toolchain, "trace.elf", TRACE)
+
+    def profile(self) -> Any:
+        """The ticks of every layer, on the target."""
+        return self._variant(self.env, self.target.toolchain, "profile.elf", PROFILE)
+
+    def check(self) -> Any:
+        """The shipped object with a program that feeds it samples from a file."""
+        objects = [self.shipped, self._object(self.env, "", self.generated["check"])]
+        return self._program(self.env, self.target.toolchain, "check.elf", objects)
+
+    def shipped_program(self, application: Sequence[Any] | None) -> Any:
+        """The firmware: the shipped object, the self test and the application."""
+        files = [self.workspace.file(DEFAULT_APPLICATION)] if application is None else application
+        sources = [self.generated["selftest"], *files]
+        objects = [self.shipped, *(self._object(self.env, "", source) for source in sources)]
+        return self._program(self.env, self.target.toolchain, "elf", objects)
+
+    def shared_library(self) -> Any:
+        """lib<model>.so, for targets with an operating system."""
+        node = self._object(self.env, "pic/", self.generated["source"], CCFLAGS=[*self.env["CCFLAGS"], "-fPIC"])
+        file = self.workspace.file(self.folder / f"lib{c_identifier(self.model)}.so")
+        return self._expect("link", self.env.Program(file, [node], LINKFLAGS=[*self.env["LINKFLAGS"], "-shared"])[0])
+
+    def _variant(self, env: Any, toolchain: Toolchain, ending: str, define: str, folder: str = "") -> Any:
+        """A program from the model's C and its check program, both compiled with a define."""
+        place = f"{folder}{define.lower()}/"
+        defined = [self._object(env, place, self.generated[name], CPPDEFINES=[define]) for name in ("source", "check")]
+        return self._program(env, toolchain, ending, defined, folder)
+
+    def _program(self, env: Any, toolchain: Toolchain, ending: str, objects: list[Any], folder: str = "") -> Any:
+        board = [self.workspace.file(TOOLCHAINS / name) for name in toolchain.firmware.sources]
+        objects = objects + [self._object(env, folder, source) for source in board]
+        (program,) = env.Program(self.workspace.file(self.folder / f"{self.model}.{ending}"), objects)
+        if toolchain.firmware.linker_script:
+            env.Depends(program, self.workspace.file(TOOLCHAINS / toolchain.firmware.linker_script))
+        return self._expect("link", program)
+
+    def _object(self, env: Any, folder: str, source: Any, **changes: Any) -> Any:
+        """An object file, declared once however many programs link it."""
+        file = self.workspace.file(self.folder / f"objects/{folder}{Path(str(source)).stem}.o")
+        if file.has_builder():
+            return file
+        includes = [TOOLCHAINS / name for name in self.target.toolchain.firmware.include]
+        paths = [
+            self.workspace.env.Dir(f"#{folder}") if not Path(folder).is_absolute() else str(folder)
+            for folder in (self.folder, *includes)
+        ]
+        return self._expect("compile", env.Object(file, source, CPPPATH=paths, **changes)[0])
+
+    def _expect(self, step: str, node: Any) -> Any:
+        self.workspace.journal.expect(Entry(self.model, self.target.name, f"{step} {node.name}", node))
+        return node

@@ -1,0 +1,93 @@
+"""What a project's SConstruct calls: which targets and models were asked for, what their SConscripts get."""
+
+import atexit
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from SCons.Environment import Environment
+from SCons.Script import Main
+
+from nnrules.catalog.sources import Sources
+from nnrules.catalog.stages import STAGES
+from nnrules.catalog.toolchain import load_toolchain, target_names, toolchain_path
+from nnrules.rules.arguments import VARIABLES, Arguments, parse, refuse_unused
+from nnrules.rules.compilers import HOST, host_toolchain
+from nnrules.rules.failure import Task, explained
+from nnrules.rules.journal import Journal
+from nnrules.rules.lock import lock
+from nnrules.rules.model import declare
+from nnrules.rules.prerequisites import require_tools
+from nnrules.rules.workspace import TargetFile, Workspace
+
+
+class Project:
+    """One build. `arguments`: the command line's variables (SCons's ARGUMENTS); `env`: what the SConscripts import."""
+
+    @explained
+    def __init__(self, arguments: Mapping[str, str]) -> None:
+        self.env = Environment(tools=[])
+        models = sorted(path.parent.name for path in Path().glob("models/*/SConscript"))
+        self.scripts: list[str] = []
+        if self.env.GetOption("help"):
+            self.env.Help(_help(models))
+            return
+        Main.progress_display.set_mode(0)
+        Main.BuildTask = Task
+        chosen = parse(arguments, target_names(), models)
+        self.workspace = self._open(chosen)
+        self.env.AddMethod(self._model, "Model")
+        self.scripts = [f"models/{name}/SConscript" for name in chosen.models]
+
+    @explained
+    def finish(self) -> None:
+        """After the SConscripts: the default target, and the record of the build at its end."""
+        if not self.scripts:
+            return
+        workspace = self.workspace
+        refuse_unused(workspace.arguments.overrides, workspace.stages)
+        self.env.Default(self.env.Alias("firmware", list(workspace.wanted.values())))
+        if not (self.env.GetOption("no_exec") or self.env.GetOption("clean")):
+            atexit.register(workspace.journal.close)
+            atexit.register(workspace.sources.save)
+
+    def _open(self, chosen: Arguments) -> Workspace:
+        """Take the build folder, after a look for the tools that its targets need."""
+        targets = [
+            TargetFile(name, path, load_toolchain(path)) for name in chosen.targets for path in [toolchain_path(name)]
+        ]
+        if not self.env.GetOption("clean"):
+            for target in targets:
+                require_tools(target.name, target.toolchain)
+            require_tools(HOST, host_toolchain())
+        self._lock = lock(chosen.build)
+        self.env.SConsignFile(str(chosen.build.resolve() / ".sconsign"))
+        journal = Journal(chosen.build / "last_build.json")
+        return Workspace(self.env, Path.cwd(), chosen, targets, Sources(Path(".nnrules/sources.json")), journal)
+
+    @explained
+    def _model(self, env: Any, name: str, network: str, dataset: str) -> Any:
+        return declare(self.workspace, name, network, dataset)
+
+
+def _help(models: list[str]) -> str:
+    """The text of `scons -h`."""
+    described = {name: load_toolchain(toolchain_path(name)).target.description for name in target_names()}
+    options = {
+        verb: ", ".join(f"{field.name}={field.default!r}" for field in msgspec.structs.fields(stage.options))
+        for verb, stage in STAGES.items()
+    }
+    lines = ["scons [target=NAME] [model=NAME] [MODEL.STAGE.OPTION=VALUE ...]", ""]
+    lines += (
+        _section("Variables", VARIABLES)
+        + _section("Models", dict.fromkeys(models, ""))
+        + _section("Targets", described)
+    )
+    lines += _section("Stages, their options and defaults", {verb: text for verb, text in options.items() if text})
+    return "\n".join(lines)
+
+
+def _section(title: str, rows: Mapping[str, str]) -> list[str]:
+    width = max(map(len, rows), default=0)
+    return [f"{title}:", *(f"  {name:{width}}  {text}".rstrip() for name, text in rows.items()), ""]
