@@ -14,25 +14,40 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class TrainOptions(Options, frozen=True):
-    """`threads`: torch threads; part of the options because trained weights depend on it."""
+    """`warmup_epochs`: the learning rate rises over these, then falls along a cosine. `gradient_clip`: largest L2 norm
+    of all gradients together, 0: no limit. `threads`: torch threads; part of the options because trained weights
+    depend on it. `workers`: processes that prepare batches; the weights do not depend on it."""
 
-    epochs: int = 40
+    epochs: int = 30
     batch_size: int = 32
-    learning_rate: float = 0.002
+    learning_rate: float = 0.003
+    optimizer: str = "adamw"
+    weight_decay: float = 0.01
+    warmup_epochs: float = 1.0
+    gradient_clip: float = 5.0
     seed: int = 1
     threads: int = 2
+    workers: int = 1
 
 
 class PruneOptions(Options, frozen=True):
-    """`sparsity`: share of the channels to remove, 0 <= sparsity < 1."""
+    """`sparsity`: share of the channels to remove, 0 <= sparsity < 1; what remains is rounded up to a multiple of
+    `round_to`. `norm`: 1 or 2, by which channels are compared. The rest is as for training."""
 
     method: str = "channel"
     sparsity: float = 0.0
+    norm: int = 1
+    round_to: int = 4
     retrain_epochs: int = 6
     batch_size: int = 32
-    learning_rate: float = 0.0005
+    learning_rate: float = 0.001
+    optimizer: str = "adamw"
+    weight_decay: float = 0.01
+    warmup_epochs: float = 0.5
+    gradient_clip: float = 5.0
     seed: int = 1
     threads: int = 2
+    workers: int = 1
 
 
 class ExportOptions(Options, frozen=True):
@@ -62,7 +77,9 @@ class EvaluateOptions(Options, frozen=True):
 
 
 class PlanOptions(Options, frozen=True):
-    """None."""
+    """`portable`: leave the target's SIMD kernels out, to compare with them."""
+
+    portable: bool = False
 
 
 class GenerateOptions(Options, frozen=True):

@@ -42,7 +42,9 @@ def histograms(
         for name, values in zip(tensors, session.run(tensors, {source: batch}), strict=True):
             low, high = float(values.min()), float(values.max())
             if not (np.isfinite(low) and np.isfinite(high)):
-                raise UserError(where, f"tensor '{name}' is not finite on calibration data", "check the weights for NaN")
+                raise UserError(
+                    where, f"tensor '{name}' is not finite on calibration data", "check the weights for NaN"
+                )
             before = extremes.get(name, (low, high))
             extremes[name] = (min(before[0], low), max(before[1], high))
     found = {name: Histogram(*extremes[name]) for name in tensors}

@@ -8,7 +8,7 @@ biases int32 at input scale times weight scale.  Activations fused into the oper
 import msgspec
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from nnrules.error import UserError
 from nnrules.graph.lowering import FUSABLE
@@ -36,7 +36,9 @@ class Activation(msgspec.Struct, frozen=True):
 
 
 class QuantizationRecord(msgspec.Struct, frozen=True):
-    """All parameters of a model: by tensor name for activations, by initializer name (one scale per channel) for weights."""
+    """All parameters of a model: by tensor name for activations, by initializer name (one scale per channel) for
+    weights.
+    """
 
     method: str
     activations: dict[str, Activation]

@@ -32,7 +32,9 @@ class Tensor(msgspec.Struct, frozen=True, kw_only=True):
         return int(np.prod(self.shape, dtype=np.int64))
 
     def quantize(self, real: np.ndarray) -> np.ndarray:
-        """Real values -> int8 by this tensor's scale and zero point, rounded half to even, saturated (the model's edge)."""
+        """Real values -> int8 by this tensor's scale and zero point, rounded half to even, saturated (the model's
+        edge).
+        """
         return np.clip(np.rint(real.astype(np.float64) / self.scale) + self.zero_point, -128, 127).astype(np.int8)
 
     def dequantize(self, integers: np.ndarray) -> np.ndarray:
@@ -74,8 +76,10 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
         """Multiply-accumulates of one node for one inference."""
         return node.operator.macs(*self.shapes(node))
 
-    def run(self, *inputs: np.ndarray, step: "Callable[[Node, list[np.ndarray]], np.ndarray] | None" = None) -> dict[str, np.ndarray]:
-        """All tensors by name, from int8 inputs with a batch axis; ``step`` computes a node (default: its reference)."""
+    def run(
+        self, *inputs: np.ndarray, step: "Callable[[Node, list[np.ndarray]], np.ndarray] | None" = None
+    ) -> dict[str, np.ndarray]:
+        """All tensors by name, from int8 inputs with a batch axis; ``step`` computes a node (default: reference)."""
         values = dict(zip(self.inputs, inputs, strict=True))
         for node in self.nodes:
             operands = [values[name] for name in node.inputs]

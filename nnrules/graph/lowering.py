@@ -1,11 +1,12 @@
 """QDQ ONNX -> the integer graph.
 
-A quantized model says with QuantizeLinear / DequantizeLinear pairs which integers stand for each tensor.  Lowering walks it
-once, in order; each operator's ``lower`` asks this class for its inputs and its output's quantization and adds a node.
+A quantized model says with QuantizeLinear / DequantizeLinear pairs which integers stand for each tensor.  Lowering
+walks it once, in order; each operator's ``lower`` asks this class for its inputs and its output's quantization and
+adds a node.
 
-Layout is bookkeeping, not work: each ONNX value is a *view*, an array with the value's ONNX shape holding positions in an
-NHWC tensor of the graph.  Transpose, Flatten and Reshape only rearrange views; a consumer that cannot use its view as it
-lies is refused with the node's name.
+Layout is bookkeeping, not work: each ONNX value is a *view*, an array with the value's ONNX shape holding positions
+in an NHWC tensor of the graph.  Transpose, Flatten and Reshape only rearrange views; a consumer that cannot use its
+view as it lies is refused with the node's name.
 """
 
 import math
@@ -34,8 +35,8 @@ FUSABLE = ("Relu", "Clip")
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 
 
-class View(NamedTuple):
-    """An ONNX value: ``index`` has its shape (without batch) and holds flat positions in the graph's tensor ``name``."""
+class View(msgspec.Struct, frozen=True):
+    """An ONNX value: ``index`` has its shape, without batch, and holds flat positions in tensor ``name``."""
 
     name: str
     index: np.ndarray
@@ -111,7 +112,8 @@ class Lowering:
 
         tensors = {name(t.name): msgspec.structs.replace(t, name=name(t.name)) for t in self.tensors.values()}
         nodes = [
-            msgspec.structs.replace(n, inputs=tuple(name(i) for i in n.inputs), output=name(n.output)) for n in self.nodes
+            msgspec.structs.replace(n, inputs=tuple(name(i) for i in n.inputs), output=name(n.output))
+            for n in self.nodes
         ]
         return Graph(
             name=self.name, inputs=inputs, outputs=tuple(map(name, outputs)), tensors=tensors, nodes=tuple(nodes)
@@ -167,7 +169,9 @@ class Lowering:
     def _output_tensor(self, value: onnx.ValueInfoProto) -> str:
         view = self.views.get(value.name)
         if view is None:
-            raise UserError(f"{self.name}: output '{value.name}'", "is not quantized", "quantize the model's outputs too")
+            raise UserError(
+                f"{self.name}: output '{value.name}'", "is not quantized", "quantize the model's outputs too"
+            )
         tensor = self.tensors[view.name]
         if view.index.ndim == 3 and _is_identity(np.moveaxis(view.index, 0, -1)):
             shape, layout = (*view.index.shape[1:], view.index.shape[0]), "nchw"
@@ -191,11 +195,15 @@ class Lowering:
         """The node's attributes; any outside ``known``, or unlike its single value in ``only``, is refused."""
         found = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         for name, value in found.items():
-            if name in only and (value == only[name] or (isinstance(value, float) and math.isclose(value, only[name], rel_tol=1e-6))):
+            if name in only and (
+                value == only[name] or (isinstance(value, float) and math.isclose(value, only[name], rel_tol=1e-6))
+            ):
                 continue
             if name not in known:
                 allowed = ", ".join([*known, *(f"{k}={v}" for k, v in only.items())]) or "none"
-                raise UserError(self.place(node), f"attribute {name}={_shown(value)} is not supported", f"supported: {allowed}")
+                raise UserError(
+                    self.place(node), f"attribute {name}={_shown(value)} is not supported", f"supported: {allowed}"
+                )
         return found
 
     def image(self, node: onnx.NodeProto, value: str) -> Tensor:
@@ -203,12 +211,16 @@ class Lowering:
         view = self._view(node, value)
         if view.index.ndim != 3:
             raise UserError(
-                self.place(node), f"its input has shape {_batched(view.index.shape)}", "only 2-D images (N, C, H, W) are supported"
+                self.place(node),
+                f"its input has shape {_batched(view.index.shape)}",
+                "only 2-D images (N, C, H, W) are supported",
             )
         return self._lying(node, view.name, np.moveaxis(view.index, 0, -1))
 
     def rows(self, node: onnx.NodeProto, value: str) -> tuple[Tensor, np.ndarray]:
-        """An input whose last axis is multiplied: its tensor and, for each ONNX feature, the feature's place in the tensor."""
+        """An input whose last axis is multiplied: its tensor and, for each ONNX feature, the feature's place in the
+        tensor.
+        """
         view = self._view(node, value)
         tensor = self.tensors[view.name]
         if view.index.ndim == 1:
@@ -256,12 +268,18 @@ class Lowering:
         if len(source.input) > 2:
             points = self.initializers[source.input[2]].astype(np.int64)
             axis = _attribute(source, "axis", 1) % max(values.ndim, 1)
-            values = values - (points.reshape([-1 if a == axis else 1 for a in range(values.ndim)]) if points.size > 1 else points)
+            values = values - (
+                points.reshape([-1 if a == axis else 1 for a in range(values.ndim)]) if points.size > 1 else points
+            )
         values = values.T if transposed else values
         if values.ndim != rank:
-            raise UserError(self.place(node), f"its weights have {values.ndim} dimensions", f"only {rank} are supported")
+            raise UserError(
+                self.place(node), f"its weights have {values.ndim} dimensions", f"only {rank} are supported"
+            )
         if values.min(initial=0) < -128 or values.max(initial=0) > 127:
-            raise UserError(self.place(node), "its weights leave 8 bits after their zero point", "use symmetric weights")
+            raise UserError(
+                self.place(node), "its weights leave 8 bits after their zero point", "use symmetric weights"
+            )
         if not np.isfinite(scales).all():
             raise UserError(self.place(node), "its weights' scale is not a number", "check the model for NaN")
         return QuantizedConstant(values.astype(np.int8), np.broadcast_to(scales, (len(values),)))
@@ -294,7 +312,9 @@ class Lowering:
                 break
             if len(users) != 1 or users[0].op_type not in FUSABLE:
                 raise UserError(
-                    self.place(node), f"its output '{value}' is not quantized", "put QuantizeLinear and DequantizeLinear after it"
+                    self.place(node),
+                    f"its output '{value}' is not quantized",
+                    "put QuantizeLinear and DequantizeLinear after it",
                 )
             bounds = self.clip_bounds(users[0]) if users[0].op_type == "Clip" else (0.0, math.inf)
             low, high = max(low, bounds[0]), min(high, bounds[1])
@@ -308,7 +328,9 @@ class Lowering:
         output = self.output(node)
         if (output.scale, output.zero_point, *output.bounds) != (x.scale, x.zero_point, -128, 127):
             raise UserError(
-                self.place(node), "its output is quantized differently from its input", "give both one scale and zero point"
+                self.place(node),
+                "its output is quantized differently from its input",
+                "give both one scale and zero point",
             )
 
     def clip_bounds(self, node: onnx.NodeProto) -> tuple[float, float]:
@@ -319,7 +341,9 @@ class Lowering:
             if value:
                 constant = self._real_constant(value)
                 if constant is None:
-                    raise UserError(self.place(node), "its bounds are not constant", "only constant bounds are supported")
+                    raise UserError(
+                        self.place(node), "its bounds are not constant", "only constant bounds are supported"
+                    )
                 bounds[position] = float(constant)
         return bounds[0], bounds[1]
 
@@ -330,7 +354,13 @@ class Lowering:
         tensor = Tensor(name=output.name, shape=shape, scale=output.scale, zero_point=output.zero_point)
         self._append(node.name or output.name, operator, inputs, tensor)
         positions = np.arange(tensor.size).reshape(shape)
-        index = self.views[node.input[0]].index if elementwise else np.moveaxis(positions, -1, 0) if len(shape) == 3 else positions
+        index = (
+            self.views[node.input[0]].index
+            if elementwise
+            else np.moveaxis(positions, -1, 0)
+            if len(shape) == 3
+            else positions
+        )
         self.views[output.name] = View(tensor.name, index)
 
     def relabel(self, node: onnx.NodeProto) -> None:
@@ -354,14 +384,18 @@ class Lowering:
 
     def _view(self, node: onnx.NodeProto, value: str) -> View:
         if value not in self.views:
-            raise UserError(self.place(node), f"its input '{value}' is not a quantized activation", "quantize the model first")
+            raise UserError(
+                self.place(node), f"its input '{value}' is not a quantized activation", "quantize the model first"
+            )
         return self.views[value]
 
     def _lying(self, node: onnx.NodeProto, name: str, index: np.ndarray) -> Tensor:
         """The tensor seen as ``index`` must lie in memory; adds a reshape where only the shape differs."""
         if not _is_identity(index):
             raise UserError(
-                self.place(node), "reads its input through a transposition that moves data", "remove the Transpose or Reshape before it"
+                self.place(node),
+                "reads its input through a transposition that moves data",
+                "remove the Transpose or Reshape before it",
             )
         return self.tensors[self._shaped(self.tensors[name], index.shape)]
 
@@ -376,11 +410,15 @@ class Lowering:
         return name
 
     def _scalar_quantization(self, node: onnx.NodeProto) -> tuple[float, int]:
-        """Scale and int8 zero point of an activation's Quantize- or DequantizeLinear; u8 becomes s8 by subtracting 128."""
+        """Scale and int8 zero point of an activation's Quantize- or DequantizeLinear; u8 becomes s8 by subtracting
+        128.
+        """
         scale = self.initializers.get(node.input[1])
         point = self.initializers.get(node.input[2]) if len(node.input) > 2 else np.uint8(0)
         if scale is None or point is None or np.size(scale) != 1:
-            raise UserError(self.place(node), "needs one constant scale and zero point", "quantize activations per tensor")
+            raise UserError(
+                self.place(node), "needs one constant scale and zero point", "quantize activations per tensor"
+            )
         kind = np.asarray(point).dtype
         if kind not in (np.int8, np.uint8):
             raise UserError(self.place(node), f"quantizes to {kind}", "only int8 and uint8 activations are supported")

@@ -1,7 +1,8 @@
 """What every operator of the integer graph provides: one frozen record, one file in ``graph/ops``.
 
-Activations are int8, NHWC; shapes in the graph leave the batch out.  An operator's record holds everything its arithmetic
-needs (weights, multipliers, zero points): the tensors' scales are information for people and for the model's edges.
+Activations are int8, NHWC; shapes in the graph leave the batch out.  An operator's record holds everything its
+arithmetic needs (weights, multipliers, zero points): the tensors' scales are information for people and for the
+model's edges.
 """
 
 from abc import abstractmethod
@@ -84,11 +85,13 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
             small, large = [t // 2 for t in total], [t - t // 2 for t in total]
             begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)
             padding = (*begin, *end)
-        return cls(kernel=kernel, stride=stride, dilation=dilation, padding=padding)  # type: ignore[arg-type]
+        return cls(kernel=kernel, stride=stride, dilation=dilation, padding=padding)
 
     def output(self, height: int, width: int) -> tuple[int, int]:
         """Output height and width, rounded down."""
-        sides = zip((height, width), self.kernel, self.stride, self.dilation, self.padding[:2], self.padding[2:], strict=True)
+        sides = zip(
+            (height, width), self.kernel, self.stride, self.dilation, self.padding[:2], self.padding[2:], strict=True
+        )
         oh, ow = ((n + before + after - d * (k - 1) - 1) // s + 1 for n, k, s, d, before, after in sides)
         return oh, ow
 
@@ -98,32 +101,37 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
         return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=value)
 
     def window(self, padded: np.ndarray, row: int, column: int, output: tuple[int, int]) -> np.ndarray:
-        """What kernel position (row, column) sees at every output position: (batch, out height, out width, channels)."""
+        """What kernel position (row, column) sees at each output position: (batch, out height, out width, channels)."""
         y, x = row * self.dilation[0], column * self.dilation[1]
         return padded[
-            :, y : y + (output[0] - 1) * self.stride[0] + 1 : self.stride[0], x : x + (output[1] - 1) * self.stride[1] + 1 : self.stride[1]
+            :,
+            y : y + (output[0] - 1) * self.stride[0] + 1 : self.stride[0],
+            x : x + (output[1] - 1) * self.stride[1] + 1 : self.stride[1],
         ]
 
     def counts(self, height: int, width: int) -> np.ndarray:
         """How many kernel positions lie inside the image at each output position: int64 (out height, out width)."""
         inside = np.ones((1, height, width, 1), np.int64)
         output, padded = self.output(height, width), self.pad(inside, 0)
-        return sum(
-            self.window(padded, r, c, output)[0, :, :, 0] for r in range(self.kernel[0]) for c in range(self.kernel[1])
-        )  # type: ignore[return-value]
+        rows, columns = range(self.kernel[0]), range(self.kernel[1])
+        return np.sum([self.window(padded, r, c, output)[0, :, :, 0] for r in rows for c in columns], axis=0)
 
     def parameters(self, image: Shape, out_channels: int) -> dict[str, Parameter]:
         """The kernel parameters in_h .. pad_right."""
-        out_h, out_w = self.output(image[0], image[1])
+        sides = ("top", "left", "bottom", "right")
+        pairs = {"k": self.kernel, "stride": self.stride, "dilation": self.dilation}
         return {
-            "in_h": image[0], "in_w": image[1], "in_c": image[2], "out_h": out_h, "out_w": out_w, "out_c": out_channels,
-            "k_h": self.kernel[0], "k_w": self.kernel[1], "stride_h": self.stride[0], "stride_w": self.stride[1],
-            "dilation_h": self.dilation[0], "dilation_w": self.dilation[1],
-            "pad_top": self.padding[0], "pad_left": self.padding[1], "pad_bottom": self.padding[2], "pad_right": self.padding[3],
-        }  # fmt: skip
+            **dict(zip(("in_h", "in_w", "in_c"), image, strict=True)),
+            **dict(zip(("out_h", "out_w", "out_c"), (*self.output(*image[:2]), out_channels), strict=True)),
+            **{f"{name}_{axis}": pair[i] for name, pair in pairs.items() for i, axis in enumerate("hw")},
+            **{f"pad_{side}": amount for side, amount in zip(sides, self.padding, strict=True)},
+        }
 
     def onnx(self) -> dict[str, Any]:
         """The ONNX attributes of the same window."""
         return {
-            "kernel_shape": list(self.kernel), "strides": list(self.stride), "dilations": list(self.dilation), "pads": list(self.padding),
-        }  # fmt: skip
+            "kernel_shape": list(self.kernel),
+            "strides": list(self.stride),
+            "dilations": list(self.dilation),
+            "pads": list(self.padding),
+        }

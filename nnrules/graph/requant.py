@@ -2,9 +2,9 @@
 
     y = clamp(zero_point + floor(((acc << shift) * multiplier + 2^31) / 2^32), lo, hi)
 
-with an even multiplier below 2^31, so that one ``SMMLAR`` (Armv7E-M), one ``VQRDMULH`` (Neon, MVE with multiplier / 2) or
-one 32 x 32 -> 64 multiplication does it.  This module chooses multipliers and proves that no accumulator leaves 32 bits; the
-numpy definition is here, the torch and ONNX twins are written apart from it.
+with an even multiplier below 2^31, so that one ``SMMLAR`` (Armv7E-M), one ``VQRDMULH`` (Neon, MVE with multiplier /
+2) or one 32 x 32 -> 64 multiplication does it.  This module chooses multipliers and proves that no accumulator leaves
+32 bits; the numpy definition is here, the torch and ONNX twins are written apart from it.
 """
 
 import math
@@ -99,9 +99,7 @@ def choose_multiplier(scale: float, max_acc: int, where: str) -> tuple[int, int]
     return multiplier, shift
 
 
-def quantized_bounds(
-    scale: float, zero_point: int, low: float = -math.inf, high: float = math.inf
-) -> tuple[int, int]:
+def quantized_bounds(scale: float, zero_point: int, low: float = -math.inf, high: float = math.inf) -> tuple[int, int]:
     """The int8 clamp that is a fused Relu (low=0), Relu6 (0, 6) or Clip in the output's own quantization.
 
     >>> quantized_bounds(0.05, -128, 0.0, 6.0)
@@ -136,8 +134,8 @@ def channel_requantization(
 def accumulator_bound(weights: np.ndarray, bias: NDArray[np.int64], x_zero_point: int) -> NDArray[np.int64]:
     """The static certificate: the largest magnitude each channel's accumulator can reach, in either order of summation.
 
-    ``weights`` int8 with the output channel first.  Covers both programs in use: the zero point subtracted from each input
-    (plain bias) and the zero point folded into the bias, at every partial sum.
+    ``weights`` int8 with the output channel first.  Covers both programs in use: the zero point subtracted from each
+    input (plain bias) and the zero point folded into the bias, at every partial sum.
     """
     flat = weights.reshape(len(weights), -1).astype(np.int64)
     magnitude = np.abs(flat).sum(1)
@@ -151,8 +149,9 @@ def certified_bias(
 ) -> NDArray[np.int32]:
     """The bias as int32, each channel proved to stay within 32 bits.
 
-    A bias beyond the certificate is clamped where the output is saturated anyway: ``saturates(channel, acc_low, acc_high)``
-    says whether every accumulator in that interval gives one and the same output.  Otherwise a UserError names ``where``.
+    A bias beyond the certificate is clamped where the output is saturated anyway: ``saturates(channel, acc_low,
+    acc_high)`` says whether every accumulator in that interval gives one and the same output.  Otherwise a UserError
+    names ``where``.
     """
     result = bias.copy()
     for channel in np.flatnonzero(accumulator_bound(weights, bias, x_zero_point) >= INT32_LIMIT):

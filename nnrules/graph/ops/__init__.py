@@ -10,7 +10,13 @@ def _discover() -> dict[str, type[Operator]]:
     found: dict[str, type[Operator]] = {}
     for module in pkgutil.iter_modules(__path__):
         members = vars(importlib.import_module(f"{__name__}.{module.name}")).values()
-        found.update({c.op: c for c in members if isinstance(c, type) and getattr(c, "op", None) == module.name})
+        found.update(
+            {
+                c.op: c
+                for c in members
+                if isinstance(c, type) and issubclass(c, Operator) and getattr(c, "op", "") == module.name
+            }
+        )
     return found
 
 

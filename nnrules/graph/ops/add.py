@@ -36,12 +36,19 @@ class Add(Operator, frozen=True, kw_only=True):
         x1, x2 = lowering.alike(node, list(node.input))
         output = lowering.output(node)
         ratios = (x1.scale / output.scale, x2.scale / output.scale)
-        operator = cls.of(ratios, (x1.zero_point, x2.zero_point), output.zero_point, output.bounds, lowering.place(node))
+        operator = cls.of(
+            ratios, (x1.zero_point, x2.zero_point), output.zero_point, output.bounds, lowering.place(node)
+        )
         lowering.add(node, operator, [x1.name, x2.name], elementwise=True)
 
     @classmethod
     def of(
-        cls, ratios: tuple[float, float], zero_points: tuple[int, int], zero_point: int, bounds: tuple[int, int], where: str
+        cls,
+        ratios: tuple[float, float],
+        zero_points: tuple[int, int],
+        zero_point: int,
+        bounds: tuple[int, int],
+        where: str,
     ) -> Self:
         """From the input scales over the output scale: the larger multiplier lies in [2^14, 2^15), k <= 22."""
         k = min(LARGEST_SHIFT, 15 - math.frexp(max(ratios))[1])
@@ -50,7 +57,9 @@ class Add(Operator, frozen=True, kw_only=True):
             k -= 1
             m1, m2 = (round(ratio * 2**k) for ratio in ratios)
         if k < 1 or max(m1, m2) >= 2**15:
-            raise UserError(where, f"an input's scale is {max(ratios):.3g} times the output's", "recalibrate the output's range")
+            raise UserError(
+                where, f"an input's scale is {max(ratios):.3g} times the output's", "recalibrate the output's range"
+            )
         c = (1 << (k - 1)) + (zero_point << k) - m1 * zero_points[0] - m2 * zero_points[1]
         return cls(m1=m1, m2=m2, c=c, k=k, lo=bounds[0], hi=bounds[1])
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class AveragePool2d(Operator, frozen=True, kw_only=True):
     """acc = sum (x - x_zero_point) over the valid window; y = requantize(acc) by the multiplier of n.
 
-    n is the number of values averaged: the valid ones, or the whole kernel with ``count_include_pad``.  The requantization has
-    kernel height * kernel width + 1 entries, indexed by n; entry 0 is not used.
+    n is the number of values averaged: the valid ones, or the whole kernel with ``count_include_pad``.  The
+    requantization has kernel height * kernel width + 1 entries, indexed by n; entry 0 is not used.
     """
 
     op: ClassVar[str] = "average_pool2d"
@@ -95,7 +95,9 @@ class AveragePool2d(Operator, frozen=True, kw_only=True):
         ones = emitter.constant(output, "ones", np.ones((channels, 1, *self.geometry.kernel), np.int8))
         zero_point = emitter.constant(output, "x_zero_point", np.int8(self.x_zero_point))
         acc = emitter.node("ConvInteger", [inputs[0], ones, zero_point], group=channels, **self.geometry.onnx())
-        emitter.requantize(acc, self.per_position(height, width), output, channel_axis=(1, 1, *self.infer((height, width, 1))[:2]))
+        emitter.requantize(
+            acc, self.per_position(height, width), output, channel_axis=(1, 1, *self.infer((height, width, 1))[:2])
+        )
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         return {

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Conv2d(Operator, frozen=True, kw_only=True):
     """acc[o] = bias[o] + sum (x - x_zero_point) * weights[o]; y = requantize(acc).
 
-    ``weights`` int8 (out channels, kernel height, kernel width, in channels / groups), ``bias`` int32 (out channels,) with no
-    zero point folded in; padding contributes x_zero_point, that is, nothing.
+    ``weights`` int8 (out channels, kernel height, kernel width, in channels / groups), ``bias`` int32 (out channels,)
+    with no zero point folded in; padding contributes x_zero_point, that is, nothing.
     """
 
     op: ClassVar[str] = "conv2d"
@@ -85,9 +85,7 @@ class Conv2d(Operator, frozen=True, kw_only=True):
     def emit(self, emitter: "Emitter", inputs: list[str], output: str) -> None:
         weights = emitter.constant(output, "weights", self.weights.transpose(0, 3, 1, 2))
         zero_point = emitter.constant(output, "x_zero_point", np.int8(self.x_zero_point))
-        acc = emitter.node(
-            "ConvInteger", [inputs[0], weights, zero_point], group=self.groups, **self.geometry.onnx()
-        )
+        acc = emitter.node("ConvInteger", [inputs[0], weights, zero_point], group=self.groups, **self.geometry.onnx())
         bias = emitter.constant(output, "bias", self.bias.reshape(1, -1, 1, 1))
         emitter.requantize(emitter.node("Add", [acc, bias]), self.requantization, output, channel_axis=(1, -1, 1, 1))
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class FullyConnected(Operator, frozen=True, kw_only=True):
     """acc[o] = bias[o] + sum (x - x_zero_point) * weights[o]; y = requantize(acc).
 
-    ``weights`` int8 (out features, in features), ``bias`` int32 (out features,); x (.., in features) -> y (.., out features).
+    ``weights`` int8 (out features, in features), ``bias`` int32 (out features,); x (.., in features) -> y (.., out
+    features).
     """
 
     op: ClassVar[str] = "fully_connected"
@@ -35,7 +36,9 @@ class FullyConnected(Operator, frozen=True, kw_only=True):
         scaled = attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0
         if scaled or attributes.get("transA", 0):
             raise UserError(
-                lowering.place(node), "alpha, beta and transA must be left at their defaults", "fold them into the weights"
+                lowering.place(node),
+                "alpha, beta and transA must be left at their defaults",
+                "fold them into the weights",
             )
         x, order = lowering.rows(node, node.input[0])
         quantized = lowering.weights(node, node.input[1], rank=2, transposed=not attributes.get("transB", 0))
@@ -59,7 +62,9 @@ class FullyConnected(Operator, frozen=True, kw_only=True):
     def simulate(self, torch: Any, *inputs: Any) -> Any:
         weights = torch.as_tensor(self.weights.astype(np.float64))
         bias = torch.as_tensor(self.bias.astype(np.float64))
-        return self.requantization.simulate(torch, torch.nn.functional.linear(inputs[0] - self.x_zero_point, weights, bias))
+        return self.requantization.simulate(
+            torch, torch.nn.functional.linear(inputs[0] - self.x_zero_point, weights, bias)
+        )
 
     def emit(self, emitter: "Emitter", inputs: list[str], output: str) -> None:
         weights = emitter.constant(output, "weights", self.weights.T)

@@ -17,7 +17,15 @@ class Reshape(Operator, frozen=True, kw_only=True):
     """y is x, seen as ``shape`` (NHWC order, without batch)."""
 
     op: ClassVar[str] = "reshape"
-    onnx_types: ClassVar[tuple[str, ...]] = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout")
+    onnx_types: ClassVar[tuple[str, ...]] = (
+        "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "Transpose",
+        "Identity",
+        "Dropout",
+    )
 
     shape: Shape
 

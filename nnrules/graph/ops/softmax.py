@@ -2,7 +2,8 @@
 
     d = max(x) - x,  t = table[d],  y = clamp(zero_point + (t * reciprocal + sum(t) / 2) / sum(t))
 
-All unsigned 32-bit, both divisions rounded down; table[d] = round(2^15 * exp(-scale * d)), reciprocal = round(1 / output scale).
+All unsigned 32-bit, both divisions rounded down; table[d] = round(2^15 * exp(-scale * d)), reciprocal = round(1 /
+output scale).
 """
 
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -41,7 +42,9 @@ class Softmax(Operator, frozen=True, kw_only=True):
         reciprocal = round(1 / output.scale)
         if not 1 <= reciprocal <= LARGEST_RECIPROCAL or x.shape[-1] > MOST_CLASSES:
             raise UserError(
-                lowering.place(node), f"the output scale {output.scale:.3g} or {x.shape[-1]} classes do not fit", "use scale 1/256"
+                lowering.place(node),
+                f"the output scale {output.scale:.3g} or {x.shape[-1]} classes do not fit",
+                "use scale 1/256",
             )
         lowering.add(node, cls.of(x.scale, reciprocal, output.zero_point), [x.name], elementwise=True)
 

@@ -1,0 +1,1 @@
+"""Graph and plan -> C text, from the templates in kernels/."""

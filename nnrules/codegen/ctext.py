@@ -1,0 +1,59 @@
+"""Values as C text: identifiers, arrays, numbers."""
+
+import re
+
+import numpy as np
+
+WIDTH = 116
+C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t", "uint32": "uint32_t"}
+
+
+def identifier(name: str) -> str:
+    """A C identifier like ``name``: every run of other characters becomes one underscore.
+
+    >>> identifier("/stem/conv.0")
+    'stem_conv_0'
+    """
+    cleaned = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "x"
+    return cleaned if cleaned[0].isalpha() else f"n{cleaned}"
+
+
+def unique_identifiers(names: list[str]) -> list[str]:
+    """One C identifier for each name; names that become alike get their position appended."""
+    plain = [identifier(name) for name in names]
+    return [p if plain.count(p) == 1 else f"{p}_{index}" for index, p in enumerate(plain)]
+
+
+def array(name: str, values: np.ndarray, prefix: str) -> str:
+    """``<prefix> <type> <name>[n] = {...};`` with the values in C order, lines filled.
+
+    >>> print(array("a", np.array([1, -2], np.int8), "static const"), end="")
+    static const int8_t a[2] = {
+        1, -2,
+    };
+    """
+    lines, line = [], "   "
+    for value in values.reshape(-1).tolist():
+        text = "INT32_MIN" if value == -(2**31) else str(value)
+        if len(line) + len(text) + 2 > WIDTH:
+            lines.append(line)
+            line = "   "
+        line += f" {text},"
+    body = "\n".join([*lines, line])
+    return f"{prefix} {C_TYPES[values.dtype.name]} {name}[{values.size}] = {{\n{body}\n}};\n"
+
+
+def real(value: float) -> str:
+    """A float32 value as the shortest C literal that reads back as exactly it.
+
+    >>> real(0.003921568859368563)
+    '0.003921569f'
+    """
+    text = np.format_float_scientific(np.float32(value), unique=True, trim="0")
+    plain = np.format_float_positional(np.float32(value), unique=True, trim="0")
+    return (plain if len(plain) <= 16 else text) + "f"
+
+
+def comment_text(text: str) -> str:
+    """Text that cannot end a C comment or leave its line."""
+    return re.sub(r"[^\x20-\x7e]", "?", text).replace("*/", "* /").replace("/*", "/ *")

@@ -1,0 +1,186 @@
+"""The C of one model on one target: source, header, self test and check program."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnrules.catalog.kernel import load_kernel
+from nnrules.catalog.names import c_identifier
+from nnrules.catalog.paths import KERNELS
+from nnrules.codegen.ctext import array, comment_text, real, unique_identifiers
+from nnrules.codegen.packing import pack
+from nnrules.codegen.render import render
+from nnrules.error import UserError
+from nnrules.graph.ir import Graph, Node, Tensor, dump
+from nnrules.plan.record import Plan
+from nnrules.plan.select import layer_parameters
+
+ALIGNMENT = 8
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer as the template of the source prints it."""
+
+    index: int
+    name: str
+    op: str
+    kernel: str
+    inputs: str
+    shape: str
+    macs: int
+    call: str
+    output: str
+    rows: int
+    row_bytes: int
+
+
+@dataclass(frozen=True)
+class Edge:
+    """An input or output of the model, for the header's macros."""
+
+    name: str
+    bytes: int
+    offset: int
+    scale: str
+    zero_point: int
+    shape: tuple[int, ...]
+    layout: str
+
+
+class ModelCode:
+    """Renders the files; every text depends on nothing but the graph, the plan, the templates and the sample."""
+
+    def __init__(self, graph: Graph, plan: Plan, kernels: Path = KERNELS) -> None:
+        self.graph, self.plan, self.kernels = graph, plan, kernels
+        self.prefix = c_identifier(graph.name)
+        self._identifiers = unique_identifiers([node.name for node in graph.nodes])
+        self._homes = _homes(graph)
+        self._functions: dict[str, str] = {}
+        self._constants: list[str] = []
+        self.steps = [self._step(index, node) for index, node in enumerate(graph.nodes)]
+
+    def source(self) -> str:
+        """M.c"""
+        return self._render("program/model.c.j2", functions=list(self._functions), constants=self._constants)
+
+    def header(self) -> str:
+        """M.h"""
+        return self._render("program/model.h.j2")
+
+    def check(self) -> str:
+        """M_check.c: the program that verify and measure run."""
+        return self._render("program/check.c.j2")
+
+    def selftest(self, sample: np.ndarray) -> str:
+        """M_selftest.c: one int8 sample (NHWC, no batch) and the outputs that the numpy reference gives for it."""
+        values = self.graph.run(sample[np.newaxis])
+        arrays = [array(f"{self.prefix}_selftest_input", sample, "const")]
+        arrays += [
+            array(f"expected_{index}", values[name][0], "static const") for index, name in enumerate(self.graph.outputs)
+        ]
+        return self._render("program/selftest.c.j2", arrays=arrays)
+
+    def _render(self, template: str, **context: Any) -> str:
+        graph, plan = self.graph, self.plan
+        return render(
+            template,
+            self.kernels,
+            model=graph.name,
+            prefix=self.prefix,
+            macro=self.prefix.upper(),
+            target=plan.target,
+            digest=sha256(dump(graph)).hexdigest(),
+            arena_bytes=plan.arena_bytes,
+            arena_align=ALIGNMENT,
+            inputs=[self._edge(graph.tensors[name]) for name in graph.inputs],
+            outputs=[self._edge(graph.tensors[name]) for name in graph.outputs],
+            steps=self.steps,
+            slots=plan.tensors,
+            macs=sum(step.macs for step in self.steps),
+            **context,
+        )
+
+    def _edge(self, tensor: Tensor) -> Edge:
+        return Edge(
+            name=comment_text(tensor.name),
+            bytes=tensor.size,
+            offset=self.plan.offset(tensor.name),
+            scale=real(tensor.scale),
+            zero_point=tensor.zero_point,
+            shape=tensor.shape,
+            layout=tensor.layout,
+        )
+
+    def _step(self, index: int, node: Node) -> Step:
+        output = self.graph.tensors[node.output]
+        rows = output.shape[0] if len(output.shape) > 1 else 1
+        return Step(
+            index=index,
+            name=comment_text(node.name),
+            op=node.operator.op,
+            kernel=self.plan.layers[index].kernel or "none, the same memory",
+            inputs=", ".join(comment_text(_described(self.graph.tensors[name])) for name in node.inputs),
+            shape="x".join(map(str, output.shape)),
+            macs=self.graph.macs(node),
+            call="" if node.operator.is_alias else self._call(index, node),
+            output=self._pointer(node.output),
+            rows=rows,
+            row_bytes=output.size // rows,
+        )
+
+    def _call(self, index: int, node: Node) -> str:
+        """The C call of a layer's kernel; renders the kernel unless an equal one is there, and adds the constants."""
+        layer = self.plan.layers[index]
+        parameters = layer_parameters(self.graph, node)
+        function = self._function(layer.kernel, layer.template, parameters)
+        arguments = [*map(self._pointer, node.inputs), self._pointer(node.output)]
+        for role, values in pack(self._packing(layer.template), node.operator, parameters).items():
+            name = f"{self._identifiers[index]}_{role}"
+            self._constants.append(array(name, values, "NN_WEIGHTS static const"))
+            arguments.append(name)
+        if layer.scratch_bytes:
+            arguments.append(f"base + {layer.scratch_offset}")
+        return f"{function}({', '.join(arguments)});"
+
+    def _packing(self, template: str) -> str | None:
+        return load_kernel((self.kernels / template).with_suffix("").with_suffix(".toml")).packing
+
+    def _function(self, kernel: str, template: str, parameters: Mapping[str, Any]) -> str:
+        name = f"{kernel}_{len(self._functions)}"
+        unnamed = render(template, self.kernels, name="@", **parameters)
+        for text, earlier in self._functions.items():
+            if text.replace(earlier, "@") == unnamed:
+                return earlier
+        self._functions[unnamed.replace("@", name)] = name
+        return name
+
+    def _pointer(self, tensor: str) -> str:
+        """A C expression for where a tensor lies when it is read or written."""
+        return self._homes.get(tensor) or f"base + {self.plan.offset(tensor)}"
+
+
+def _homes(graph: Graph) -> dict[str, str]:
+    """The caller's pointers: of inputs, of outputs, and of the tensors that share their memory through reshapes."""
+    homes = {name: f"inputs[{index}]" for index, name in enumerate(graph.inputs)}
+    homes |= {name: f"outputs[{index}]" for index, name in enumerate(graph.outputs)}
+    aliases = [(node.inputs[0], node.output) for node in graph.nodes if node.operator.is_alias]
+    for source, view in reversed(aliases):
+        if view in homes:
+            homes.setdefault(source, homes[view])
+    for source, view in aliases:
+        if source in homes:
+            homes.setdefault(view, homes[source])
+            if homes[view] != homes[source]:
+                raise UserError(
+                    f"{graph.name}: output '{view}'", f"is only another shape of '{source}'", "leave it out"
+                )
+    return homes
+
+
+def _described(tensor: Tensor) -> str:
+    return f"{tensor.name} {'x'.join(map(str, tensor.shape))}"

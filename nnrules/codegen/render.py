@@ -1,0 +1,26 @@
+"""The jinja2 environment of the C templates: ``//% if`` lines, ``{{ name }}`` values, nothing undefined."""
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from nnrules.catalog.paths import KERNELS
+
+
+def environment(folder: Path = KERNELS) -> jinja2.Environment:
+    """Templates are named by their path relative to ``folder``."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        undefined=jinja2.StrictUndefined,
+        line_statement_prefix="//%",
+        line_comment_prefix="//#",
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        autoescape=False,
+    )
+
+
+def render(template: str, folder: Path = KERNELS, **context: Any) -> str:
+    """One template filled in."""
+    return environment(folder).get_template(template).render(**context)

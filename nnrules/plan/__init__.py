@@ -1,0 +1,1 @@
+"""Which kernel runs each layer, and where each tensor lies in the one arena."""

@@ -1,0 +1,66 @@
+"""The plan of a graph on a target: frozen records, stored as JSON."""
+
+from pathlib import Path
+
+import msgspec
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A kernel that computes the layer's operator but was not taken, and why."""
+
+    kernel: str
+    reason: str
+
+
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
+    """One node of the graph, in its order; a reshape has no kernel and its output is its input's memory.
+
+    ``template`` is relative to the kernels folder, ``instructions`` the kernel's own estimate.
+    """
+
+    name: str
+    op: str
+    kernel: str = ""
+    template: str = ""
+    scratch_offset: int = 0
+    scratch_bytes: int = 0
+    instructions: float = 0.0
+    in_place: bool = False
+    refused: tuple[Refusal, ...] = ()
+
+
+class Slot(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes of the arena: tensor ``name`` (or a layer's scratch) while nodes ``first`` to ``last`` run, both
+    included.
+    """
+
+    name: str
+    offset: int
+    bytes: int
+    first: int
+    last: int
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Arena and kernels; ``live_bytes`` is the most that is alive at once, below which no arena can be."""
+
+    model: str
+    target: str
+    arena_bytes: int
+    live_bytes: int
+    tensors: tuple[Slot, ...]
+    layers: tuple[Layer, ...]
+
+    def offset(self, tensor: str) -> int:
+        """Where a tensor starts in the arena."""
+        return next(slot.offset for slot in self.tensors if slot.name == tensor)
+
+
+def dump_plan(plan: Plan) -> bytes:
+    """The plan as indented JSON, equal plans in equal bytes."""
+    return msgspec.json.format(msgspec.json.encode(plan), indent=1) + b"\n"
+
+
+def load_plan(path: Path) -> Plan:
+    """Read ``dump_plan``'s JSON; raises msgspec.ValidationError where it is not a plan."""
+    return msgspec.json.decode(path.read_bytes(), type=Plan)

@@ -1,0 +1,33 @@
+"""Generate a model's C for one target, from the graph, the plan and the kernel templates that it names."""
+
+import shutil
+
+import numpy as np
+
+from nnrules.catalog.paths import KERNELS
+from nnrules.catalog.stages import GenerateOptions
+from nnrules.codegen.model import ModelCode
+from nnrules.error import UserError
+from nnrules.graph.ir import load
+from nnrules.plan.record import load_plan
+from nnrules.stages.runner import Request, main
+
+
+def run(request: Request[GenerateOptions]) -> None:
+    """Inputs ``graph``, ``plan``, ``samples``; outputs ``source``, ``header``, ``selftest``, ``check`` and ``port``
+    (nn_port.h).
+    """
+    graph = load(request.input("graph"))
+    if len(graph.inputs) != 1:
+        raise UserError(request.model, f"has {len(graph.inputs)} inputs", "only models with one input are supported")
+    samples = np.load(request.input("samples"), allow_pickle=False)["x"]
+    code = ModelCode(graph, load_plan(request.input("plan")))
+    request.output("source").write_text(code.source())
+    request.output("header").write_text(code.header())
+    request.output("selftest").write_text(code.selftest(samples[0]))
+    request.output("check").write_text(code.check())
+    shutil.copyfile(KERNELS / "include" / "nn_port.h", request.output("port"))
+
+
+if __name__ == "__main__":
+    main(run, GenerateOptions)
