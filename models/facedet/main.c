@@ -1,0 +1,89 @@
+/* Finds the faces of one built-in scene and prints them. */
+#include "facedet.h"
+#include "facedet_decode.h"
+#include "nn_board.h"
+
+enum { MOST_FACES = 8, LINE = 80 };
+
+static _Alignas(FACEDET_ARENA_ALIGN) uint8_t arena[FACEDET_ARENA_BYTES];
+
+typedef struct {
+    char text[LINE];
+    size_t length;
+} line;
+
+static void put_text(line *out, const char *text)
+{
+    while (*text != '\0' && out->length < LINE) {
+        out->text[out->length++] = *text++;
+    }
+}
+
+static void put_number(line *out, uint32_t value)
+{
+    char digits[11];
+    size_t at = sizeof digits - 1;
+    digits[at] = '\0';
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    put_text(out, &digits[at]);
+}
+
+static void put_named(line *out, const char *name, uint32_t value)
+{
+    put_text(out, name);
+    put_number(out, value);
+}
+
+static void end_line(line *out)
+{
+    put_text(out, "\n");
+    board_write(out->text, out->length);
+    out->length = 0;
+}
+
+static uint32_t pixels(int32_t steps)
+{
+    return (uint32_t)(steps + FACEDET_STEPS_PER_PIXEL / 2) / FACEDET_STEPS_PER_PIXEL;
+}
+
+static void print_face(line *out, size_t index, const facedet_face *face)
+{
+    put_named(out, "face ", (uint32_t)index);
+    put_named(out, ": x=", pixels(face->left));
+    put_named(out, " y=", pixels(face->top));
+    put_named(out, " w=", pixels(face->right - face->left));
+    put_named(out, " h=", pixels(face->bottom - face->top));
+    put_named(out, " score=", (uint32_t)face->score);
+    end_line(out);
+}
+
+int nn_main(void)
+{
+    int8_t *input = (int8_t *)&arena[FACEDET_INPUT_0_OFFSET];
+    int8_t *output = (int8_t *)&arena[FACEDET_OUTPUT_0_OFFSET];
+    for (size_t i = 0; i < FACEDET_INPUT_0_BYTES; i++) {
+        input[i] = facedet_selftest_input[i];
+    }
+    uint32_t start = board_ticks();
+    facedet_run(arena, (const int8_t *const[]){input}, (int8_t *const[]){output});
+    uint32_t ticks = board_ticks() - start;
+
+    facedet_face faces[MOST_FACES];
+    size_t count = facedet_decode(output, FACEDET_BOX_FACTOR(FACEDET_OUTPUT_0_SCALE), FACEDET_OUTPUT_0_ZERO_POINT, 0,
+                                  faces, MOST_FACES);
+    line out = {.length = 0};
+    for (size_t i = 0; i < count; i++) {
+        print_face(&out, i, &faces[i]);
+    }
+    put_named(&out, "nn:run ", ticks);
+    end_line(&out);
+    size_t stack = board_stack_peak();
+    if (stack > 0) {
+        put_named(&out, "nn:stack ", (uint32_t)stack);
+        end_line(&out);
+    }
+    return 0;
+}

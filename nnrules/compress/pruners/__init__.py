@@ -1,0 +1,1 @@
+"""Pruners: <name>.py with `prune(network, example, options) -> report`, which makes the network smaller in place."""

@@ -1,0 +1,90 @@
+"""Channel pruning by magnitude (Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nnrules.catalog.stages import PruneOptions
+from nnrules.error import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def prune(network: nn.Module, example: Tensor, options: PruneOptions) -> dict[str, Any]:
+    """Remove in every layer the share `sparsity` of channels whose weights have the smallest norm, coupled ones together.
+
+    The convolutions become physically smaller; the network's outputs keep their channels. `example` is one input with
+    batch. Returns {"layers": {name: [channels before, after]}, "parameters": [before, after]}. Raises UserError where
+    the options cannot be met.
+    """
+    _check(options)
+    import torch_pruning
+
+    before, size = _channels(network), _parameters(network)
+    network.eval()
+    # torch_pruning rounds channel counts down; asking for less keeps the promise "rounded up".
+    pruner = torch_pruning.pruner.BasePruner(
+        network,
+        example,
+        importance=torch_pruning.importance.MagnitudeImportance(p=options.norm, normalizer=None),
+        pruning_ratio=options.sparsity,
+        round_to=options.round_to,
+        ignored_layers=_output_layers(network, example),
+    )
+    pruner.step()
+    after = _channels(network)
+    return {
+        "layers": {name: [count, after[name]] for name, count in before.items()},
+        "parameters": [size, _parameters(network)],
+    }
+
+
+def _check(options: PruneOptions) -> None:
+    if not 0 <= options.sparsity < 1:
+        raise UserError(f"prune option sparsity={options.sparsity:g}", "is out of range", "choose 0 <= sparsity < 1")
+    if options.norm not in (1, 2):
+        raise UserError(f"prune option norm={options.norm}", "is not known", "choose 1 or 2")
+    if options.round_to < 1:
+        raise UserError(f"prune option round_to={options.round_to}", "is out of range", "choose 1 or more")
+
+
+def _output_layers(network: nn.Module, example: Tensor) -> list[nn.Module]:
+    """The layers whose channels are the network's outputs: nothing with weights comes after them."""
+    import torch_pruning
+
+    graph = torch_pruning.DependencyGraph().build_dependency(network, example)
+    return [
+        module
+        for module in network.modules()
+        if module in graph.module2node and _is_layer(module) and not _feeds_layer(graph.module2node[module])
+    ]
+
+
+def _feeds_layer(node: Any) -> bool:
+    """Whether another layer with weights follows `node` in the dependency graph."""
+    waiting, seen = list(node.outputs), set()
+    while waiting:
+        follower = waiting.pop()
+        if follower in seen:
+            continue
+        seen.add(follower)
+        if _is_layer(follower.module):
+            return True
+        waiting.extend(follower.outputs)
+    return False
+
+
+def _is_layer(module: Any) -> bool:
+    from torch import nn
+
+    return isinstance(module, nn.Conv2d | nn.Linear)
+
+
+def _channels(network: nn.Module) -> dict[str, int]:
+    """Output channels of each layer by name."""
+    return {name: int(module.weight.shape[0]) for name, module in network.named_modules() if _is_layer(module)}
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,22 @@
+"""export: a trained network as a float ONNX model.
+
+Inputs: network, dataset, weights, optional data. Outputs: model (ONNX).
+"""
+
+from nnrules.catalog.stages import ExportOptions
+from nnrules.stages.runner import Request, main
+from nnrules.training.onnx_export import export
+from nnrules.training.task import make_dataset, make_network
+from nnrules.training.weights import load_weights
+
+
+def run(request: Request[ExportOptions]) -> None:
+    """Load the weights, export, and hold the result against torch on test samples."""
+    dataset = make_dataset(request.reference("dataset"), "test", request.optional("data"))
+    network = make_network(request.reference("network"))
+    load_weights(network, request.input("weights"))
+    request.output("model").write_bytes(export(network.eval(), dataset, request.inputs["network"][0]))
+
+
+if __name__ == "__main__":
+    main(run, ExportOptions)

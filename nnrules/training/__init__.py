@@ -1,0 +1,1 @@
+"""Training networks: the loop, its optimizers, checkpoints, and weights in files."""

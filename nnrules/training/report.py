@@ -1,0 +1,32 @@
+"""What a training stage leaves behind: weights, and a log with the metric."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nnrules.training.metric import measure
+from nnrules.training.task import Dataset, Floats
+from nnrules.training.weights import save_weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def finish(network: nn.Module, test: Dataset, log: dict[str, Any], weights: Path, log_file: Path) -> None:
+    """Write the weights and `log` with the metric on `test` added, and print the metric."""
+    import torch
+
+    def infer(batch: Floats) -> list[Floats]:
+        with torch.no_grad():
+            output = network(torch.from_numpy(batch))
+        outputs = output if isinstance(output, tuple | list) else [output]
+        return [each.numpy() for each in outputs]
+
+    save_weights(network, weights)
+    metric = measure(test, infer)
+    if metric:
+        print(f"{metric['name']} {metric['value']} on {metric['samples']} test samples", file=sys.stderr, flush=True)
+    log_file.write_text(json.dumps({**log, "metric": metric}, indent=1) + "\n", encoding="utf-8")

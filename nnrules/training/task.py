@@ -1,0 +1,106 @@
+"""What nnrules asks of a model's own Python files: a network class and a dataset class.
+
+Any class with these members will do; nothing has to be inherited. The network is constructed without arguments, the
+dataset with its split ("train" or "test") and, when the build got `data=PATH`, that path as `data`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnrules.error import UserError
+
+Floats = NDArray[np.float32]
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Samples of one split. Item i is (input, target): float32 in the network's own units and layout, without batch.
+
+    An item depends on nothing but the constructor's arguments, the index and, if there is `set_epoch`, the epoch:
+    that makes training repeatable and lets it resume after a kill. A dataset whose inputs come from integers may say so
+    by an attribute `input_quantization = (scale, zero_point)`; else quantization takes the range of the samples.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> tuple[Floats, Any]: ...
+
+
+@runtime_checkable
+class VaryingDataset(Dataset, Protocol):
+    """A dataset whose training items change from epoch to epoch (augmentation)."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Items fetched from now on belong to this epoch, counted from 0."""
+
+
+@runtime_checkable
+class MeasuredDataset(Dataset, Protocol):
+    """A dataset that can say how good a network is."""
+
+    metric_name: str
+
+    def metric(self, outputs: Sequence[Floats]) -> float:
+        """Quality from the network's outputs for the first N items in order, one (N, ...) array per output; higher is better."""
+
+
+@runtime_checkable
+class PicturedDataset(Dataset, Protocol):
+    """A dataset that can draw what was found, for the build's report."""
+
+    def picture(
+        self,
+        index: int,
+        outputs: Sequence[NDArray[np.int8]],
+        steps: Sequence[tuple[float, int]],
+        console: str,
+        path: Path,
+    ) -> None:
+        """Draw item `index` into the PNG `path`, with what the integer model and the firmware found in it.
+
+        `outputs`: the integer model's, without batch, in the network's layout, with their (scale, zero point) in
+        `steps`; `console`: what the firmware printed.
+        """
+
+
+@runtime_checkable
+class Network(Protocol):
+    """A torch.nn.Module that knows its loss."""
+
+    def loss(self, output: Any, target: Any) -> Any:
+        """Mean loss of a batch as a scalar tensor, from what `forward` returned and the stacked targets."""
+
+
+def make_network(kind: Callable[[], Any]) -> Any:
+    """Construct a model's network. Raises UserError where the class is not a torch.nn.Module with a `loss`."""
+    from torch import nn
+
+    network = kind()
+    if not isinstance(network, nn.Module) or not isinstance(network, Network):
+        place = getattr(kind, "__name__", str(kind))
+        raise UserError(place, "is not a network", "derive it from torch.nn.Module and define loss(output, target)")
+    return network
+
+
+def example_input(dataset: Dataset) -> Any:
+    """The first sample's input as a torch tensor with batch 1."""
+    import torch
+
+    return torch.from_numpy(np.asarray(dataset[0][0], np.float32)[None])
+
+
+def make_dataset(kind: Callable[..., Any], split: str, data: Path | None) -> Dataset:
+    """Construct a model's dataset. Raises UserError where the class lacks what a dataset needs or is empty."""
+    dataset = kind(split, data=data) if data else kind(split)
+    place = getattr(kind, "__name__", str(kind))
+    if not isinstance(dataset, Dataset):
+        raise UserError(place, "is not a dataset", "define __len__ and __getitem__(index) -> (input, target)")
+    if len(dataset) == 0:
+        raise UserError(place, f"has no samples in its {split!r} split", "check the dataset and data=PATH")
+    return cast(Dataset, dataset)
