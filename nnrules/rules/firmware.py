@@ -64,8 +64,8 @@ class TargetFirmware:
         elf = self.programs.shipped_program(self.common.application)
         workspace.env.Depends(elf, self.verify)
         measured = self._measure(elf)
-        report = self._report(measured)
         passed = self._add("gate", {"measured": [measured["measured"]]}, {"passed": "{}.budget.json"})
+        report = self._report({**measured, **passed})
         hosted = self.target.toolchain.firmware.linker_script is None
         libraries = [self.programs.shared_library()] if hosted else []
         return [elf, *libraries, measured["measured"], *report.values(), *passed.values()]
@@ -118,7 +118,7 @@ class TargetFirmware:
         return nodes
 
     def _report(self, measured: Nodes) -> Nodes:
-        inputs = {name: [node] for name, node in measured.items()} | {"verify": [self.verify]}
+        inputs = {name: [node] for name, node in measured.items()} | {"verify": [self.verify], "plan": [self.plan]}
         inputs |= {**self.common.some("metric", "graph", "integer", "samples"), **self.common.workspace.data}
         return self._add("report", inputs, {"report": "{}.report.html", "picture": "{}.png"}, "dataset")
 

@@ -1,6 +1,6 @@
 """report: one HTML page and one picture about a firmware.
 
-Inputs: measured, verify, plan, console, graph, samples; passed (the budget), dataset and data where there are any.
+Inputs: measured, passed (the budget), verify, plan, console, graph, samples; dataset and data where there are any.
 Outputs: report, picture.
 """
 
@@ -24,7 +24,6 @@ SCENE = 0
 def run(request: Request[ReportOptions]) -> None:
     """Draw what was found in the built-in scene (without a dataset that can: the layers' cost), and write the page."""
     measured = _json(request.input("measured"))
-    passed = request.optional("passed")
     console = request.input("console").read_text(encoding="utf-8")
     picture = request.output("picture")
     if not draw_scene(request, console, picture):
@@ -33,7 +32,7 @@ def run(request: Request[ReportOptions]) -> None:
         measured=measured,
         verify=_json(request.input("verify")),
         plan=load_plan(request.input("plan")),
-        limits=_json(passed)["limits"] if passed else {},
+        limits=_json(request.input("passed"))["limits"],
         console=console,
         picture=picture.read_bytes(),
     )
