@@ -1,0 +1,110 @@
+"""The report of a small build: whole, escaped, and the same bytes every time."""
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import msgspec
+import numpy as np
+import pytest
+
+from nnrules.catalog.stages import ReportOptions
+from nnrules.graph.ir import Graph, dump
+from nnrules.plan.record import Layer, Plan, Slot, dump_plan
+from nnrules.stages import report
+from nnrules.stages.runner import Request
+from nnrules.verify import arena
+
+KERNELS = {"stem": "conv2d_s8__armv7em", "flat": ""}
+DATASET = """
+class Scenes:
+    def __init__(self, split, data=None):
+        self.split = split
+    def __len__(self):
+        return 3
+    def __getitem__(self, index):
+        return None, None
+    def picture(self, index, outputs, steps, console, path):
+        path.write_bytes(repr((self.split, index, outputs[0].tolist(), steps, console)).encode())
+"""
+
+
+@pytest.fixture
+def inputs(graph: Graph, samples: dict[str, np.ndarray], tmp_path: Path) -> dict[str, list[str]]:
+    """The files that a report is made from, by input name."""
+    names = [node.name for node in graph.nodes]
+    layers = tuple(Layer(name=n.name, op=n.operator.op, kernel=KERNELS.get(n.name, n.name)) for n in graph.nodes)
+    slots = (
+        Slot(name="image", offset=0, bytes=96, first=0, last=0),
+        Slot(name="stem", offset=96, bytes=192, first=0, last=2),
+        Slot(name="a <b>", offset=288, bytes=192, first=1, last=2),
+    )
+    plan = Plan(model="small", target="cortex-m7", arena_bytes=480, live_bytes=480, tensors=slots, layers=layers)
+    measured = {
+        "model": "small",
+        "target": "cortex-m7",
+        "macs": 7008,
+        "instructions": 14016,
+        "layers": [
+            {"name": name, "op": layer.op, "kernel": layer.kernel, "macs": 9 * i, "instructions": 100 * i}
+            for i, (name, layer) in enumerate(zip(names, layers, strict=True))
+        ],
+        "ram": {"arena": 480, "stack": 100, "data": 0, "bss": 4, "total": 584},
+        "flash": {"code": 900, "weights": 300, "rodata": 40, "total": 1240},
+        "metric": {"name": "AP", "float": 0.5, "integer": 0.49},
+        "verify": {"samples": 5, "values": 2485, "differing": 0, "engines": ["torch", "c-target"]},
+    }
+    verify: dict[str, Any] = {"samples": 5, "values": 2485, "differing": 0, "target_samples": 4}
+    verify |= {"engines": ["torch", "c-target"]}
+    verify["layers"] = [{"shape": graph.tensors[name].shape, "sqnr_db": 31.27} for name in names]
+    contents = {
+        "graph": dump(graph),
+        "plan": dump_plan(plan),
+        "measured": msgspec.json.encode(measured),
+        "verify": msgspec.json.encode(verify),
+        "passed": json.dumps({"limits": {"ram": 1024, "flash": None, "instructions": None}}).encode(),
+        "console": b"<script>alert(1)</script>\nnn:run 100\n",
+    }
+    for name, data in contents.items():
+        (tmp_path / name).write_bytes(data)
+    np.savez(tmp_path / "samples.npz", x=samples["image"])
+    return {name: [str(tmp_path / name)] for name in contents} | {"samples": [str(tmp_path / "samples.npz")]}
+
+
+def make(inputs: dict[str, list[str]], folder: Path) -> tuple[bytes, bytes]:
+    """Run the stage; gives the page and the picture."""
+    folder.mkdir()
+    outputs = {"report": str(folder / "small.report.html"), "picture": str(folder / "small.png")}
+    report.run(Request("report", "small", "cortex-m7", ReportOptions(), inputs, outputs))
+    return (folder / "small.report.html").read_bytes(), (folder / "small.png").read_bytes()
+
+
+def test_page_without_a_dataset_shows_the_layers_cost(inputs: dict[str, list[str]], tmp_path: Path) -> None:
+    page, picture = make(inputs, tmp_path / "one")
+    text = page.decode()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;\nnn:run 100" in text
+    assert "<script>" not in text
+    assert '<td>RAM, bytes<td class="n good">584<td class="n">1,024' in text
+    assert "conv2d_s8__armv7em" in text
+    assert "<title>a &lt;b&gt;: 192 bytes at 288, layers 1 to 2</title>" in text
+    assert picture.startswith(b"\x89PNG")
+    assert str(tmp_path) not in text
+    assert make(inputs, tmp_path / "two") == (page, picture)
+
+
+def test_dataset_draws_the_integer_models_output(
+    inputs: dict[str, list[str]], graph: Graph, samples: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    (tmp_path / "report_scenes.py").write_text(DATASET)
+    given = inputs | {"dataset": [f"{tmp_path}/report_scenes.py:Scenes"]}
+    _, picture = make(given, tmp_path / "drawn")
+    head = graph.run(samples["image"][:1])["head"][0].tolist()
+    assert picture == repr(("test", 0, head, [(0.1, -3)], "<script>alert(1)</script>\nnn:run 100\n")).encode()
+
+
+def test_arena_map_is_well_formed(inputs: dict[str, list[str]]) -> None:
+    plan = msgspec.json.decode(Path(inputs["plan"][0]).read_bytes(), type=Plan)
+    drawing = ElementTree.fromstring(arena.draw(plan))
+    boxes = [rectangle for rectangle in drawing.iter() if rectangle.tag == "rect"]
+    assert len(boxes) == len(plan.tensors)
