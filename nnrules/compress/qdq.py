@@ -11,8 +11,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from nnrules.error import UserError
-from nnrules.graph.lowering import FUSABLE
 from nnrules.graph.ops.reshape import Reshape
+from nnrules.graph.qdq_reader import FUSABLE
 
 VIEWS = Reshape.onnx_types
 KEEPING = ("MaxPool",)

@@ -10,12 +10,11 @@ view as it lies is refused with the node's name.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from nnrules.error import UserError
 from nnrules.graph.ir import Graph, Node, Tensor
@@ -23,16 +22,13 @@ from nnrules.graph.operator import Operator, Shape
 from nnrules.graph.ops import BY_ONNX_TYPE
 from nnrules.graph.ops.lookup import Lookup
 from nnrules.graph.ops.reshape import Reshape
+from nnrules.graph.qdq_reader import DEQUANTIZE, QUANTIZE, QdqReader
 from nnrules.graph.requant import (
     Requantization,
     accumulator_bound,
     certified_bias,
     channel_requantization,
-    quantized_bounds,
 )
-
-FUSABLE = ("Relu", "Clip")
-QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 
 
 class View(msgspec.Struct, frozen=True):
@@ -42,48 +38,19 @@ class View(msgspec.Struct, frozen=True):
     index: np.ndarray
 
 
-class QuantizedConstant(NamedTuple):
-    """Symmetric int8 weights and their scales, one per output channel (the first axis of ``values``)."""
-
-    values: np.ndarray
-    scales: np.ndarray
-
-
-class OutputQuantization(msgspec.Struct, frozen=True):
-    """What a node must produce: the tensor's name (after fused activations), its quantization and the int8 clamp."""
-
-    name: str
-    scale: float
-    zero_point: int
-    bounds: tuple[int, int]
-
-
 def lower(model: onnx.ModelProto, name: str) -> Graph:
     """The integer graph of a QDQ model; UserErrors name the node and what is supported."""
     return Lowering(model, name).graph()
 
 
-class Lowering:
-    """The state of one lowering."""
+class Lowering(QdqReader):
+    """The state of one lowering: what the model says, and the graph so far."""
 
     def __init__(self, model: onnx.ModelProto, name: str) -> None:
-        self.model = _with_batch_of_one(model)
-        self.name = name
-        body = self.model.graph
-        self.initializers = {i.name: numpy_helper.to_array(i) for i in body.initializer}
-        self.producer = {output: node for node in body.node for output in node.output}
-        self.consumers: dict[str, list[onnx.NodeProto]] = {}
-        for node in body.node:
-            for value in node.input:
-                self.consumers.setdefault(value, []).append(node)
-        self.shapes = {v.name: _dims(v)[1:] for v in (*body.value_info, *body.input, *body.output)}
+        super().__init__(model, name)
         self.tensors: dict[str, Tensor] = {}
         self.nodes: list[Node] = []
         self.views: dict[str, View] = {}
-        self._fused: set[str] = set()
-        for node in body.node:
-            if node.op_type == "Constant":
-                self.initializers[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
 
     # The walk.
 
@@ -132,7 +99,7 @@ class Lowering:
         edge = next((n for n in users if n.op_type in (QUANTIZE, DEQUANTIZE)), None)
         if edge is None:
             raise UserError(f"{self.name}: input '{value.name}'", "is not quantized", "quantize the model first")
-        scale, zero_point = self._scalar_quantization(edge)
+        scale, zero_point = self.scalar_quantization(edge)
         shape = self.shapes[value.name]
         channels_first = len(shape) == 3 and self._feeds_image_first(value.name)
         stored = (*shape[1:], shape[0]) if channels_first else shape
@@ -157,7 +124,7 @@ class Lowering:
         view = self.views.get(node.input[0])
         if view is None:
             raise UserError(self.place(node), "quantizes a constant", "store the constant as integers")
-        scale, zero_point = self._scalar_quantization(node)
+        scale, zero_point = self.scalar_quantization(node)
         tensor = self.tensors[view.name]
         if (scale, zero_point) != (tensor.scale, tensor.zero_point):
             table = Lookup.of(lambda x: x, (tensor.scale, tensor.zero_point), (scale, zero_point))
@@ -186,25 +153,6 @@ class Lowering:
         return name
 
     # What the operators ask for.
-
-    def place(self, node: onnx.NodeProto) -> str:
-        """How messages name a node."""
-        return f"{self.name}: node '{node.name or node.output[0]}' ({node.op_type})"
-
-    def attributes(self, node: onnx.NodeProto, *known: str, **only: Any) -> dict[str, Any]:
-        """The node's attributes; any outside ``known``, or unlike its single value in ``only``, is refused."""
-        found = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        for name, value in found.items():
-            if name in only and (
-                value == only[name] or (isinstance(value, float) and math.isclose(value, only[name], rel_tol=1e-6))
-            ):
-                continue
-            if name not in known:
-                allowed = ", ".join([*known, *(f"{k}={v}" for k, v in only.items())]) or "none"
-                raise UserError(
-                    self.place(node), f"attribute {name}={_shown(value)} is not supported", f"supported: {allowed}"
-                )
-        return found
 
     def image(self, node: onnx.NodeProto, value: str) -> Tensor:
         """An input that must be an image, as its NHWC tensor (height, width, channels)."""
@@ -258,39 +206,13 @@ class Lowering:
             return [self._lying(node, v.name, np.moveaxis(v.index, 0, -1)) for v in views], (axis - 1) % 3
         return [self._lying(node, v.name, v.index) for v in views], axis
 
-    def weights(self, node: onnx.NodeProto, value: str, rank: int, transposed: bool = False) -> QuantizedConstant:
-        """Constant weights as symmetric int8 with the output channel first (after transposing, if asked to)."""
-        source = self.producer.get(value)
-        if source is None or source.op_type != DEQUANTIZE or source.input[0] not in self.initializers:
-            raise UserError(self.place(node), "its weights are not quantized constants", "quantize the model first")
-        values = self.initializers[source.input[0]].astype(np.int64)
-        scales = np.atleast_1d(self.initializers[source.input[1]]).astype(np.float64)
-        if len(source.input) > 2:
-            points = self.initializers[source.input[2]].astype(np.int64)
-            axis = _attribute(source, "axis", 1) % max(values.ndim, 1)
-            values = values - (
-                points.reshape([-1 if a == axis else 1 for a in range(values.ndim)]) if points.size > 1 else points
-            )
-        values = values.T if transposed else values
-        if values.ndim != rank:
-            raise UserError(
-                self.place(node), f"its weights have {values.ndim} dimensions", f"only {rank} are supported"
-            )
-        if values.min(initial=0) < -128 or values.max(initial=0) > 127:
-            raise UserError(
-                self.place(node), "its weights leave 8 bits after their zero point", "use symmetric weights"
-            )
-        if not np.isfinite(scales).all():
-            raise UserError(self.place(node), "its weights' scale is not a number", "check the model for NaN")
-        return QuantizedConstant(values.astype(np.int8), np.broadcast_to(scales, (len(values),)))
-
     def linear_output(
         self, node: onnx.NodeProto, x: Tensor, weights: np.ndarray, scales: np.ndarray, bias_input: Any
     ) -> tuple[np.ndarray, Requantization]:
         """Bias (int32) and requantization of a layer acc = bias + sum x * weights, certified against overflow."""
         output, where = self.output(node), self.place(node)
         acc_scales = x.scale * scales
-        bias = self._bias(node, bias_input[0], acc_scales) if len(bias_input) else np.zeros(len(weights), np.int64)
+        bias = self.bias(node, bias_input[0], acc_scales) if len(bias_input) else np.zeros(len(weights), np.int64)
         real = acc_scales / output.scale
 
         def saturates(channel: int, low: int, high: int) -> bool:
@@ -302,27 +224,6 @@ class Lowering:
         bound = accumulator_bound(weights, certified.astype(np.int64), x.zero_point)
         return certified, channel_requantization(real, bound, output.zero_point, output.bounds, where)
 
-    def output(self, node: onnx.NodeProto) -> OutputQuantization:
-        """Follow the node's output through activations that can be fused to its QuantizeLinear."""
-        value, low, high = node.output[0], -math.inf, math.inf
-        while True:
-            users = self.consumers.get(value, [])
-            quantizer = next((user for user in users if user.op_type == QUANTIZE), None)
-            if quantizer is not None:
-                break
-            if len(users) != 1 or users[0].op_type not in FUSABLE:
-                raise UserError(
-                    self.place(node),
-                    f"its output '{value}' is not quantized",
-                    "put QuantizeLinear and DequantizeLinear after it",
-                )
-            bounds = self.clip_bounds(users[0]) if users[0].op_type == "Clip" else (0.0, math.inf)
-            low, high = max(low, bounds[0]), min(high, bounds[1])
-            value = users[0].output[0]
-            self._fused.add(value)
-        scale, zero_point = self._scalar_quantization(quantizer)
-        return OutputQuantization(value, scale, zero_point, quantized_bounds(scale, zero_point, low, high))
-
     def same_quantization(self, node: onnx.NodeProto, x: Tensor) -> None:
         """Refuse a node that must keep its input's quantization and is asked for another."""
         output = self.output(node)
@@ -332,20 +233,6 @@ class Lowering:
                 "its output is quantized differently from its input",
                 "give both one scale and zero point",
             )
-
-    def clip_bounds(self, node: onnx.NodeProto) -> tuple[float, float]:
-        """The real bounds of a Clip, from its inputs (constants) or its old attributes."""
-        found = self.attributes(node, "min", "max")
-        bounds = [float(found.get("min", -math.inf)), float(found.get("max", math.inf))]
-        for position, value in enumerate(node.input[1:]):
-            if value:
-                constant = self._real_constant(value)
-                if constant is None:
-                    raise UserError(
-                        self.place(node), "its bounds are not constant", "only constant bounds are supported"
-                    )
-                bounds[position] = float(constant)
-        return bounds[0], bounds[1]
 
     def add(self, node: onnx.NodeProto, operator: Operator, inputs: list[str], elementwise: bool = False) -> None:
         """Append a node.  Its ONNX value is laid out like its input's if ``elementwise``, else NCHW for images."""
@@ -409,67 +296,6 @@ class Lowering:
             self._append(name, Reshape(shape=shape), [tensor.name], seen)
         return name
 
-    def _scalar_quantization(self, node: onnx.NodeProto) -> tuple[float, int]:
-        """Scale and int8 zero point of an activation's Quantize- or DequantizeLinear; u8 becomes s8 by subtracting
-        128.
-        """
-        scale = self.initializers.get(node.input[1])
-        point = self.initializers.get(node.input[2]) if len(node.input) > 2 else np.uint8(0)
-        if scale is None or point is None or np.size(scale) != 1:
-            raise UserError(
-                self.place(node), "needs one constant scale and zero point", "quantize activations per tensor"
-            )
-        kind = np.asarray(point).dtype
-        if kind not in (np.int8, np.uint8):
-            raise UserError(self.place(node), f"quantizes to {kind}", "only int8 and uint8 activations are supported")
-        if not (math.isfinite(float(scale)) and float(scale) > 0):
-            raise UserError(self.place(node), f"its scale is {float(scale)}", "check the model for NaN")
-        return float(scale), int(point) - (128 if kind == np.uint8 else 0)
-
-    def _bias(self, node: onnx.NodeProto, value: str, scales: np.ndarray) -> np.ndarray:
-        """The bias in units of ``scales``: stored integers as they are, real numbers rounded half to even."""
-        source = self.producer.get(value)
-        if source is not None and source.op_type == DEQUANTIZE and source.input[0] in self.initializers:
-            stored = np.float64(self.initializers[source.input[1]])
-            if np.allclose(stored, scales, rtol=1e-5, atol=0):
-                return self.initializers[source.input[0]].astype(np.int64)
-        real = self._real_constant(value)
-        if real is None or not np.isfinite(real).all():
-            raise UserError(self.place(node), "its bias is not a constant of finite numbers", "check the model for NaN")
-        return np.rint(real.astype(np.float64) / scales).astype(np.int64)
-
-    def _real_constant(self, value: str) -> np.ndarray | None:
-        """A constant as real numbers, dequantized if it is stored as integers."""
-        if value in self.initializers:
-            return self.initializers[value]
-        source = self.producer.get(value)
-        if source is None or source.op_type != DEQUANTIZE or source.input[0] not in self.initializers:
-            return None
-        point = self.initializers[source.input[2]] if len(source.input) > 2 else 0
-        return (self.initializers[source.input[0]].astype(np.float64) - point) * self.initializers[source.input[1]]
-
-
-def _with_batch_of_one(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy with the leading axis of every input fixed to one and all shapes inferred."""
-    fixed = onnx.ModelProto()
-    fixed.CopyFrom(model)
-    for value in fixed.graph.input:
-        dims = value.type.tensor_type.shape.dim
-        if dims:
-            dims[0].dim_value = 1
-    for value in fixed.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    del fixed.graph.value_info[:]
-    return onnx.shape_inference.infer_shapes(fixed, strict_mode=True, data_prop=True)
-
-
-def _dims(value: onnx.ValueInfoProto) -> Shape:
-    return tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
-
-
-def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    return next((onnx.helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
-
 
 def _is_identity(index: np.ndarray) -> bool:
     return bool(np.array_equal(index.reshape(-1), np.arange(index.size)))
@@ -477,7 +303,3 @@ def _is_identity(index: np.ndarray) -> bool:
 
 def _batched(shape: Shape) -> str:
     return "(N, " + ", ".join(map(str, shape)) + ")"
-
-
-def _shown(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

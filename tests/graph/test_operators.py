@@ -1,0 +1,89 @@
+"""Every operator: the numpy reference, the torch simulation and ONNX Runtime on the emitted form agree to the integer."""
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from nnrules.graph.emit import integer_model
+from nnrules.graph.ir import Graph, Node, Tensor, dump, load
+from nnrules.graph.operator import Operator, Shape
+from nnrules.graph.ops import OPERATORS
+from nnrules.graph.ops.reshape import Reshape
+from tests.kernels.strategies import CASES, Case, int8_arrays
+
+QUICK = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+
+
+@st.composite
+def reshape_cases(draw: st.DrawFn) -> Case:
+    """An image as a vector, a vector as an image, a vector as rows."""
+    shapes: list[Shape] = [(draw(st.integers(1, 4)), draw(st.integers(1, 4)), draw(st.integers(1, 4)))]
+    shapes.append((int(np.prod(shapes[0])),))
+    before, after = draw(st.permutations(shapes))
+    return Case(Reshape(shape=after), (draw(int8_arrays((1, *before))),))
+
+
+EVERY = {**CASES, "reshape": reshape_cases()}
+
+
+def single(operator: Operator, shapes: list[Shape]) -> Graph:
+    """A graph of one node."""
+    names = tuple(f"x{index}" for index in range(len(shapes)))
+    tensors = {n: Tensor(name=n, shape=s, scale=1.0, zero_point=0) for n, s in zip(names, shapes, strict=True)}
+    tensors["y"] = Tensor(name="y", shape=operator.infer(*shapes), scale=1.0, zero_point=0)
+    node = Node(name="y", inputs=names, output="y", operator=operator)
+    return Graph(name="single", inputs=names, outputs=("y",), tensors=tensors, nodes=(node,))
+
+
+def by_onnxruntime(graph: Graph, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
+    session = onnxruntime.InferenceSession(integer_model(graph).SerializeToString())
+    nchw = [np.ascontiguousarray(np.moveaxis(x, -1, 1)) if x.ndim == 4 else x for x in inputs]
+    (y,) = session.run(["y"], dict(zip(graph.inputs, nchw, strict=True)))
+    return np.moveaxis(y, 1, -1) if y.ndim == 4 else y
+
+
+def test_every_operator_has_cases() -> None:
+    assert set(EVERY) == set(OPERATORS)
+
+
+@pytest.mark.parametrize("op", sorted(OPERATORS))
+def test_engines_agree(op: str) -> None:
+    @QUICK
+    @given(case=EVERY[op])
+    def check(case: Case) -> None:
+        graph = single(case.operator, case.shapes)
+        expected = case.operator.reference(*case.inputs)
+        assert expected.dtype == np.int8
+        assert expected.shape[1:] == graph.tensors["y"].shape
+        simulated = case.operator.simulate(torch, *(torch.as_tensor(x.astype(np.float64)) for x in case.inputs))
+        np.testing.assert_array_equal(simulated.numpy(), expected)
+        np.testing.assert_array_equal(by_onnxruntime(graph, case.inputs), expected)
+
+    check()
+
+
+@pytest.mark.parametrize("op", sorted(OPERATORS))
+def test_the_graph_file_keeps_everything(op: str, tmp_path) -> None:
+    @settings(max_examples=5, deadline=None, derandomize=True)
+    @given(case=EVERY[op])
+    def check(case: Case) -> None:
+        stored = dump(single(case.operator, case.shapes))
+        (tmp_path / "graph.json").write_bytes(stored)
+        assert dump(load(tmp_path / "graph.json")) == stored
+
+    check()
+
+
+@QUICK
+@given(scale=st.floats(1e-6, 100.0), zero_point=st.integers(-128, 127), acc=st.integers(-(2**20), 2**20))
+@example(scale=0.5, zero_point=0, acc=1)
+@example(scale=0.4999999999, zero_point=0, acc=-(2**20))
+def test_requantization_is_within_half_a_step(scale: float, zero_point: int, acc: int) -> None:
+    from nnrules.graph.requant import channel_requantization
+
+    rule = channel_requantization(np.array([scale]), np.array([2**20]), zero_point, (-128, 127), "here")
+    exact = np.clip(acc * scale + zero_point, -128, 127)
+    assert abs(int(rule.apply(np.array([acc]))[0]) - exact) <= 0.5 + 2**20 * 2**-32 * max(1.0, 2.0 * scale)
