@@ -1,0 +1,111 @@
+"""Many kernels in one C program: built for the host under sanitizers or for an emulator, run once, outputs compared."""
+
+import shlex
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nnrules.catalog.kernel import Kernel
+from nnrules.catalog.paths import KERNELS, TOOLCHAINS
+from nnrules.catalog.toolchain import Toolchain, load_toolchain
+from nnrules.codegen.ctext import array
+from nnrules.codegen.packing import pack
+from nnrules.codegen.render import render
+from tests.kernels.strategies import Case
+
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+HARNESS = Path(__file__).with_name("harness.c")
+PATTERNS = (0xA5, 0x5A)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One kernel on one case."""
+
+    kernel: Kernel
+    case: Case
+
+    @property
+    def expected(self) -> np.ndarray:
+        """The reference's output, int8 and flat."""
+        return self.case.operator.reference(*self.case.inputs).reshape(-1)
+
+    def source(self, index: int) -> str:
+        """The kernel, its constants, and a function that calls it with buffers of exactly the right size."""
+        operator, shapes = self.case.operator, self.case.shapes
+        parameters = operator.parameters(*shapes)
+        scratch = self.kernel.scratch_bytes(parameters)
+        constants = pack(self.kernel.packing, operator, parameters)
+        names = {role: f"{role}_{index}" for role in constants}
+        template = self.kernel.template.relative_to(KERNELS).as_posix()
+        sizes = ", ".join(str(x.size) for x in self.case.inputs)
+        arguments = [*(f"x[{i}]" for i in range(len(shapes))), "y", *names.values(), *(["scratch"] if scratch else [])]
+        return "\n".join([
+            *(array(names[role], values, "NN_WEIGHTS static const") for role, values in constants.items()),
+            render(template, name=f"kernel_{index}", **parameters),
+            f"static void call_{index}(int8_t **x, int8_t *y, void *scratch)",
+            f"{{ (void)scratch; kernel_{index}({', '.join(arguments)}); }}",
+            f"static const struct test test_{index} = {{call_{index}, {len(shapes)}, {{{sizes}}}, "
+            f"{self.expected.size}, {scratch}, {int(self.kernel.runs_in_place(parameters))}}};",
+        ])  # fmt: skip
+
+
+def program(runs: Sequence[Run]) -> str:
+    """The C text: all kernels, a table of them, and the harness."""
+    table = ", ".join(f"&test_{index}" for index in range(len(runs)))
+    sources = [run.source(index) for index, run in enumerate(runs)]
+    header = '#include "nn_port.h"\n#include "harness.h"\n'
+    return "\n".join([header, *sources, f"const struct test *const tests[] = {{{table}, NULL}};\n"])
+
+
+def toolchain(target: str) -> Toolchain:
+    """The target's description."""
+    return load_toolchain(TOOLCHAINS / f"{target}.toml")
+
+
+def build(folder: Path, target: str, runs: Sequence[Run], sanitize: bool = False) -> Path:
+    """Compile and link the runs for a target; the warnings are errors."""
+    chain = toolchain(target)
+    source, elf = folder / "kernels.c", folder / f"{target}.elf"
+    source.write_text(program(runs))
+    firmware = chain.firmware
+    script = ["-T", str(TOOLCHAINS / firmware.linker_script)] if firmware.linker_script else []
+    includes = [f"-I{path}" for path in (KERNELS / "include", HARNESS.parent, *(TOOLCHAINS / i for i in firmware.include))]
+    sources = [str(path) for path in (source, HARNESS, *(TOOLCHAINS / name for name in firmware.sources))]
+    flags = ["-O1", "-g", *SANITIZERS, "-DHOSTED"] if sanitize else []
+    compiler = chain.compiler
+    command = [compiler.command, *compiler.cflags, *flags, *includes, *sources, *compiler.linkflags, *script, "-o", str(elf)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{shlex.join(command)}\n{done.stderr}"
+    return elf
+
+
+def execute(folder: Path, target: str, elf: Path, runs: Sequence[Run]) -> str:
+    """Run the program on the cases' inputs; its console. Raises AssertionError unless it ends well."""
+    inputs = [x.tobytes() for run in runs for x in run.case.inputs]
+    (folder / "inputs.bin").write_bytes(b"".join(inputs))
+    runner = toolchain(target).runner
+    assert runner is not None
+    command = [word.replace("{elf}", str(elf)) for word in runner.command]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, f"{shlex.join(command)}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def differences(folder: Path, runs: Sequence[Run]) -> list[str]:
+    """What outputs.bin holds against the reference: one line per run that differs, naming the kernel and the case."""
+    outputs = np.frombuffer((folder / "outputs.bin").read_bytes(), np.int8)
+    found, offset = [], 0
+    for index, run in enumerate(runs):
+        expected = run.expected
+        for pattern in PATTERNS:
+            got = outputs[offset : offset + expected.size]
+            offset += expected.size
+            if not np.array_equal(got, expected):
+                first = int(np.flatnonzero(got != expected)[0]) if got.size == expected.size else got.size
+                parameters = run.case.operator.parameters(*run.case.shapes)
+                found.append(f"{index} {run.kernel.name}, memory {pattern:#x}, at {first}: {parameters}")
+    return found if offset == outputs.size else [*found, f"{outputs.size} bytes instead of {offset}"]
