@@ -1,6 +1,9 @@
 """The arena as a picture: offsets upwards, time (one column for each layer) to the right."""
 
+from collections.abc import Iterable
 from html import escape
+
+from msgspec.structs import replace
 
 from nnrules.plan.record import Plan, Slot
 
@@ -14,7 +17,7 @@ def draw(plan: Plan) -> str:
     steps = len(plan.layers)
     column = (WIDTH - LEFT) / steps
     row = (HEIGHT - BOTTOM) / max(plan.arena_bytes, 1)
-    parts = [_rectangle(index, slot, column, row) for index, slot in enumerate(plan.tensors)]
+    parts = [_rectangle(index, slot, column, row) for index, slot in enumerate(_merged(plan.tensors))]
     marks = [_mark(plan.arena_bytes, quarter, row) for quarter in range(5)]
     axis = f'<text class="axis" x="{LEFT:.1f}" y="{HEIGHT - 8:.1f}">layer 0 .. {steps - 1}</text>'
     return (
@@ -23,6 +26,14 @@ def draw(plan: Plan) -> str:
         + axis
         + "</svg>"
     )
+
+
+def _merged(slots: Iterable[Slot]) -> list[Slot]:
+    """One slot for tensors that share their memory, named after all of them."""
+    names: dict[Slot, list[str]] = {}
+    for slot in slots:
+        names.setdefault(replace(slot, name=""), []).append(slot.name)
+    return [replace(place, name=", ".join(tensors)) for place, tensors in names.items()]
 
 
 def _rectangle(index: int, slot: Slot, column: float, row: float) -> str:

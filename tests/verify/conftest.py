@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from verify_graphs import INPUT, small_graph
 
 from nnrules.graph.ir import Graph
+from tests.verify.graphs import INPUT, small_graph
 
 
 @pytest.fixture(scope="session")

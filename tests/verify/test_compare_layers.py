@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from verify_graphs import small_graph, with_wrong_border, with_wrong_multiplier
 
 from nnrules.error import UserError
 from nnrules.graph.emit import integer_model
@@ -15,6 +14,7 @@ from nnrules.graph.ir import Graph
 from nnrules.verify.compare import Comparison, majority
 from nnrules.verify.engines import c_program, numpy_reference, torch_simulation
 from nnrules.verify.engines.onnx_runtime import OnnxRuntime
+from tests.verify.graphs import small_graph, with_wrong_border, with_wrong_multiplier
 
 Samples = dict[str, np.ndarray]
 FAULTS = {"multiplier": with_wrong_multiplier, "border": with_wrong_border}

@@ -1,0 +1,71 @@
+"""The programs of the small graph, built as the rules build them: trace, check, profile and shipped program."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnrules.catalog.kernel import load_kernel
+from nnrules.catalog.paths import KERNELS, TOOLCHAINS
+from nnrules.catalog.toolchain import Toolchain, load_toolchain
+from nnrules.codegen.model import ModelCode
+from nnrules.graph.ir import Graph
+from nnrules.plan.planner import make_plan
+from nnrules.plan.record import Plan
+
+SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+TRACE, PROFILE = "-DNN_TRACE_ROWS", "-DNN_PROFILE_LAYERS"
+
+
+def toolchain(target: str) -> Toolchain:
+    """The target's record; skips the test where its compiler or emulator is missing."""
+    chain = load_toolchain(TOOLCHAINS / f"{target}.toml")
+    emulator = chain.runner.command[0] if chain.runner else "{elf}"
+    for command in (chain.compiler.command, emulator):
+        if command != "{elf}" and shutil.which(command) is None:
+            pytest.skip(f"{command} is not installed")
+    return chain
+
+
+def plan(graph: Graph, target: str) -> Plan:
+    """The graph's plan with the kernels that ship."""
+    kernels = [load_kernel(path) for path in sorted(KERNELS.rglob("*.toml"))]
+    return make_plan(graph, kernels, target, toolchain(target).isa)
+
+
+def generate(graph: Graph, target: str, sample: np.ndarray, folder: Path) -> None:
+    """Write small.c, small.h, small_selftest.c, small_check.c and nn_port.h."""
+    folder.mkdir(parents=True, exist_ok=True)
+    code = ModelCode(graph, plan(graph, target))
+    texts = {".c": code.source(), ".h": code.header(), "_selftest.c": code.selftest(sample), "_check.c": code.check()}
+    for ending, text in texts.items():
+        (folder / f"small{ending}").write_text(text)
+    shutil.copyfile(KERNELS / "include/nn_port.h", folder / "nn_port.h")
+
+
+def compile_object(target: str, folder: Path, source: str | Path, *flags: str) -> Path:
+    """One object file beside the generated C."""
+    chain = toolchain(target)
+    includes = [f"-I{path}" for path in (folder, *(TOOLCHAINS / name for name in chain.firmware.include))]
+    result = folder / f"{Path(source).stem}{''.join(flags)}.o".replace("/", "_")
+    command = [chain.compiler.command, *chain.compiler.cflags, *flags, *includes, "-c", folder / source, "-o", result]
+    subprocess.run(command, check=True)
+    return result
+
+
+def link(target: str, folder: Path, name: str, objects: list[Path], *flags: str) -> Path:
+    """A program of objects and the target's board."""
+    chain = toolchain(target)
+    board = [compile_object(target, folder, TOOLCHAINS / source, *flags) for source in chain.firmware.sources]
+    script = ["-T", str(TOOLCHAINS / chain.firmware.linker_script)] if chain.firmware.linker_script else []
+    command = [chain.compiler.command, *objects, *board, *flags, *chain.compiler.linkflags, *script]
+    subprocess.run([*command, "-o", folder / name], check=True)
+    return folder / name
+
+
+def checker(target: str, folder: Path, name: str, *flags: str) -> Path:
+    """The check program of the C in `folder`, plain, tracing or profiling."""
+    objects = [compile_object(target, folder, source, *flags) for source in ("small.c", "small_check.c")]
+    return link(target, folder, name, objects, *(flag for flag in flags if not flag.startswith("-D")))
