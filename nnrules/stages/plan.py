@@ -16,7 +16,7 @@ def run(request: Request[PlanOptions]) -> None:
     """Inputs ``graph``, ``toolchain`` (TOML) and ``kernels`` (TOMLs); output ``plan`` (JSON)."""
     graph = load(request.input("graph"))
     toolchain = load_toolchain(request.input("toolchain"))
-    kernels = [load_kernel(Path(text)) for text in request.inputs["kernels"]]
+    kernels = [load_kernel(Path(text).resolve()) for text in request.inputs["kernels"]]
     isa = ("portable",) if request.options.portable else toolchain.isa
     plan = make_plan(graph, kernels, request.target, isa)
     if toolchain.ram is not None and plan.arena_bytes > toolchain.ram:
