@@ -2,6 +2,8 @@
 
 from typing import Any
 
+UNWRAPPED = 200  # columns in a log file, where nothing says how wide the reader's window is
+
 
 def print_layers(record: dict[str, Any]) -> None:
     """Print each layer of a verify record: values, differing values per engine, SQNR."""
@@ -17,7 +19,10 @@ def print_layers(record: dict[str, Any]) -> None:
         shape = "x".join(map(str, layer["shape"]))
         noise = "-" if layer["sqnr_db"] is None else f"{layer['sqnr_db']:.1f}"
         table.add_row(layer["name"], layer["op"], shape, f"{layer['values']:,}", *counts, noise)
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = UNWRAPPED
+    console.print(table)
 
 
 def _count(differing: int | None) -> str:

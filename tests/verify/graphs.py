@@ -2,6 +2,8 @@
 
 import msgspec
 import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 
 from nnrules.graph.ir import Graph, Node, Tensor
 from nnrules.graph.operator import Geometry, Operator, Shape
@@ -67,10 +69,10 @@ def replaced(graph: Graph, name: str, operator: Operator) -> Graph:
 
 
 def with_wrong_multiplier(graph: Graph, name: str) -> Graph:
-    """One channel's multiplier a quarter larger."""
+    """One channel's multiplier twice as large."""
     operator = next(node.operator for node in graph.nodes if node.name == name)
     multiplier = operator.requantization.multiplier.copy()
-    multiplier[1] += multiplier[1] // 8 * 2
+    multiplier[1] *= 2
     changed = msgspec.structs.replace(operator.requantization, multiplier=multiplier)
     return replaced(graph, name, msgspec.structs.replace(operator, requantization=changed))
 
@@ -79,3 +81,20 @@ def with_wrong_border(graph: Graph, name: str) -> Graph:
     """The zero point folded into the bias and the border filled with 0: right inside, wrong along the edges."""
     operator = next(node.operator for node in graph.nodes if node.name == name)
     return replaced(graph, name, msgspec.structs.replace(operator, bias=operator.folded_bias(), x_zero_point=0))
+
+
+def float_model(graph: Graph, layer: str) -> onnx.ModelProto:
+    """A float convolution whose output is called `layer`, with the real weights that the integer one stands for."""
+    node = next(node for node in graph.nodes if node.name == layer)
+    operator, x, y = node.operator, graph.tensors[node.inputs[0]], graph.tensors[node.output]
+    step = operator.requantization.real_scale() * y.scale  # of one unit of each channel's accumulator
+    weights = operator.weights.transpose(0, 3, 1, 2) * (step / x.scale).reshape(-1, 1, 1, 1)
+    constants = {"w": weights, "b": operator.bias * step}
+    body = helper.make_graph(
+        [helper.make_node("Conv", [x.name, "w", "b"], [layer], group=operator.groups, **operator.geometry.onnx())],
+        "float",
+        [helper.make_tensor_value_info(x.name, TensorProto.FLOAT, ["N", 2, 8, 6])],
+        [helper.make_tensor_value_info(layer, TensorProto.FLOAT, ["N", 4, 8, 6])],
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items()],
+    )
+    return helper.make_model(body, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)

@@ -1,0 +1,130 @@
+"""The whole stage on real programs: all engines agree, and a fault planted in one program is laid at its door."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from nnrules.catalog.paths import TOOLCHAINS
+from nnrules.catalog.stages import VerifyOptions
+from nnrules.error import UserError
+from nnrules.graph.emit import integer_model
+from nnrules.graph.ir import Graph, dump
+from nnrules.stages import verify
+from nnrules.stages.runner import Request
+from tests.verify.graphs import float_model, small_graph, with_wrong_border, with_wrong_multiplier
+from tests.verify.programs import SANITIZED, TRACE, checker, compile_object, generate
+
+Inputs = dict[str, list[str]]
+TARGET = "cortex-m7"
+FAULTS = {"multiplier": with_wrong_multiplier, "border": with_wrong_border}
+PROGRAMS = {
+    "c-host": ("host_trace", "x86-64", (TRACE, *SANITIZED)),
+    "c-target": ("target_trace", TARGET, (TRACE,)),
+    "c-target-shipped": ("target_check", TARGET, ()),
+}
+
+
+@pytest.fixture(scope="module")
+def inputs(samples: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    """The stage's input files for the small graph, by input name."""
+    folder, graph = tmp_path_factory.mktemp("good"), small_graph()
+    (folder / "small.graph.json").write_bytes(dump(graph))
+    onnx.save(integer_model(graph), folder / "small.integer.onnx")
+    onnx.save(float_model(graph, "stem"), folder / "small.float.onnx")
+    np.savez(folder / "small.samples.npz", x=samples["image"])
+    generate(graph, TARGET, samples["image"][0], folder)
+    files = {
+        "graph": folder / "small.graph.json",
+        "integer": folder / "small.integer.onnx",
+        "float": folder / "small.float.onnx",
+        "samples": folder / "small.samples.npz",
+        "objects": compile_object(TARGET, folder, "small.c"),
+        "toolchain": TOOLCHAINS / f"{TARGET}.toml",
+    }
+    files |= {name: checker(target, folder, name, *flags) for name, target, flags in PROGRAMS.values()}
+    return {name: [str(path)] for name, path in files.items()}
+
+
+def run(inputs: Inputs, folder: Path) -> Path:
+    """Run the stage; gives verify.json."""
+    result = folder / "small.verify.json"
+    options = VerifyOptions(host_samples=5, target_samples=2)
+    verify.run(Request("verify", "small", TARGET, options, inputs, {"verify": str(result)}))
+    return result
+
+
+def test_all_engines_agree(inputs: Inputs, graph: Graph, tmp_path: Path) -> None:
+    result = run(inputs, tmp_path)
+    record = json.loads(result.read_text())
+    assert record["engines"] == ["torch", "numpy", "onnxruntime", "c-host", "c-target"]
+    assert (record["samples"], record["target_samples"], record["differing"]) == (5, 2, 0)
+    assert record["values"] == 5 * sum(graph.tensors[node.output].size for node in graph.nodes)
+    assert [layer["name"] for layer in record["layers"]] == [node.name for node in graph.nodes]
+    assert set(record["layers"][-1]["differing"]) == {*record["engines"], "c-target-shipped"}
+    assert record["layers"][0]["sqnr_db"] > 25
+    assert [layer["sqnr_db"] for layer in record["layers"][1:]] == [None] * (len(graph.nodes) - 1)
+    assert list(record["objects"]) == ["small.o"]
+    first = result.read_bytes()
+    assert run(inputs, tmp_path).read_bytes() == first
+
+
+def test_target_without_a_runner_is_compared_on_the_host(inputs: Inputs, tmp_path: Path) -> None:
+    given = {name: paths for name, paths in inputs.items() if not name.startswith("target_")}
+    record = json.loads(
+        run(given | {"toolchain": [str(TOOLCHAINS / "cortex-m7-stm32h743.toml")]}, tmp_path).read_text()
+    )
+    assert record["engines"] == ["torch", "numpy", "onnxruntime", "c-host"]
+    assert record["target_samples"] == 0
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("engine", PROGRAMS)
+def test_fault_in_one_program(
+    engine: str, fault: str, inputs: Inputs, samples: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    layer = "depthwise"
+    generate(FAULTS[fault](small_graph(), layer), TARGET, samples["image"][0], tmp_path)
+    name, target, flags = PROGRAMS[engine]
+    faulty = checker(target, tmp_path, name, *flags)
+    with pytest.raises(UserError) as caught:
+        run(inputs | {name: [str(faulty)]}, tmp_path)
+    named = "head" if engine == "c-target-shipped" else layer
+    assert str(caught.value).startswith(
+        f"verify small on cortex-m7: engine {engine} differs first at layer '{named}', sample 0, index ["
+    )
+    assert not (tmp_path / "small.verify.json").exists()
+
+
+def test_difference_is_shown_layer_by_layer(
+    inputs: Inputs, samples: dict[str, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faulty = with_wrong_multiplier(small_graph(), "head")
+    onnx.save(integer_model(faulty), tmp_path / "small.integer.onnx")
+    right = small_graph().run(samples["image"])["head"]
+    wrong = faulty.run(samples["image"])["head"]
+    count = int(np.count_nonzero(right != wrong))
+    sample = int(np.argmax((right != wrong).any(1)))
+    with pytest.raises(UserError) as caught:
+        run(inputs | {"integer": [str(tmp_path / "small.integer.onnx")]}, tmp_path)
+    assert str(caught.value) == (
+        f"verify small on cortex-m7: engine onnxruntime differs first at layer 'head', sample {sample}, index [1]: "
+        f"expected {right[sample, 1]}, got {wrong[sample, 1]}; "
+        "that engine is wrong there; the table above counts the differing values of every layer"
+    )
+    table = capsys.readouterr().out
+    assert f"{count} differing values" in table
+    assert all(name in table for name in ("stem", "depthwise", "add", "pool", "flat", "head"))
+
+
+def test_program_of_another_graph_is_refused(inputs: Inputs, tmp_path: Path) -> None:
+    broken = tmp_path / "host_trace"
+    shutil.copy("/bin/true", broken)
+    with pytest.raises(UserError) as caught:
+        run(inputs | {"host_trace": [str(broken)]}, tmp_path)
+    assert str(caught.value) == (
+        "c-host: host_trace ended without writing trace.bin: no output; its last lines stand above"
+    )
