@@ -53,7 +53,7 @@ uint32_t board_ticks(void) {
         wraps = systick_wraps;
         down = SYST_CVR;
     } while (wraps != systick_wraps);
-    return wraps * (SYSTICK_MAX + 1u) + (SYSTICK_MAX - down);
+    return wraps * (SYSTICK_MAX + 1u) + ((0u - down) & SYSTICK_MAX); /* a period begins at 0, then falls from the maximum */
 }
 
 size_t board_stack_peak(void) {
