@@ -18,7 +18,7 @@ class TrainOptions(Options, frozen=True):
     of all gradients together, 0: no limit. `threads`: torch threads; part of the options because trained weights
     depend on it. `workers`: processes that prepare batches; the weights do not depend on it."""
 
-    epochs: int = 30
+    epochs: int = 16
     batch_size: int = 32
     learning_rate: float = 0.003
     optimizer: str = "adamw"
@@ -26,7 +26,7 @@ class TrainOptions(Options, frozen=True):
     warmup_epochs: float = 1.0
     gradient_clip: float = 5.0
     seed: int = 1
-    threads: int = 2
+    threads: int = 1
     workers: int = 1
 
 
@@ -46,7 +46,7 @@ class PruneOptions(Options, frozen=True):
     warmup_epochs: float = 0.5
     gradient_clip: float = 5.0
     seed: int = 1
-    threads: int = 2
+    threads: int = 1
     workers: int = 1
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: one safetensors file, replaced atomically. No pickle, so a foreign file cannot run code."""
+"""Checkpoints of a training run: one safetensors file, replaced atomically; no pickle, which could run foreign code."""
 
 from __future__ import annotations
 
@@ -39,15 +39,16 @@ def load_checkpoint(folder: Path, network: nn.Module, optimizer: Optimizer) -> d
             state = json.loads(file.metadata()["state"])
     except (FileNotFoundError, SafetensorError):
         return None
-    network.load_state_dict(
-        {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
-    )
+    weights: dict[str, Tensor] = {}
     per_parameter: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in state["plain"].items()}
     for name, tensor in tensors.items():
-        kind, _, rest = name.partition(".")
-        if kind == "optimizer":
+        owner, _, rest = name.partition(".")
+        if owner == "network":
+            weights[rest] = tensor
+        else:
             index, _, field = rest.partition(".")
             per_parameter.setdefault(int(index), {})[field] = tensor
+    network.load_state_dict(weights)
     optimizer.load_state_dict({"state": per_parameter, "param_groups": optimizer.state_dict()["param_groups"]})
     progress: dict[str, Any] = state["progress"]
     return progress

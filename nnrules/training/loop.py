@@ -107,7 +107,7 @@ def _step(network: nn.Module, optimizer: Optimizer, loss: Tensor, clip: float) -
     import torch
 
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     if clip > 0:
         torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
     optimizer.step()

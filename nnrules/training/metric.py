@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +13,14 @@ from nnrules.training.task import Dataset, Floats, MeasuredDataset
 BATCH = 50
 
 
-def measure(
-    dataset: Dataset, infer: Callable[[Floats], list[Floats]], count: int | None = None
-) -> dict[str, object] | None:
-    """{"name", "value", "samples"} over the first `count` items (default: all); None where the dataset has no metric.
+def measure(dataset: Dataset, infer: Callable[[Floats], list[Floats]]) -> dict[str, Any] | None:
+    """{"name", "value", "samples"} over all items; None where the dataset has no metric.
 
     `infer` maps a batch of inputs to the network's outputs as real numbers.
     """
     if not isinstance(dataset, MeasuredDataset):
         return None
-    results = [infer(batch) for batch in batches(dataset, count)]
+    results = [infer(batch) for batch in batches(dataset)]
     outputs = [np.concatenate(parts) for parts in zip(*results, strict=True)]
     value = round(float(dataset.metric(outputs)), 4)
     return {"name": dataset.metric_name, "value": value, "samples": len(outputs[0])}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ class MeasuredDataset(Dataset, Protocol):
     metric_name: str
 
     def metric(self, outputs: Sequence[Floats]) -> float:
-        """Quality from the network's outputs for the first N items in order, one (N, ...) array per output; higher is better."""
+        """Quality, higher is better, from the outputs for the first N items in order: one (N, ...) array per output."""
 
 
 @runtime_checkable
@@ -103,4 +103,4 @@ def make_dataset(kind: Callable[..., Any], split: str, data: Path | None) -> Dat
         raise UserError(place, "is not a dataset", "define __len__ and __getitem__(index) -> (input, target)")
     if len(dataset) == 0:
         raise UserError(place, f"has no samples in its {split!r} split", "check the dataset and data=PATH")
-    return cast(Dataset, dataset)
+    return dataset

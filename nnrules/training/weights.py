@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
-    """Write parameters and buffers by name. Raises UserError naming the first tensor with a value that is not finite."""
+    """Write parameters and buffers by name. Raises UserError naming the first tensor with NaN or infinity."""
     from safetensors.torch import save_file
 
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 def prune(network: nn.Module, example: Tensor, options: PruneOptions) -> dict[str, Any]:
-    """Remove in every layer the share `sparsity` of channels whose weights have the smallest norm, coupled ones together.
+    """Remove from every layer the share `sparsity` of channels with the smallest norm of weights.
 
-    The convolutions become physically smaller; the network's outputs keep their channels. `example` is one input with
+    Channels that are added or scaled together go together. The convolutions become physically smaller; the
+    network's outputs keep their channels. `example` is one input with
     batch. Returns {"layers": {name: [channels before, after]}, "parameters": [before, after]}. Raises UserError where
     the options cannot be met.
     """
