@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nnrules.error import UserError
 
-TAIL_LINES = 30
+SHOWN_LINES = 30
 TELLING = ("runtime error:", "ERROR: AddressSanitizer", "nn:error")
 
 
@@ -35,7 +35,7 @@ class Program:
         """Run once beside the given input files, and read back the wanted ones.
 
         Raises UserError when the command is missing, takes longer than the timeout (seconds), ends with another
-        status than 0 (a sanitizer's report, a crash), or leaves a wanted file out; its last lines go to stderr.
+        status than 0 (a sanitizer's report, a crash), or leaves a wanted file out; the telling lines go to stderr.
         """
         arguments = [part.replace("{elf}", str(self.elf.resolve())) for part in self.command]
         with tempfile.TemporaryDirectory(prefix="nnrules-") as folder:
@@ -63,11 +63,12 @@ class Program:
             raise UserError(self.name, fault, "it hangs, or needs a longer 'timeout'") from None
 
     def _fail(self, ending: str, done: subprocess.CompletedProcess[str]) -> None:
-        lines = [line for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
-        sys.stderr.write("".join(f"{line}\n" for line in lines[-TAIL_LINES:]))
-        telling = [line for line in lines if any(mark in line for mark in TELLING)] or lines[-1:] or ["no output"]
-        fault = f"{self.elf.name} {ending}: {telling[0].strip()}"
-        raise UserError(self.name, fault, "its last lines stand above")
+        lines = [line for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()] or ["no output"]
+        telling = [index for index, line in enumerate(lines) if any(mark in line for mark in TELLING)]
+        shown = lines[telling[0] :][:SHOWN_LINES] if telling else lines[-SHOWN_LINES:]
+        sys.stderr.write("".join(f"{line}\n" for line in shown))
+        fault = f"{self.elf.name} {ending}: {(shown[0] if telling else shown[-1]).strip()}"
+        raise UserError(self.name, fault, "the lines above tell more")
 
 
 def _ending(status: int) -> str:

@@ -126,5 +126,19 @@ def test_program_of_another_graph_is_refused(inputs: Inputs, tmp_path: Path) -> 
     with pytest.raises(UserError) as caught:
         run(inputs | {"host_trace": [str(broken)]}, tmp_path)
     assert str(caught.value) == (
-        "c-host: host_trace ended without writing trace.bin: no output; its last lines stand above"
+        "c-host: host_trace ended without writing trace.bin: no output; the lines above tell more"
     )
+
+
+def test_overflow_in_the_c_is_reported_by_the_sanitizer(
+    inputs: Inputs, samples: dict[str, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generate(small_graph(), TARGET, samples["image"][0], tmp_path)
+    check = tmp_path / "small_check.c"
+    check.write_text(check.read_text().replace("arena[SMALL_ARENA_BYTES]", "arena[SMALL_ARENA_BYTES - 8]"))
+    faulty = checker("x86-64", tmp_path, "host_trace", TRACE, *SANITIZED)
+    with pytest.raises(UserError) as caught:
+        run(inputs | {"host_trace": [str(faulty)]}, tmp_path)
+    assert str(caught.value).startswith("c-host: host_trace ended with status 1: ")
+    assert "ERROR: AddressSanitizer: global-buffer-overflow" in str(caught.value)
+    assert "small.c" in capsys.readouterr().err
