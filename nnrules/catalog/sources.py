@@ -36,21 +36,20 @@ class Sources:
         self._memory = memory
         self._kept = _read_memory(memory)
         self._facts: dict[Path, tuple[str, tuple[Import, ...]]] = {}
-        self._modules: dict[tuple[Path, str], tuple[Path, ...]] = {}
+        self._files: dict[tuple[Path, tuple[Path, ...]], tuple[Path, ...]] = {}
         self._learnt = False
 
     def fingerprint(self, roots: Iterable[Path]) -> str:
         """SHA-256 over `roots` and every first-party module they import. Raises UserError where a root is missing."""
         starts = [path.resolve() for path in roots]
         folders = tuple(dict.fromkeys([*(path.parent for path in starts if not _shipped(path)), Path.cwd()]))
-        waiting, digests = starts, dict[Path, str]()
+        waiting, digests = list(starts), dict[Path, str]()
         while waiting:
             path = waiting.pop()
             if path in digests or path == _APART:
                 continue
-            digests[path], imports = self._read(path)
-            bases = (_TOP,) if _shipped(path) else (*folders, _TOP)
-            waiting = waiting + [file for each in imports for file in self._locate(each, path, bases)]
+            digests[path] = self._read(path)[0]
+            waiting.extend(self._imported(path, (_TOP,) if _shipped(path) else (*folders, _TOP)))
         return hashlib.sha256("".join(sorted(digests.values())).encode()).hexdigest()
 
     def save(self) -> None:
@@ -79,30 +78,34 @@ class Sources:
             self._facts[path] = kept[1], tuple((level, module, tuple(names)) for level, module, names in kept[2])
         return self._facts[path]
 
-    def _locate(self, imported: Import, importer: Path, bases: tuple[Path, ...]) -> Iterator[Path]:
-        """The first-party files that an import statement runs."""
-        level, module, names = imported
-        if level:
-            bases = (importer.parents[level - 1],)
-        elif module.partition(".")[0] == "nnrules":
-            bases = (_TOP,)
-        elif bases == (_TOP,):
-            return
-        candidates = (module, *(f"{module}.{name}" for name in names))
-        for base in bases:
-            found = [file for name in candidates for file in self._files(base, name)]
-            if found:
-                yield from found
-                return
+    def _imported(self, path: Path, bases: tuple[Path, ...]) -> tuple[Path, ...]:
+        """The first-party files that a file's import statements run."""
+        if (path, bases) not in self._files:
+            found = {file for each in self._read(path)[1] for file in _locate(each, path, bases)}
+            self._files[path, bases] = tuple(sorted(found))
+        return self._files[path, bases]
 
-    def _files(self, base: Path, module: str) -> tuple[Path, ...]:
-        """`a/__init__.py` and `a/b.py` of module `a.b` under `base`, as far as they exist."""
-        if (base, module) not in self._modules:
-            parts = [part for part in module.split(".") if part]
-            stems = [base.joinpath(*parts[: n + 1]) for n in range(len(parts))]
-            files = [file for stem in stems for file in (stem.with_name(stem.name + ".py"), stem / "__init__.py")]
-            self._modules[base, module] = tuple(file for file in files if file.is_file())
-        return self._modules[base, module]
+
+def _locate(imported: Import, importer: Path, bases: tuple[Path, ...]) -> list[Path]:
+    """The files of one import statement: `nnrules` from the package, others from the user's folders."""
+    level, module, names = imported
+    if level:
+        bases = (importer.parents[level - 1],)
+    elif module.partition(".")[0] == "nnrules":
+        bases = (_TOP,)
+    elif bases == (_TOP,):
+        return []
+    candidates = (module, *(f"{module}.{name}" for name in names))
+    found = ([file for name in candidates for file in _module_files(base, name)] for base in bases)
+    return next(filter(None, found), [])
+
+
+def _module_files(base: Path, module: str) -> list[Path]:
+    """`a.py`, `a/__init__.py`, `a/b.py` and `a/b/__init__.py` of module `a.b` under `base`, as far as they exist."""
+    parts = [part for part in module.split(".") if part]
+    stems = [base.joinpath(*parts[: n + 1]) for n in range(len(parts))]
+    files = [file for stem in stems for file in (stem.with_name(stem.name + ".py"), stem / "__init__.py")]
+    return [file for file in files if file.is_file()]
 
 
 def _shipped(path: Path) -> bool:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +79,7 @@ class StageAction(FunctionAction):
             "stage": stage.verb,
             "version": known.version,
             "options": msgspec.to_builtins(stage.options),
-            "libraries": {name: _version(name) for name in known.libraries},
+            "libraries": {name: installed_versions().get(name.replace("-", "_")) for name in known.libraries},
             "sources": self._sources.fingerprint(stage.python_files()),
             "references": {name: reference_file(text)[1] for name, text in stage.references.items()},
             "inputs": {name: len(nodes) for name, nodes in stage.inputs.items()},
@@ -111,8 +110,8 @@ def _ending(status: int) -> str:
 
 
 @cache
-def _version(library: str) -> str | None:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return None
+def installed_versions() -> dict[str, str]:
+    """Version by distribution name (lower case, `_` for `-`), read off the names of the installed metadata folders."""
+    folders = [Path(entry) for entry in reversed(sys.path) if entry and Path(entry).is_dir()]
+    names = [path.name.removesuffix(".dist-info") for folder in folders for path in folder.glob("*.dist-info")]
+    return {name.lower().replace("-", "_"): version for name, _, version in (name.partition("-") for name in names)}
