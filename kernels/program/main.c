@@ -1,12 +1,11 @@
 /* The application of a model that brings none: runs the self test and prints what an inference took.
  *
- * Compiled with -DNN_MODEL=facedet -DNN_MODEL_MACRO=FACEDET, the prefixes of the model's C names and macros. */
-#define TEXT_OF(x) #x
-#define TEXT(x) TEXT_OF(x)
+ * Compiled with -DNN_MODEL=facedet -DNN_MODEL_MACRO=FACEDET, the prefixes of the model's C names and macros,
+ * and -DNN_MODEL_HEADER='"facedet.h"'. */
 #define JOIN_OF(a, b) a##b
 #define JOIN(a, b) JOIN_OF(a, b)
 
-#include TEXT(NN_MODEL.h)
+#include NN_MODEL_HEADER
 #include "nn_board.h"
 #include "nn_port.h"
 

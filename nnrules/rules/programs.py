@@ -51,9 +51,11 @@ class Programs:
 
     def shipped_program(self, application: Sequence[Any] | None) -> Any:
         """The firmware: the shipped object, the self test and the application."""
-        files = [self.workspace.file(DEFAULT_APPLICATION)] if application is None else application
-        sources = [self.generated["selftest"], *files]
-        objects = [self.shipped, *(self._object(self.env, "", source) for source in sources)]
+        objects = [self.shipped, self._object(self.env, "", self.generated["selftest"])]
+        if application is None:
+            objects.append(self._default_application())
+        else:
+            objects += [self._object(self.env, "", source) for source in application]
         return self._program(self.env, self.target.toolchain, "elf", objects)
 
     def shared_library(self) -> Any:
@@ -61,6 +63,14 @@ class Programs:
         node = self._object(self.env, "pic/", self.generated["source"], CCFLAGS=[*self.env["CCFLAGS"], "-fPIC"])
         file = self.workspace.file(self.folder / f"lib{c_identifier(self.model)}.so")
         return self._expect("link", self.env.Program(file, [node], LINKFLAGS=[*self.env["LINKFLAGS"], "-shared"])[0])
+
+    def _default_application(self) -> Any:
+        """The program for a model that brings none; it learns the model's names from defines."""
+        name = c_identifier(self.model)
+        defines = {"NN_MODEL": name, "NN_MODEL_MACRO": name.upper(), "NN_MODEL_HEADER": f'\\"{self.model}.h\\"'}
+        node = self._object(self.env, "", self.workspace.file(DEFAULT_APPLICATION), CPPDEFINES=defines)
+        self.env.Depends(node, self.generated["header"])
+        return node
 
     def _variant(self, env: Any, toolchain: Toolchain, ending: str, define: str, folder: str = "") -> Any:
         """A program from the model's C and its check program, both compiled with a define."""

@@ -27,7 +27,7 @@ def build(target: str, folder: Path, sample: np.ndarray) -> Inputs:
     graph = small_graph()
     generate(graph, target, sample, folder)
     model = compile_object(target, folder, "small.c")
-    names = ("-DNN_MODEL=small", "-DNN_MODEL_MACRO=SMALL")
+    names = ("-DNN_MODEL=small", "-DNN_MODEL_MACRO=SMALL", '-DNN_MODEL_HEADER="small.h"')
     objects = [model, *(compile_object(target, folder, s, *names) for s in ("small_selftest.c", MAIN))]
     files = {
         "elf": link(target, folder, "small.elf", objects),

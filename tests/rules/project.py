@@ -1,0 +1,87 @@
+"""A project of its own with its own copy of nnrules, so that a test may edit anything; builds, and what they did."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A build that is over."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Project:
+    """`top`: the folder with SConstruct, models/, nnrules/, kernels/ and toolchains/."""
+
+    top: Path
+
+    @classmethod
+    def create(cls, top: Path) -> "Project":
+        """The project of tests/rules/sample_project, with this checkout's nnrules."""
+        shutil.copytree(Path(__file__).with_name("sample_project"), top)
+        for name in ("nnrules", "kernels", "toolchains"):
+            shutil.copytree(TOP / name, top / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(TOP / "SConstruct", top)
+        return cls(top)
+
+    def copy(self, top: Path) -> "Project":
+        """The same project with everything built, in another folder."""
+        shutil.copytree(self.top, top, symlinks=True)
+        return Project(top)
+
+    def build(self, *words: str, python: tuple[str, ...] = (), path: str | None = None) -> Finished:
+        """Run scons with `words`; `python`: options of the interpreter; `path`: another PATH."""
+        environment = {**os.environ, "PYTHONPATH": str(self.top), "PATH": path or os.environ["PATH"]}
+        command = [sys.executable, *python, "-m", "SCons", "-Q", *words]
+        done = subprocess.run(command, cwd=self.top, env=environment, capture_output=True, text=True, check=False)
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    def rebuild(self, *words: str) -> set[str]:
+        """A build that must succeed; the stages that ran in it."""
+        done = self.build(*words)
+        assert done.status == 0, done.stdout + done.stderr
+        return self.stages("ran")
+
+    def stages(self, result: str) -> set[str]:
+        """`tiny train`, ... of the stages with this result in the last build; compilations and links left out."""
+        rows = self.last_build()
+        return {f"{row['model']} {row['stage']}" for row in rows if row["result"] == result and " " not in row["stage"]}
+
+    def compiled(self) -> set[str]:
+        """What the C builders did in the last build: `tiny compile tiny.o`, ..."""
+        rows = self.last_build()
+        return {f"{row['model']} {row['stage']}" for row in rows if row["result"] == "ran" and " " in row["stage"]}
+
+    def last_build(self) -> list[dict[str, str]]:
+        """The rows of build/last_build.json."""
+        rows: list[dict[str, str]] = json.loads((self.top / "build/last_build.json").read_text())["stages"]
+        return rows
+
+    def edit(self, file: str, pattern: str, replacement: str) -> None:
+        """Replace the first match of a regular expression in a file; it must be there."""
+        path = self.top / file
+        text, count = re.subn(pattern, replacement, path.read_text(), count=1)
+        assert count == 1, f"{pattern} is not in {file}"
+        path.write_text(text)
+
+
+ORDER = (
+    "train", "export", "quantize", "lower", "sample", "evaluate", "plan", "generate", "verify", "measure", "gate", "report"
+)  # fmt: skip
+
+
+def after(model: str, stage: str) -> set[str]:
+    """The stages of a model from `stage` on."""
+    return {f"{model} {name}" for name in ORDER[ORDER.index(stage) :]}

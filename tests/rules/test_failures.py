@@ -1,0 +1,89 @@
+"""Failed stages, cleaning, the lock, and builds that fail half way."""
+
+import fcntl
+
+from project import Project, after
+
+
+def test_a_failed_stage_leaves_no_target(project: Project) -> None:
+    project.edit(
+        "models/dense/network.py", "return self.head", "raise ArithmeticError('too dense')\n        return self.head"
+    )
+    done = project.build("model=all")
+    assert done.status == 2
+    assert done.stderr.splitlines()[-1:] == [
+        "models/dense/network.py:17: ArithmeticError: too dense; fix the exception and build again"
+    ]
+    assert project.stages("failed") == {"dense train"}
+    assert not (project.top / "build/dense/dense.trained.safetensors").exists()
+    assert not list((project.top / "build/dense").glob(".*.partial"))
+    project.edit("models/dense/network.py", "raise ArithmeticError.*\n", "\n")
+    assert "dense train" in project.rebuild("model=all")
+
+
+def test_a_bug_in_a_stage_shows_its_traceback_and_the_command_that_repeats_it(project: Project) -> None:
+    project.edit("nnrules/stages/lower.py", r'\) -> None:\n    """[^"]*"""', ") -> None:\n    raise ZeroDivisionError")
+    done = project.build("model=dense")
+    assert done.status == 2
+    assert "ZeroDivisionError" in done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if "to repeat it alone" in line]
+    assert line.startswith("[dense] lower failed with status 1; to repeat it alone: ")
+    assert "-m nnrules.stages.lower --model dense --in model=build/dense/dense.onnx" in line
+
+
+def test_keep_going_builds_the_other_model(project: Project) -> None:
+    project.edit("models/dense/network.py", "return self.head", "raise ArithmeticError\n        return self.head")
+    project.edit("models/tiny/SConscript", "percentile=99.9", "percentile=98")
+    assert project.build("model=all", "-k").status == 2
+    assert project.stages("failed") == {"dense train"}
+    assert project.stages("ran") == after("tiny", "quantize")
+
+
+def test_clean_removes_what_was_built_and_keeps_checkpoints(project: Project) -> None:
+    checkpoint = project.top / ".nnrules/checkpoints/0123/checkpoint.safetensors"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    assert project.build("model=all", "-c").status == 0
+    left = {path.name for path in (project.top / "build").rglob("*") if path.is_file()}
+    assert left == {"last_build.json", ".lock", ".sconsign.dblite"}
+    assert checkpoint.exists()
+
+
+def test_a_dry_run_names_the_stages_and_changes_nothing(project: Project) -> None:
+    before = project.last_build()
+    done = project.build("-n", "model=tiny", "tiny.quantize.percentile=97")
+    assert done.stdout.splitlines()[:2] == ["[tiny] quantize", "[tiny] lower"]
+    assert project.last_build() == before
+    assert project.rebuild("model=tiny") == set()
+
+
+def test_a_second_build_in_the_same_folder_is_refused(project: Project) -> None:
+    with (project.top / "build/.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = project.build("model=tiny")
+    line = (
+        "build: another build is running in this folder; wait for it to end or choose another folder with build_dir=\n"
+    )
+    assert (done.status, done.stderr) == (2, line)
+    assert project.rebuild("model=tiny") == set()
+
+
+def test_last_build_names_every_stage(project: Project) -> None:
+    project.rebuild("model=tiny", "tiny.gate.ram=100000")
+    rows = {(row["model"], row["target"], row["stage"], row["result"]) for row in project.last_build()}
+    assert ("tiny", None, "train", "current") in rows
+    assert ("tiny", "x86-64", "gate", "ran") in rows
+    assert ("tiny", "x86-64", "link tiny.elf", "current") in rows
+    assert all(float(row["seconds"]) >= 0 for row in project.last_build())
+
+
+def test_the_table_shows_every_model_and_target(project: Project) -> None:
+    lines = project.build("model=all").stdout.splitlines()
+    assert lines[-3].split()[:3] == ["model", "target", "metric"]
+    assert [line.split()[0] for line in lines[-2:]] == ["dense", "tiny"]
+
+
+def test_another_folder_as_build_dir(project: Project) -> None:
+    done = project.build("-n", "model=dense", "build_dir=out/here")
+    assert done.status == 0
+    assert "link out/here/dense/x86-64/dense.elf" in done.stdout

@@ -1,0 +1,98 @@
+"""What enters the signature of a stage, without building anything."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nnrules.catalog import stages
+from nnrules.catalog.sources import Sources
+from nnrules.rules import stage as rules_stage
+from nnrules.rules.journal import Journal
+from nnrules.rules.stage import Stage, StageAction
+
+MODULES = {
+    "root.py": "from pack import (\n    one,\n    two,\n)\nimport lone\n",
+    "pack/__init__.py": "",
+    "pack/one.py": "from . import three\n",
+    "pack/two.py": "def late():\n    from pack.deep import four\n    return four\n",
+    "pack/three.py": "A = 1\n",
+    "pack/deep/__init__.py": "",
+    "pack/deep/four.py": "from ..five import B\n",
+    "pack/five.py": "B = 1\n",
+    "lone.py": "import json, other\n",
+    "other.py": "C = 1\n",
+    "unused.py": "D = 1\n",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in MODULES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "unused.py"])
+def test_every_imported_module_counts(folder: Path, name: str) -> None:
+    before = Sources().fingerprint([folder / "root.py"])
+    (folder / name).write_text(MODULES[name] + "E = 2\n")
+    assert Sources().fingerprint([folder / "root.py"]) != before
+
+
+def test_other_files_comments_docstrings_and_layout_do_not(folder: Path) -> None:
+    before = Sources().fingerprint([folder / "root.py"])
+    (folder / "unused.py").write_text("D = 3\n")
+    (folder / "other.py").write_text('"""Words."""\n\n# more words\nC = (\n    1\n)\n')
+    (folder / "pack/two.py").write_text(
+        'def late():\n    """Words."""\n    from pack.deep import four\n    return four\n'
+    )
+    assert Sources().fingerprint([folder / "root.py"]) == before
+
+
+def test_the_place_of_the_files_does_not(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "deeper"
+    folder.rename(elsewhere)
+    moved = Sources().fingerprint([elsewhere / "root.py"])
+    elsewhere.rename(folder)
+    assert Sources().fingerprint([folder / "root.py"]) == moved
+
+
+def test_remembered_files_are_not_parsed_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = folder / "memory.json"
+    sources = Sources(memory)
+    before = sources.fingerprint([folder / "root.py"])
+    sources.save()
+    monkeypatch.setattr("nnrules.catalog.sources._parse", lambda path: pytest.fail(f"parsed {path}"))
+    assert Sources(memory).fingerprint([folder / "root.py"]) == before
+
+
+def test_an_unreadable_memory_is_ignored(folder: Path) -> None:
+    memory = folder / "memory.json"
+    memory.write_text("{")
+    assert Sources(memory).fingerprint([folder / "root.py"]) == Sources().fingerprint([folder / "root.py"])
+
+
+def presig(stage: Stage, tmp_path: Path) -> bytes:
+    return StageAction(stage, Sources(), Journal(tmp_path / "last_build.json")).get_presig(None, None, None)
+
+
+def test_options_versions_and_libraries_count_and_paths_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(
+        "sample", "m", None, stages.SampleOptions(count=3), {}, {"graph": ["a/g.json"]}, {"samples": "a/s.npz"}
+    )
+    before = presig(stage, tmp_path)
+    assert presig(replace(stage, inputs={"graph": ["b/g.json"]}, outputs={"samples": "b/s.npz"}), tmp_path) == before
+    assert str(Path.cwd()).encode() not in before
+    assert presig(replace(stage, options=stages.SampleOptions(count=4)), tmp_path) != before
+    assert presig(replace(stage, inputs={"graph": ["a", "b"]}), tmp_path) != before
+    known = stages.STAGES["sample"]
+    with monkeypatch.context() as patch:
+        patch.setitem(stages.STAGES, "sample", replace(known, version=known.version + 1))
+        assert presig(stage, tmp_path) != before
+    with monkeypatch.context() as patch:
+        patch.setattr(rules_stage, "installed_versions", lambda: {"numpy": "0.1"})
+        assert presig(stage, tmp_path) != before
+    assert presig(stage, tmp_path) == before
