@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from nnrules.catalog.stages import PruneOptions
@@ -14,24 +15,26 @@ if TYPE_CHECKING:
 def prune(network: nn.Module, example: Tensor, options: PruneOptions) -> dict[str, Any]:
     """Remove from every layer the share `sparsity` of channels with the smallest norm of weights.
 
-    Channels that are added or scaled together go together. The convolutions become physically smaller; the
-    network's outputs keep their channels. `example` is one input with
-    batch. Returns {"layers": {name: [channels before, after]}, "parameters": [before, after]}. Raises UserError where
-    the options cannot be met.
+    Channels that are added or scaled together go together. The convolutions become physically smaller; the network's
+    outputs keep their channels. `example` is one input with batch. Returns {"layers": {name: [channels before, after]},
+    "parameters": [before, after]}. Raises UserError where the options cannot be met.
     """
     _check(options)
     import torch_pruning
 
     before, size = _channels(network), _parameters(network)
     network.eval()
-    # torch_pruning rounds channel counts down; asking for less keeps the promise "rounded up".
+    outputs = _output_layers(network, example)
     pruner = torch_pruning.pruner.BasePruner(
         network,
         example,
         importance=torch_pruning.importance.MagnitudeImportance(p=options.norm, normalizer=None),
-        pruning_ratio=options.sparsity,
-        round_to=options.round_to,
-        ignored_layers=_output_layers(network, example),
+        pruning_ratio_dict={
+            module: _ratio(count, options)
+            for module, count in ((network.get_submodule(name), count) for name, count in before.items())
+            if module not in outputs
+        },
+        ignored_layers=outputs,
     )
     pruner.step()
     after = _channels(network)
@@ -48,6 +51,12 @@ def _check(options: PruneOptions) -> None:
         raise UserError(f"prune option norm={options.norm}", "is not known", "choose 1 or 2")
     if options.round_to < 1:
         raise UserError(f"prune option round_to={options.round_to}", "is out of range", "choose 1 or more")
+
+
+def _ratio(channels: int, options: PruneOptions) -> float:
+    """The share for torch_pruning, which keeps int(channels * (1 - share)): half a channel is safe from rounding."""
+    kept = math.ceil(round(channels * (1 - options.sparsity), 6) / options.round_to) * options.round_to
+    return max(0.0, 1 - (kept + 0.5) / channels)
 
 
 def _output_layers(network: nn.Module, example: Tensor) -> list[nn.Module]:

@@ -1,0 +1,78 @@
+"""A small task for the training stages: which half of an 8x8 picture is the brighter one."""
+
+import time
+
+import numpy as np
+import torch
+from torch import nn
+
+
+class Halves:
+    """Item i depends on (split, epoch, i) only; PAUSE seconds each."""
+
+    metric_name = "accuracy"
+    input_quantization = (1 / 255, -128)
+    PAUSE = 0.0
+
+    def __init__(self, split, data=None, length=64):
+        self.split, self.length, self.epoch = split, length, 0
+
+    def __len__(self):
+        return self.length
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __getitem__(self, index):
+        time.sleep(self.PAUSE)
+        rng = np.random.default_rng([self.split == "test", self.epoch, index])
+        picture = rng.integers(0, 256, (1, 8, 8)).astype(np.float32) / 255
+        picture[:, :, 4 * (index % 2) : 4 * (index % 2) + 4] *= 0.5
+        return picture, np.float32(index % 2)
+
+    def metric(self, outputs):
+        right = (outputs[0].reshape(-1) > 0) == (np.arange(len(outputs[0])) % 2 == 1)
+        return float(right.mean())
+
+
+class SlowHalves(Halves):
+    PAUSE = 0.01
+
+
+class Poisoned(Halves):
+    def __getitem__(self, index):
+        picture, target = super().__getitem__(index)
+        return picture * np.float32(np.nan if self.split == "train" else 1), target
+
+
+class Residual(nn.Module):
+    """Convolution, depthwise, a residual addition, BatchNorm throughout, a Linear at the end."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 12, 3, 2, 1, bias=False), nn.BatchNorm2d(12), nn.ReLU())
+        self.depthwise = nn.Sequential(nn.Conv2d(12, 12, 3, 1, 1, groups=12), nn.BatchNorm2d(12), nn.ReLU())
+        self.pointwise = nn.Sequential(nn.Conv2d(12, 12, 1), nn.BatchNorm2d(12))
+        self.head = nn.Linear(12 * 16, 1)
+
+    def forward(self, x):
+        x = self.stem(x)
+        x = torch.relu(x + self.pointwise(self.depthwise(x)))
+        return self.head(torch.flatten(x, 1))
+
+    def loss(self, output, target):
+        return nn.functional.binary_cross_entropy_with_logits(output[:, 0], target)
+
+
+class Raising(Residual):
+    def forward(self, x):
+        raise ValueError("no such thing")
+
+
+class Branching(Residual):
+    def forward(self, x):
+        return super().forward(x) if x.sum() > 0 else x
+
+
+class Lossless(nn.Module):
+    pass

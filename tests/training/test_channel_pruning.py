@@ -1,0 +1,50 @@
+"""Channel pruning makes convolutions smaller, keeps coupled channels together, and needs no pickle afterwards."""
+
+import pytest
+import torch
+from torch import nn
+
+from nnrules.catalog.stages import PruneOptions
+from nnrules.compress.pruners.channel import prune
+from nnrules.training.weights import load_weights, save_weights
+
+from .task_files import Residual
+
+EXAMPLE = torch.rand(1, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "round_to", "kept"), [(0.0, 4, 12), (0.1, 4, 12), (0.34, 4, 8), (0.5, 4, 8), (0.5, 1, 6), (0.9, 1, 2)]
+)
+def test_channels_that_remain_are_rounded_up(sparsity, round_to, kept):
+    network = Residual()
+    report = prune(network, EXAMPLE, PruneOptions(sparsity=sparsity, round_to=round_to))
+    assert report["layers"] == {name: [12, kept] for name in ("stem.0", "depthwise.0", "pointwise.0")} | {
+        "head": [1, 1]
+    }
+    assert report["parameters"][1] == sum(parameter.numel() for parameter in network.parameters())
+    assert network.stem[0].weight.shape == (kept, 1, 3, 3)
+    assert network.depthwise[0].groups == kept
+    assert network(EXAMPLE).shape == (1, 1)
+
+
+def test_a_pruned_network_is_rebuilt_from_its_class_and_weights(tmp_path):
+    network = Residual().eval()
+    prune(network, EXAMPLE, PruneOptions(sparsity=0.5))
+    save_weights(network, tmp_path / "pruned.safetensors")
+    rebuilt = Residual().eval()
+    load_weights(rebuilt, tmp_path / "pruned.safetensors")
+    assert torch.equal(network(EXAMPLE), rebuilt(EXAMPLE))
+    assert rebuilt.depthwise[0].groups == 8
+    assert rebuilt.head.in_features == 8 * 16
+
+
+@pytest.mark.parametrize("norm", [1, 2])
+def test_the_weakest_channels_go(norm):
+    network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    with torch.no_grad():
+        network[0].weight.copy_(torch.tensor([3.0, 0.1, 2.0, 0.2]).reshape(4, 1, 1, 1).expand(4, 1, 3, 3))
+        network[2].weight.fill_(1.0)
+    prune(network, EXAMPLE, PruneOptions(sparsity=0.5, round_to=1, norm=norm))
+    assert network[0].weight[:, 0, 0, 0].tolist() == [3.0, 2.0]
+    assert network[2].weight.shape == (2, 2, 1, 1)
