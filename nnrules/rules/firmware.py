@@ -100,7 +100,7 @@ class TargetFirmware:
     @cached_property
     def verify(self) -> Any:
         """The node of the proof that all engines agree."""
-        inputs = {**self.common.some("graph", "integer", "float", "samples"), "toolchain": [self.toolchain]}
+        inputs = {**self.common.some("graph", "integer", "float", "model", "samples"), "toolchain": [self.toolchain]}
         inputs |= {"host_trace": [self.programs.host_trace()], "objects": [self.programs.shipped]}
         if self.target.toolchain.runner is not None:
             inputs |= {"target_trace": [self.programs.trace()], "target_check": [self.programs.check()]}

@@ -1,7 +1,7 @@
 """verify: the held-out samples through every engine, all layers' integers compared; any difference fails the build.
 
-Inputs: graph, integer, float, samples, host_trace, objects, toolchain; target_trace and target_check where the target
-has a runner. Outputs: verify.
+Inputs: graph, integer, float, model (QDQ), samples, host_trace, objects, toolchain; target_trace and target_check where
+the target has a runner. Outputs: verify.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,6 +25,7 @@ from nnrules.verify.engines.onnx_runtime import OnnxRuntime
 from nnrules.verify.listing import print_layers
 from nnrules.verify.objects import digests
 from nnrules.verify.program import Program
+from nnrules.verify.qdq import QdqDistance
 from nnrules.verify.sqnr import Sqnr
 
 BATCH = 16
@@ -37,9 +38,12 @@ def run(request: Request[VerifyOptions]) -> None:
     """Compare, and write the counts. Raises UserError that names the first difference, after the table of layers."""
     graph = ir.load(request.input("graph"))
     inputs = held_out.load(graph, request.input("samples"), request.options.host_samples)
-    sqnr = Sqnr(graph, request.input("float"))
-    comparison = compare(graph, inputs, Engines.of(graph, request), sqnr, request.options.target_samples)
-    record = summary(comparison, sqnr.decibels(), request.inputs["objects"])
+    sqnr, qdq = Sqnr(graph, request.input("float")), QdqDistance(graph, request.input("model"))
+    comparison = Comparison(graph)
+    for batch, agreed in compare(comparison, inputs, Engines.of(graph, request), request.options.target_samples):
+        sqnr.add(batch, agreed)
+        qdq.add(batch, agreed)
+    record = summary(comparison, sqnr.decibels(), qdq.layers(), request.inputs["objects"])
     if comparison.first:
         print_layers(record)
         cure = "that engine is wrong there; the table above counts the differing values of every layer"
@@ -79,17 +83,19 @@ class Engines:
         )
 
 
-def compare(graph: ir.Graph, inputs: Samples, engines: Engines, sqnr: Sqnr, target_samples: int) -> Comparison:
-    """Run the samples through the engines, batch by batch; the target's see the first `target_samples` only."""
-    comparison = Comparison(graph)
+def compare(
+    comparison: Comparison, inputs: Samples, engines: Engines, target_samples: int
+) -> Iterator[tuple[Samples, Samples]]:
+    """Run the samples through the engines, batch by batch; the target's see the first `target_samples` only.
+
+    Gives each batch's inputs and the tensors that were agreed on.
+    """
     count = len(next(iter(inputs.values())))
     for start, stop in batches(count, min(count, target_samples) if engines.target else 0):
         batch = {name: array[start:stop] for name, array in inputs.items()}
         complete = {**engines.host, **engines.target} if start == 0 else engines.host
         shipped = engines.shipped if start == 0 else {}
-        agreed = comparison.add(start, _results(complete, batch), _results(shipped, batch))
-        sqnr.add(batch, agreed)
-    return comparison
+        yield batch, comparison.add(start, _results(complete, batch), _results(shipped, batch))
 
 
 def _results(engines: dict[str, Engine], batch: Samples) -> dict[str, Samples]:
@@ -106,8 +112,13 @@ def batches(count: int, first: int) -> Iterator[tuple[int, int]]:
     yield from pairwise(edges)
 
 
-def summary(comparison: Comparison, decibels: list[float | None], objects: list[str]) -> dict[str, Any]:
-    """The record verify.json: counts in all and by layer, and the SHA-256 of the objects that were compared."""
+def summary(
+    comparison: Comparison, decibels: list[float | None], qdq: list[dict[str, int] | None], objects: list[str]
+) -> dict[str, Any]:
+    """The record verify.json: counts in all and by layer, and the SHA-256 of the objects that were compared.
+
+    `qdq` tells of the model for other tools, which is no engine: how many of its values differ, given equal inputs.
+    """
     graph = comparison.graph
     layers = [
         {
@@ -117,6 +128,7 @@ def summary(comparison: Comparison, decibels: list[float | None], objects: list[
             "values": comparison.values[index],
             "differing": comparison.differing[index],
             "sqnr_db": decibels[index],
+            "qdq": qdq[index],
         }
         for index, node in enumerate(graph.nodes)
     ]

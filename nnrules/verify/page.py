@@ -62,11 +62,16 @@ values differ over {{ verify.samples }} held-out samples
 <div class="wide"><table>
 <tr><th>layer<th>operator<th>kernel<th>output
 <th class="n">MACs<th class="n">instructions<th class="n">per MAC<th class="n">SQNR dB
+<th class="n">QDQ differs
 {% for layer in layers %}
 <tr><td>{{ layer.name }}<td>{{ layer.op }}<td>{{ layer.kernel }}<td>{{ layer.shape }}<td class="n">{{ layer.macs }}
 <td class="n">{{ layer.instructions }}<td class="n">{{ layer.per_mac }}<td class="n">{{ layer.sqnr }}
+<td class="n">{{ layer.qdq }}
 {% endfor %}
 </table></div>
+
+<p class="about">QDQ differs: how many values {{ measured.model }}.onnx, the model for other tools, rounds
+otherwise, given the same inputs at each layer{% if qdq_largest %}; the largest difference is {{ qdq_largest }}{% endif %}.</p>
 
 <h2>Memory</h2>
 <div class="wide"><table>
@@ -115,6 +120,7 @@ def render(build: Build) -> str:
         verify=build.verify,
         summary=_summary(build.measured, build.limits),
         layers=_layers(build.measured, build.verify),
+        qdq_largest=max((layer["qdq"]["largest"] for layer in build.verify["layers"] if layer["qdq"]), default=0),
         arena=arena.draw(build.plan),
         console=build.console,
         picture=base64.b64encode(build.picture).decode("ascii"),
@@ -152,6 +158,7 @@ def _layers(measured: Mapping[str, Any], verify: Mapping[str, Any]) -> list[dict
             "macs": _number(layer["macs"]),
             "instructions": _number(layer["instructions"]),
             "per_mac": _ratio(layer["instructions"], layer["macs"]),
+            "qdq": "" if proof["qdq"] is None else _number(proof["qdq"]["differing"]),
             "sqnr": "" if proof["sqnr_db"] is None else f"{proof['sqnr_db']:.1f}",
         }
         for layer, proof in zip(measured["layers"], verify["layers"], strict=True)

@@ -98,3 +98,33 @@ def float_model(graph: Graph, layer: str) -> onnx.ModelProto:
         [numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items()],
     )
     return helper.make_model(body, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+def qdq_model(graph: Graph, layer: str) -> onnx.ModelProto:
+    """`float_model` between QuantizeLinear and DequantizeLinear pairs: the input as int8, the output as uint8."""
+    model = float_model(graph, layer)
+    (convolution,) = model.graph.node
+    x, y = graph.tensors[convolution.input[0]], graph.tensors[layer]
+    constants = {
+        "x/scale": np.float32(x.scale),
+        "x/zero": np.int8(x.zero_point),
+        "y/scale": np.float32(y.scale),
+        "y/zero": np.uint8(y.zero_point + 128),
+    }
+    convolution.input[0] = "x/real"
+    nodes = [
+        helper.make_node("QuantizeLinear", [x.name, "x/scale", "x/zero"], ["x/quantized"]),
+        helper.make_node("DequantizeLinear", ["x/quantized", "x/scale", "x/zero"], ["x/real"]),
+        convolution,
+        helper.make_node("QuantizeLinear", [layer, "y/scale", "y/zero"], ["y/quantized"]),
+        helper.make_node("DequantizeLinear", ["y/quantized", "y/scale", "y/zero"], ["y"]),
+    ]
+    constants |= {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+    body = helper.make_graph(
+        nodes,
+        "qdq",
+        list(model.graph.input),
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4, 8, 6])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    return helper.make_model(body, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)

@@ -57,7 +57,9 @@ def inputs(graph: Graph, samples: dict[str, np.ndarray], tmp_path: Path) -> dict
     }
     verify: dict[str, Any] = {"samples": 5, "values": 2485, "differing": 0, "target_samples": 4}
     verify |= {"engines": ["torch", "c-target"]}
-    verify["layers"] = [{"shape": graph.tensors[name].shape, "sqnr_db": 31.27} for name in names]
+    verify["layers"] = [
+        {"shape": graph.tensors[name].shape, "sqnr_db": 31.27, "qdq": {"differing": 7, "largest": 1}} for name in names
+    ]
     contents = {
         "graph": dump(graph),
         "plan": dump_plan(plan),

@@ -15,7 +15,7 @@ from nnrules.graph.emit import integer_model
 from nnrules.graph.ir import Graph, dump
 from nnrules.stages import verify
 from nnrules.stages.runner import Request
-from tests.verify.graphs import float_model, small_graph, with_wrong_border, with_wrong_multiplier
+from tests.verify.graphs import float_model, qdq_model, small_graph, with_wrong_border, with_wrong_multiplier
 from tests.verify.programs import SANITIZED, TRACE, checker, compile_object, generate
 
 Inputs = dict[str, list[str]]
@@ -35,12 +35,14 @@ def inputs(samples: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFact
     (folder / "small.graph.json").write_bytes(dump(graph))
     onnx.save(integer_model(graph), folder / "small.integer.onnx")
     onnx.save(float_model(graph, "stem"), folder / "small.float.onnx")
+    onnx.save(qdq_model(graph, "stem"), folder / "small.onnx")
     np.savez(folder / "small.samples.npz", x=samples["image"])
     generate(graph, TARGET, samples["image"][0], folder)
     files = {
         "graph": folder / "small.graph.json",
         "integer": folder / "small.integer.onnx",
         "float": folder / "small.float.onnx",
+        "model": folder / "small.onnx",
         "samples": folder / "small.samples.npz",
         "objects": compile_object(TARGET, folder, "small.c"),
         "toolchain": TOOLCHAINS / f"{TARGET}.toml",
@@ -67,6 +69,7 @@ def test_all_engines_agree(inputs: Inputs, graph: Graph, tmp_path: Path) -> None
     assert set(record["layers"][-1]["differing"]) == {*record["engines"], "c-target-shipped"}
     assert record["layers"][0]["sqnr_db"] > 25
     assert [layer["sqnr_db"] for layer in record["layers"][1:]] == [None] * (len(graph.nodes) - 1)
+    assert record["layers"][0]["qdq"]["largest"] <= 1
     assert list(record["objects"]) == ["small.o"]
     first = result.read_bytes()
     assert run(inputs, tmp_path).read_bytes() == first

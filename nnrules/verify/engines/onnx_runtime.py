@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nnrules.graph.ir import Graph
+
+if TYPE_CHECKING:
+    import onnx
 
 
 class Intermediates:
@@ -16,12 +19,12 @@ class Intermediates:
     The optimizer is off, so that no wanted tensor is fused away; one thread, so that floating-point sums repeat.
     """
 
-    def __init__(self, model: Path, names: Iterable[str]) -> None:
-        """Open the model; names it does not know are left out of the results."""
+    def __init__(self, model: "Path | onnx.ModelProto", names: Iterable[str]) -> None:
+        """Open the model, which is changed; names it does not know are left out of the results."""
         import onnx
         import onnxruntime
 
-        proto = onnx.load(model)
+        proto = onnx.load(model) if isinstance(model, Path) else model
         produced = {name for node in proto.graph.node for name in node.output}
         declared = {output.name for output in proto.graph.output}
         self.names = [name for name in names if name in produced]

@@ -1,0 +1,96 @@
+"""How far the QDQ model, which is for other tools, is from the integer program: layer by layer, given equal inputs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nnrules.graph.ir import Graph
+from nnrules.graph.operator import Shape
+from nnrules.verify.engines.onnx_runtime import Intermediates
+
+COMPUTED = "/computed"
+
+
+class QdqDistance:
+    """Counts values that differ from the integer program's, and the largest difference in steps (LSB).
+
+    The model is cut at every QuantizeLinear of an activation: each layer is fed the integers that were agreed on, so
+    that its rounding (half to even, after two float roundings) shows and no earlier layer's does.
+    """
+
+    def __init__(self, graph: Graph, model: Path) -> None:
+        import onnx
+
+        proto = onnx.shape_inference.infer_shapes(onnx.load(model))
+        self._graph = graph
+        self._types = cut(proto, graph)
+        names = {quantized + COMPUTED: tensor for tensor, (quantized, _) in self._types.items()}
+        self._model = Intermediates(proto, names)
+        self._names = {name: names[name] for name in self._model.names}
+        self._found = {tensor: {"differing": 0, "largest": 0} for tensor in self._names.values()}
+
+    def add(self, samples: Mapping[str, npt.NDArray[np.int8]], integers: Mapping[str, npt.NDArray[np.int8]]) -> None:
+        """Take in one batch: the graph's inputs, and the agreed integers of every node."""
+        agreed = {**integers, **samples}
+        feed = {quantized: _stored(agreed[name], dtype) for name, (quantized, dtype) in self._types.items()}
+        for name, array in self._model.run(feed).items():
+            tensor = self._names[name]
+            wanted = _stored(agreed[tensor], array.dtype).astype(np.int32)
+            distance = np.abs(array.astype(np.int32) - wanted)
+            found = self._found[tensor]
+            found["differing"] += int(np.count_nonzero(distance))
+            found["largest"] = max(found["largest"], int(distance.max()))
+
+    def layers(self) -> list[dict[str, int] | None]:
+        """For every node {"differing", "largest"}; None where the QDQ model does not quantize that tensor."""
+        return [self._found.get(node.output) for node in self._graph.nodes]
+
+
+def cut(proto: Any, graph: Graph) -> dict[str, tuple[str, Any]]:
+    """Make every quantized activation an input of the model and what the model computes for it an output.
+
+    Gives the name and the type of the inputs by the graph's tensor.
+    """
+    from onnx import helper
+
+    body = proto.graph
+    batch = body.input[0].type.tensor_type.shape.dim[0].dim_value or "N"
+    shapes = {v.name: _dims(v) for v in (*body.value_info, *body.input, *body.output)}
+    kinds = {v.name: v.type.tensor_type.elem_type for v in body.value_info}
+    restored = {node.input[0]: node.output[0] for node in body.node if node.op_type == "DequantizeLinear"}
+    found: dict[str, tuple[str, Any]] = {}
+    inputs = []
+    for node in [node for node in body.node if node.op_type == "QuantizeLinear"]:
+        real, quantized = node.input[0], node.output[0]
+        name = real if real in graph.tensors else restored.get(quantized, real)
+        tensor = graph.tensors.get(name)
+        if tensor is None or name in found or shapes.get(real) != _stored_shape(tensor.shape):
+            continue
+        found[name] = (quantized, np.dtype(helper.tensor_dtype_to_np_dtype(kinds[quantized])))
+        inputs.append(helper.make_tensor_value_info(quantized, kinds[quantized], [batch, *shapes[real]]))
+        if name in graph.inputs:
+            body.node.remove(node)
+        else:
+            node.output[0] = quantized + COMPUTED
+    kept = [value for value in body.input if value.name not in found]
+    for field, values in ((body.input, [*kept, *inputs]), (body.output, []), (body.value_info, [])):
+        del field[:]
+        field.extend(values)
+    return found
+
+
+def _stored(integers: npt.NDArray[np.int8], dtype: Any) -> npt.NDArray[Any]:
+    """The IR's integers as the ONNX file has them: images NCHW, uint8 128 higher."""
+    array = np.ascontiguousarray(np.moveaxis(integers, -1, 1)) if integers.ndim == 4 else integers
+    return array if dtype == np.int8 else (array.astype(np.int16) + 128).astype(dtype)
+
+
+def _stored_shape(shape: Shape) -> Shape:
+    return (shape[2], *shape[:2]) if len(shape) == 3 else shape
+
+
+def _dims(value: Any) -> Shape:
+    return tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim[1:])
