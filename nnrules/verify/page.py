@@ -71,7 +71,8 @@ values differ over {{ verify.samples }} held-out samples
 </table></div>
 
 <p class="about">QDQ differs: how many values {{ measured.model }}.onnx, the model for other tools, rounds
-otherwise, given the same inputs at each layer{% if qdq_largest %}; the largest difference is {{ qdq_largest }}{% endif %}.</p>
+otherwise, given the same inputs at each layer
+{%- if qdq_largest %}; the largest difference is {{ qdq_largest }}{% endif %}.</p>
 
 <h2>Memory</h2>
 <div class="wide"><table>
