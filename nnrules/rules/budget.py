@@ -1,7 +1,5 @@
 """Limits on what a model's firmware may use."""
 
-from pathlib import Path
-
 import msgspec
 
 from nnrules.catalog.checked import parse_size
@@ -13,7 +11,7 @@ from nnrules.rules.failure import caller, explained
 @explained
 def Budget(**limits: str | int) -> GateOptions:  # noqa: N802 - reads as a record in a SConscript
     """`Budget(ram="48 KB", flash="96 KB", instructions=20_000_000)`: each may be left out."""
-    place = caller(Path.cwd())
+    place = caller()
     known = [field.name for field in msgspec.structs.fields(GateOptions)]
     for name in limits:
         if name not in known:

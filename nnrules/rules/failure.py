@@ -8,6 +8,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import SCons
 from SCons.Errors import BuildError
+from SCons.Node.FS import get_default_fs
 from SCons.Script import Main
 
 from nnrules.error import UserError
@@ -56,8 +57,9 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
     return guarded
 
 
-def caller(top: Path) -> str:
+def caller() -> str:
     """`models/x/SConscript:7`: the line of the user's that called us, relative to the top of the project."""
+    top = Path(get_default_fs().Top.get_abspath())
     frame: Any = sys._getframe()
     while frame is not None and str(Path(frame.f_code.co_filename).resolve()).startswith(_OURS):
         frame = frame.f_back

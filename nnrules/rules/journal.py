@@ -78,8 +78,13 @@ class Journal:
 
     def _row(self, entry: Entry) -> dict[str, Any] | None:
         result = _RESULTS.get(entry.node.get_state())
-        if result is None:
+        if result is None or (result == "failed" and _not_reached(entry.node)):
             return None
         seconds = round(self._seconds.get(str(entry.node), 0.0), 3)
         row = {"model": entry.model, "target": entry.target, "stage": entry.stage, "result": result}
         return {**row, "seconds": seconds}
+
+
+def _not_reached(node: Any) -> bool:
+    """With `-k` SCons calls everything failed that needs something that failed."""
+    return any(child.get_state() == SCons.Node.failed for child in node.all_children())

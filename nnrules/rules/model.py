@@ -31,7 +31,7 @@ class Step(NodeList):
     def __getattr__(self, name: str) -> Any:
         if name[:1].isupper():
             steps = [each for each in dir(type(self)) if each[:1].isupper()]
-            here = caller(self.model.workspace.top)
+            here = caller()
             explained(_refuse)(here, f"{type(self).__name__.lower()} has no step {name!r}", suggest(name, steps))
         return super().__getattr__(name)
 
@@ -48,7 +48,7 @@ class Declaration:
         name, workspace = self.subject.model, self.workspace
         workspace.stages.setdefault(name, []).append(verb)
         overrides = workspace.arguments.overrides.pop((name, verb), {})
-        chosen = arguments.options(caller(workspace.top), verb, declared, overrides, name)
+        chosen = arguments.options(caller(), verb, declared, overrides, name)
         self._require_method(verb, chosen)
         return chosen
 
@@ -68,7 +68,7 @@ class Declaration:
             method = getattr(options, "method", None)
             if rest and method not in methods:
                 fault = f"{verb} has no method {method!r}"
-                raise UserError(caller(self.workspace.top), fault, suggest(str(method), methods))
+                raise UserError(caller(), fault, suggest(str(method), methods))
 
 
 class Model(Step):
@@ -128,11 +128,11 @@ class Quantized(Step):
         known = ("sample", "evaluate", "plan", "generate", "verify", "measure", "report")
         for verb in options:
             if verb not in known:
-                raise UserError(caller(model.workspace.top), f"Firmware has no stage {verb!r}", suggest(verb, known))
+                raise UserError(caller(), f"Firmware has no stage {verb!r}", suggest(verb, known))
         limits = msgspec.structs.asdict(budget) if budget else {}
         chosen = {verb: model.options(verb, options.get(verb, {})) for verb in known}
         chosen["gate"] = model.options("gate", limits)
-        sources = None if application is None else [model.workspace.env.File(name) for name in application]
+        sources = None if application is None else [_source(model.workspace, name) for name in application]
         wanted = Firmware(model.workspace, model.subject, dict(self.nodes), chosen, sources).build()
         model.workspace.wanted[model.subject.model] = wanted
         return NodeList(wanted)
@@ -140,7 +140,7 @@ class Quantized(Step):
 
 def declare(workspace: Workspace, name: str, network: str, dataset: str) -> Model:
     """env.Model: a network and a data set as "file.py:Class" beside the SConscript."""
-    place = caller(workspace.top)
+    place = caller()
     check_model_name(place, name, workspace.names)
     workspace.stages[name] = []
     references = {"network": _reference(workspace, place, network), "dataset": _reference(workspace, place, dataset)}
@@ -153,11 +153,18 @@ def _reference(workspace: Workspace, place: str, text: str) -> str:
         path, name = reference_file(text)
     except UserError as fault:
         raise UserError(place, f"{text!r} {fault.fault}", fault.cure) from None
-    file = Path(workspace.env.File(str(path)).srcnode().get_abspath())
-    known = file.relative_to(workspace.top) if file.is_relative_to(workspace.top) else file
-    if not file.is_file():
-        raise UserError(place, f"there is no file {known}", "create it or correct the name")
-    return f"{known}:{name}"
+    file = Path(_source(workspace, str(path)).get_abspath())
+    return f"{file.relative_to(workspace.top) if file.is_relative_to(workspace.top) else file}:{name}"
+
+
+def _source(workspace: Workspace, name: str) -> Any:
+    """The node of a file beside the SConscript. Raises UserError where there is no such file."""
+    node = workspace.env.File(name).srcnode()
+    path = Path(node.get_abspath())
+    if not path.is_file():
+        known = path.relative_to(workspace.top) if path.is_relative_to(workspace.top) else path
+        raise UserError(caller(), f"there is no file {known}", "create it or correct the name")
+    return node
 
 
 def _data(model: Declaration) -> dict[str, Any]:

@@ -78,7 +78,8 @@ class Project:
 
 
 ORDER = (
-    "train", "export", "quantize", "lower", "sample", "evaluate", "plan", "generate", "verify", "measure", "gate", "report"
+    "train", "export", "quantize", "lower", "sample", "evaluate",
+    "plan", "generate", "verify", "measure", "gate", "report",
 )  # fmt: skip
 
 

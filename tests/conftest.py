@@ -1,10 +1,12 @@
 """Projects for the tests of the build itself."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from project import Project
+
+from tests.rules.project import Project
+
+collect_ignore = ["rules/sample_project"]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,169 @@
+"""Mistakes in words of the command line and in SConscripts: one line each, exit code 2, before anything runs."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.rules.project import Project
+
+TINY = 'tiny = env.Model("tiny", network="network.py:Tiny", dataset="dataset.py:Bars")\n'
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project with nothing built."""
+    return Project.create(tmp_path_factory.mktemp("fresh") / "project")
+
+
+def refused(project: Project, *words: str, path: str | None = None) -> str:
+    """The one line of a build that must be refused before any stage runs."""
+    done = project.build(*words, path=path)
+    assert done.status == 2, done.stdout + done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr.rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("modle=tiny", "modle=tiny: there is no such variable; did you mean 'model'?"),
+        ("model=tinny", "model=tinny: there is no model 'tinny'; did you mean 'tiny'?"),
+        ("model=tiny,zzz", "model=tiny,zzz: there is no model 'zzz'; choose from dense, tiny"),
+        ("target=cortex-m8", "target=cortex-m8: there is no target 'cortex-m8'; did you mean 'cortex-m7'?"),
+        ("data=nowhere", "data=nowhere: there is no such folder; correct the path"),
+        (
+            "tiny.train.learning_rat=1",
+            "tiny.train.learning_rat=1: train has no option 'learning_rat'; did you mean 'learning_rate'?",
+        ),
+        (
+            "tiny.train.epochs=many",
+            "tiny.train.epochs=many: train option 'epochs': Expected `int`, got `str`; correct the value",
+        ),
+        ("tiny.quantise.samples=1", "tiny.quantise.samples=1: tiny has no stage 'quantise'; did you mean 'quantize'?"),
+        ("tinny.train.epochs=1", "tinny.train.epochs=1: no model 'tinny' is built; did you mean 'tiny'?"),
+        ("train.epochs=1", "train.epochs=1: is not an option of a stage; write model.stage.option=value"),
+        (
+            "tiny.quantize.method=percentil",
+            "models/tiny/SConscript:5: quantize has no method 'percentil'; did you mean 'percentile'?",
+        ),
+    ],
+)
+def test_command_line(fresh: Project, word: str, line: str) -> None:
+    assert refused(fresh, word) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            'tiny.Train().Quantize("percentile", percentle=1)',
+            "models/bad/SConscript:4: quantize has no option 'percentle'; did you mean 'percentile'?",
+        ),
+        (
+            'tiny.Train(epochs="ten")',
+            "models/bad/SConscript:4: train option 'epochs': Expected `int`, got `str`; correct the value",
+        ),
+        (
+            'tiny.Train().Quantize("percentil")',
+            "models/bad/SConscript:4: quantize has no method 'percentil'; did you mean 'percentile'?",
+        ),
+        ("tiny.Trian()", "models/bad/SConscript:4: model has no step 'Trian'; did you mean 'Train'?"),
+        (
+            "tiny.Train().Firmware()",
+            "models/bad/SConscript:4: trained has no step 'Firmware'; choose from Prune, Quantize",
+        ),
+        (
+            "tiny.Train().Quantize().Firmware(verifi={})",
+            "models/bad/SConscript:4: Firmware has no stage 'verifi'; did you mean 'verify'?",
+        ),
+        ('Budget(rom="1 KB")', "models/bad/SConscript:4: Budget has no limit 'rom'; did you mean 'ram'?"),
+        (
+            'Budget(ram="48 kilobytes")',
+            'models/bad/SConscript:4: \'48 kilobytes\' is not a size; write it like "48 KB", "4 MB" or 65536',
+        ),
+        (
+            'tiny.Train().Quantize().Firmware(application=["mian.c"])',
+            "models/bad/SConscript:4: there is no file models/bad/mian.c; create it or correct the name",
+        ),
+    ],
+)
+def test_sconscript(fresh: Project, text: str, line: str) -> None:
+    assert refused(with_script(fresh, TINY + text + "\n"), "model=bad") == line
+
+
+LONG = "a" * 49
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        (LONG, f"the model name {LONG!r} has 49 characters; use at most 48"),
+        ("2fast", "'2fast' is not a model name; start with a letter and use letters, digits, '-', '_' and '.'"),
+        ("a b", "'a b' is not a model name; start with a letter and use letters, digits, '-', '_' and '.'"),
+        ("Tiny", "the model names 'tiny' and 'Tiny' both become TINY in C; rename one of them"),
+    ],
+)
+def test_model_names(fresh: Project, name: str, fault: str) -> None:
+    script = TINY + f'env.Model("{name}", network="network.py:Tiny", dataset="dataset.py:Bars")\n'
+    assert refused(with_script(fresh, script), "model=bad") == f"models/bad/SConscript:4: {fault}"
+
+
+@pytest.mark.parametrize(
+    ("network", "fault"),
+    [
+        ("netwrk.py:Tiny", "there is no file models/bad/netwrk.py; create it or correct the name"),
+        ("network.py", "'network.py' is not a reference to a class; write it like \"network.py:Net\""),
+    ],
+)
+def test_references(fresh: Project, network: str, fault: str) -> None:
+    script = f'env.Model("bad", network="{network}", dataset="dataset.py:Bars")\n'
+    assert refused(with_script(fresh, script), "model=bad") == f"models/bad/SConscript:3: {fault}"
+
+
+@pytest.mark.parametrize(
+    ("target", "missing", "line"),
+    [
+        (
+            "cortex-m7",
+            "arm-none-eabi-gcc",
+            "compiler arm-none-eabi-gcc is not installed; apt-get install gcc-arm-none-eabi",
+        ),
+        ("cortex-m7", "qemu-system-arm", "emulator qemu-system-arm is not installed; apt-get install qemu-system-arm"),
+        (
+            "riscv32",
+            "qemu-system-riscv32",
+            "emulator qemu-system-riscv32 is not installed; apt-get install qemu-system-misc",
+        ),
+        ("x86-64", "gcc", "compiler gcc is not installed; apt-get install gcc"),
+    ],
+)
+def test_missing_tools(fresh: Project, tmp_path: Path, target: str, missing: str, line: str) -> None:
+    tools = {"gcc", "arm-none-eabi-gcc", "riscv64-unknown-elf-gcc", "qemu-system-arm", "qemu-system-riscv32"}
+    for tool in tools - {missing}:
+        (tmp_path / tool).symlink_to(shutil.which("true") or "/bin/true")
+    assert refused(fresh, f"target={target}", path=str(tmp_path)) == f"target={target}: the {line}"
+
+
+def test_a_broken_toolchain(fresh: Project) -> None:
+    path = fresh.top / "toolchains/broken.toml"
+    path.write_text('[target]\ndescription = "x"\nias = []\n')
+    line = "toolchains/broken.toml: [target] has no key 'ias'; did you mean 'isa'?"
+    assert refused(fresh, "target=broken") == line
+    path.unlink()
+
+
+def with_script(project: Project, text: str) -> Project:
+    """The project with a model `bad`, whose SConscript has two lines above `text`."""
+    folder = project.top / "models/bad"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(project.top / "models/tiny", folder)
+    (folder / "SConscript").write_text('Import("env", "Budget")\n\n' + text)
+    return project
+
+
+@pytest.fixture(autouse=True)
+def without_bad(fresh: Project) -> None:
+    """No leftover of another test."""
+    shutil.rmtree(fresh.top / "models/bad", ignore_errors=True)

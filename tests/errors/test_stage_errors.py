@@ -1,0 +1,69 @@
+"""Mistakes that only a stage can find: its one line, exit code 2, and no second message."""
+
+import pytest
+
+from tests.rules.project import Project
+
+
+@pytest.mark.parametrize(
+    ("file", "pattern", "replacement", "line"),
+    [
+        (
+            "network.py",
+            "nn.Linear",
+            "nn.Lineal",
+            "models/dense/network.py:12: AttributeError: module 'torch.nn' has no attribute 'Lineal'; "
+            "fix the exception and build again",
+        ),
+        (
+            "network.py",
+            "class Dense",
+            "raise ValueError('not today\\\\nnor tomorrow')\nclass Dense",
+            "models/dense/network.py:7: ValueError: not today; fix the exception and build again",
+        ),
+        (
+            "network.py",
+            "class Dense",
+            "class",
+            "models/dense/network.py:7: SyntaxError: invalid syntax; fix the exception and build again",
+        ),
+        (
+            "network.py",
+            "class Dense",
+            "class Dense2",
+            "models/dense/network.py: has no 'Dense'; define it or correct the SConscript",
+        ),
+        (
+            "network.py",
+            "Linear\\(6, 3",
+            "Linear(7, 3",
+            "models/dense/network.py:15: RuntimeError: mat1 and mat2 shapes cannot be multiplied (16x6 and 7x3); "
+            "fix the exception and build again",
+        ),
+        (
+            "dataset.py",
+            "self._first = 0",
+            "self._first = split / 2 or 0",
+            "models/dense/dataset.py:10: TypeError: unsupported operand type(s) for /: 'str' and 'int'; "
+            "fix the exception and build again",
+        ),
+    ],
+)
+def test_user_code_that_raises(project: Project, file: str, pattern: str, replacement: str, line: str) -> None:
+    project.edit(f"models/dense/{file}", pattern, replacement)
+    done = project.build("model=dense")
+    assert (done.status, done.stderr) == (2, line + "\n")
+    assert done.stdout == "[dense] train\n"
+
+
+def test_over_budget(project: Project) -> None:
+    done = project.build("model=tiny", "tiny.gate.ram=100")
+    assert done.status == 2
+    assert done.stdout.splitlines()[0] == "[tiny x86-64] gate"
+    heading, row = done.stdout.splitlines()[1:]
+    assert heading.split()[:2] == ["model", "target"]
+    assert "/100!" in row
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("build/tiny/x86-64/tiny.elf: RAM ")
+    assert line.endswith(" of 100 bytes; make the model smaller or raise its budget=")
+    assert not (project.top / "build/tiny/x86-64/tiny.budget.json").exists()
