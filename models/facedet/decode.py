@@ -61,14 +61,6 @@ def decode_float(output: NDArray[np.float32], logit: float, limit: int) -> list[
     return decode(stored, FLOAT_SCALE, 0, round(logit / FLOAT_SCALE), limit)
 
 
-def console_line(index: int, face: Face) -> str:
-    """How the example application prints a face: whole pixels, rounded half up."""
-    x, y, w, h = (
-        (steps + STEPS // 2) // STEPS for steps in (face.left, face.top, face.right - face.left, face.bottom - face.top)
-    )
-    return f"face {index}: x={x} y={y} w={w} h={h} score={face.score}"
-
-
 def _boxes(values: NDArray[np.int64], factor: int) -> NDArray[np.int64]:
     """Edges (cells, 4) left top right bottom of the (4, cells) box values, clipped to the picture."""
     across, down, width, height = (values * factor + 32768) >> 16

@@ -74,7 +74,8 @@ int nn_main(void)
     facedet_face faces[MOST_FACES];
     size_t count = facedet_decode(output, FACEDET_BOX_FACTOR(FACEDET_OUTPUT_0_SCALE), FACEDET_OUTPUT_0_ZERO_POINT, 0,
                                   faces, MOST_FACES);
-    line out = {.length = 0};
+    line out;
+    out.length = 0;
     for (size_t i = 0; i < count; i++) {
         print_face(&out, i, &faces[i]);
     }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -24,13 +22,24 @@ def warp(crop: Patch, size: int, angle: float, aspect: float) -> Patch:
     return np.clip(np.asarray(turned, np.float32), 0, 1)
 
 
-@cache
-def soft_mask(size: int) -> Patch:
-    """Weights 0..1 of a pasted crop: a rounded square that fades out over its outer quarter."""
+def soft_mask(size: int, corner: float = 4.0, fade: float = 0.25) -> Patch:
+    """Weights 0..1 of a pasted crop: a rounded square (`corner` 2: a circle) that fades out over its outer part."""
     axis = np.abs((np.arange(size, dtype=np.float32) + 0.5) * 2 / size - 1)
-    radius = (axis[:, None] ** 4 + axis[None, :] ** 4) ** 0.25
-    t = np.clip((1 - radius) / 0.25, 0, 1)
+    radius = (axis[:, None] ** corner + axis[None, :] ** corner) ** (1 / corner)
+    t = np.clip((1 - radius) / fade, 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
+
+
+def surround(scene: Patch, rng: np.random.Generator, x: float, y: float, size: float) -> None:
+    """Paint, in place, what may lie around a head at (x, y): an even blob as of hair and one below as of shoulders."""
+    rows, columns = np.ogrid[: scene.shape[0], : scene.shape[1]]
+    wide, high = size * rng.uniform(0.5, 0.8), size * rng.uniform(0.5, 0.85)
+    hair = ((columns - x) / wide) ** 2 + ((rows - y + size * rng.uniform(0, 0.25)) / high) ** 2
+    wide, drop = size * rng.uniform(0.6, 1.3), size * rng.uniform(0.9, 1.3)
+    shoulders = ((columns - x) / wide) ** 2 + ((rows - y - drop) / (size * 0.7)) ** 2
+    for distance in (shoulders, hair):
+        t = np.clip((1.2 - distance) / 0.4, 0, 1) * rng.uniform(0.5, 1.0)
+        scene += t * (rng.uniform(0, 1) - scene)
 
 
 def paste(scene: Patch, patch: Patch, mask: Patch, x: float, y: float) -> tuple[int, int]:

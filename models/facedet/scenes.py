@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from patches import Patch, paste, soft_mask, vary, warp
+from patches import Patch, paste, soft_mask, surround, vary, warp
 from PIL import Image, ImageFilter
 
 SIDE = 96
@@ -84,24 +84,24 @@ def _wheel_file(name: str) -> Path:
 def compose(sources: Sources, rng: np.random.Generator, faces: int, others: int, augment: bool) -> tuple[Patch, Boxes]:
     """One scene of SIDE x SIDE pixels in steps of 1/255, and the boxes of its faces.
 
-    `augment` widens the variety for training: mirror images, mixed faces, uneven light, occlusion and patches of
-    background pasted like a non-face. Fewer objects than asked are placed where there is no room.
+    `augment` widens the variety for training: mirror images, mixed faces, uneven light, occlusion, other masks, hair
+    and shoulders, and patches of background pasted like a non-face. Fewer objects than asked are placed where there is
+    no room.
     """
     scene = _background(sources, rng, augment)
-    taken: list[tuple[float, float, float]] = []
-    boxes: list[tuple[float, float, float, float]] = []
-    for index in range(faces + others):
-        place = _free_place(rng, taken)
-        if place is None:
-            continue
-        taken.append(place)
-        x, y, size = place
-        crop = _crop(sources, rng, index < faces, augment)
+    places = _free_places(rng, faces + others)
+    if augment:
+        for x, y, size in places:
+            if rng.random() < 0.4:
+                surround(scene, rng, x, y, size)
+    boxes = []
+    for index, (x, y, size) in enumerate(places):
+        crop, side = _crop(sources, rng, index < faces, augment), round(size)
         aspect = rng.uniform(0.92, 1.08) if augment else 1.0
-        patch = warp(crop, round(size), np.deg2rad(rng.uniform(-TILT, TILT)), aspect)
-        left, top = paste(scene, patch, soft_mask(round(size)), x, y)
+        mask = soft_mask(side, rng.uniform(2, 6), rng.uniform(0.15, 0.6)) if augment else soft_mask(side)
+        left, top = paste(scene, warp(crop, side, np.deg2rad(rng.uniform(-TILT, TILT)), aspect), mask, x, y)
         if index < faces:
-            boxes.append((left, top, left + round(size), top + round(size)))
+            boxes.append((left, top, left + side, top + side))
     return _expose(scene, rng), np.array(boxes, np.float32).reshape(-1, 4)
 
 
@@ -119,14 +119,17 @@ def _background(sources: Sources, rng: np.random.Generator, augment: bool) -> Pa
     return np.asarray(np.clip(scene, 0, 1), np.float32)
 
 
-def _free_place(rng: np.random.Generator, taken: list[tuple[float, float, float]]) -> tuple[float, float, float] | None:
-    """A (centre x, centre y, side) inside the scene that touches none of the places taken; None after 20 tries."""
-    for _ in range(20):
+def _free_places(rng: np.random.Generator, count: int) -> list[tuple[float, float, float]]:
+    """Up to `count` (centre x, centre y, side) inside the scene that do not touch; 20 tries for each."""
+    taken: list[tuple[float, float, float]] = []
+    for _ in range(20 * count):
         size = float(np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST))))
-        x, y = rng.uniform(size / 2, SIDE - size / 2, 2)
+        x, y = (float(at) for at in rng.uniform(size / 2, SIDE - size / 2, 2))
         if all(max(abs(x - ox), abs(y - oy)) > (size + other) / 2 for ox, oy, other in taken):
-            return float(x), float(y), size
-    return None
+            taken.append((x, y, size))
+        if len(taken) == count:
+            break
+    return taken
 
 
 def _crop(sources: Sources, rng: np.random.Generator, is_face: bool, augment: bool) -> Patch:

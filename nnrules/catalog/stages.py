@@ -126,7 +126,7 @@ class Stage:
     plugins: tuple[str, ...] = ()
 
 
-_IMAGES = ("numpy", "scikit-image", "scikit-learn")
+_IMAGES = ("numpy", "pillow", "scikit-image", "scikit-learn")
 _OPERATORS = ("graph/ops/*.py",)
 
 STAGES: dict[str, Stage] = {
@@ -143,10 +143,10 @@ STAGES: dict[str, Stage] = {
     "lower": Stage(LowerOptions, libraries=("numpy", "onnx"), plugins=_OPERATORS),
     "sample": Stage(SampleOptions, libraries=_IMAGES, plugins=_OPERATORS),
     "evaluate": Stage(EvaluateOptions, libraries=("onnxruntime", *_IMAGES), plugins=_OPERATORS),
-    "plan": Stage(PlanOptions, libraries=("numpy",), plugins=_OPERATORS),
+    "plan": Stage(PlanOptions, libraries=("numpy",), plugins=(*_OPERATORS, "codegen/packing/*.py")),
     "generate": Stage(GenerateOptions, libraries=("numpy", "jinja2"), plugins=(*_OPERATORS, "codegen/packing/*.py")),
     "verify": Stage(VerifyOptions, libraries=("numpy", "torch", "onnxruntime"), plugins=_OPERATORS),
     "measure": Stage(MeasureOptions, libraries=("numpy", "pyelftools"), plugins=_OPERATORS),
     "gate": Stage(GateOptions),
-    "report": Stage(ReportOptions, libraries=("jinja2", "matplotlib", "pillow", *_IMAGES), plugins=_OPERATORS),
+    "report": Stage(ReportOptions, libraries=("jinja2", "matplotlib", *_IMAGES), plugins=_OPERATORS),
 }

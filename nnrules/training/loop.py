@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,6 @@ from nnrules.training.task import Dataset, VaryingDataset
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
-    from torch.utils.data import DataLoader
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ def fit(network: nn.Module, dataset: Dataset, recipe: Recipe, checkpoints: Path,
     batches = math.ceil(len(dataset) / recipe.batch_size)
     with Progress(title, recipe.epochs, batches, len(losses)) as bar:
         for epoch in range(len(losses), recipe.epochs):
+            if isinstance(dataset, VaryingDataset):
+                dataset.set_epoch(epoch)
             losses.append(_epoch(network, dataset, recipe, optimizer, epoch, bar, title))
             bar.epoch(losses[-1])
             save_checkpoint(checkpoints, network, optimizer, {"losses": losses})
@@ -81,15 +83,11 @@ def _epoch(
 
     torch.manual_seed(recipe.seed * 100_003 + epoch)
     network.train()
-    loader = _loader(dataset, recipe, epoch)
+    order = _order(dataset, recipe, epoch)
+    steps, warmup = recipe.epochs * len(order), round(recipe.warmup_epochs * len(order))
     total = 0.0
-    for batch, (inputs, targets) in enumerate(loader):
-        rate = learning_rate_at(
-            epoch * len(loader) + batch,
-            recipe.epochs * len(loader),
-            round(recipe.warmup_epochs * len(loader)),
-            recipe.learning_rate,
-        )
+    for batch, (inputs, targets) in enumerate(_batches(dataset, order, recipe.workers)):
+        rate = learning_rate_at(epoch * len(order) + batch, steps, warmup, recipe.learning_rate)
         for group in optimizer.param_groups:
             group["lr"] = rate
         loss = network.loss(network(inputs), targets)
@@ -100,7 +98,7 @@ def _epoch(
             raise UserError(f"{title}, epoch {epoch + 1}, batch {batch + 1}", f"the loss is {value}", cure)
         total += value
         bar.step(value)
-    return total / len(loader)
+    return total / len(order)
 
 
 def _step(network: nn.Module, optimizer: Optimizer, loss: Tensor, clip: float) -> None:
@@ -113,12 +111,22 @@ def _step(network: nn.Module, optimizer: Optimizer, loss: Tensor, clip: float) -
     optimizer.step()
 
 
-def _loader(dataset: Dataset, recipe: Recipe, epoch: int) -> DataLoader[Any]:
-    """Batches of the epoch in an order of its own; the last one may be smaller."""
+def _order(dataset: Dataset, recipe: Recipe, epoch: int) -> list[list[int]]:
+    """The epoch's batches of item numbers; the last one may be smaller."""
+    shuffled = np.random.default_rng([recipe.seed, epoch]).permutation(len(dataset)).tolist()
+    return [shuffled[start : start + recipe.batch_size] for start in range(0, len(shuffled), recipe.batch_size)]
+
+
+def _batches(dataset: Dataset, order: list[list[int]], workers: int) -> Iterator[Any]:
+    """Stacked (inputs, targets); what the dataset raises is raised in this process, with its traceback."""
     from torch.utils.data import DataLoader
 
-    if isinstance(dataset, VaryingDataset):
-        dataset.set_epoch(epoch)
-    order = np.random.default_rng([recipe.seed, epoch]).permutation(len(dataset)).tolist()
-    batches = [order[start : start + recipe.batch_size] for start in range(0, len(order), recipe.batch_size)]
-    return DataLoader(dataset, batch_sampler=batches, num_workers=recipe.workers)  # type: ignore[arg-type]
+    loader = iter(DataLoader(dataset, batch_sampler=order, num_workers=workers))  # type: ignore[arg-type]
+    for indices in order:
+        try:
+            batch = next(loader)
+        except Exception:
+            for index in indices:
+                dataset[index]
+            raise
+        yield batch

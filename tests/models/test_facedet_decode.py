@@ -5,7 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from decode import CHANNELS, GRID, STEPS, Face, console_line, coordinate_factor, decode
+from decode import CHANNELS, GRID, STEPS, Face, coordinate_factor, decode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,6 +70,14 @@ def test_the_weaker_of_two_overlapping_boxes_goes():
     output[0, 5, 5], output[0, 5, 6], output[0, 5, 9] = 30, 40, 20
     assert [face.score for face in decode(output, 1 / 16, 0, 1, MOST)] == [40, 20]
     assert [face.score for face in decode(output, 1 / 16, 0, 1, 1)] == [40]
+
+
+def console_line(index: int, face: Face) -> str:
+    """How the example application prints a face: whole pixels, rounded half up."""
+    x, y, w, h = (
+        (steps + STEPS // 2) // STEPS for steps in (face.left, face.top, face.right - face.left, face.bottom - face.top)
+    )
+    return f"face {index}: x={x} y={y} w={w} h={h} score={face.score}"
 
 
 HEADER = """

@@ -45,6 +45,13 @@ class Poisoned(Halves):
         return picture * np.float32(np.nan if self.split == "train" else 1), target
 
 
+class Damaged(Halves):
+    def __getitem__(self, index):
+        if index == 7:
+            raise ValueError("item 7 is damaged")
+        return super().__getitem__(index)
+
+
 class Residual(nn.Module):
     """Convolution, depthwise, a residual addition, BatchNorm throughout, a Linear at the end."""
 

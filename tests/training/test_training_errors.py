@@ -15,7 +15,7 @@ from nnrules.training.optimizers import make_optimizer
 from nnrules.training.task import make_dataset, make_network
 from nnrules.training.weights import load_weights, save_weights
 
-from .task_files import Branching, Halves, Lossless, Poisoned, Residual
+from .task_files import Branching, Damaged, Halves, Lossless, Poisoned, Residual
 
 
 def raised(action, *arguments):
@@ -31,6 +31,14 @@ def test_a_loss_that_is_no_number(tmp_path):
         "train halves, epoch 1, batch 1: the loss is nan; "
         "lower learning_rate (now 0.5) or look for bad values in the dataset"
     )
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_dataset_that_raises_does_so_in_this_process(tmp_path, workers):
+    recipe = Recipe(1, 16, 0.5, threads=1, workers=workers)
+    with pytest.raises(ValueError, match=r"^item 7 is damaged$") as error:
+        fit(Residual(), Damaged("train"), recipe, tmp_path, "train halves")
+    assert error.traceback[-1].path == Path(__file__).with_name("task_files.py")
 
 
 def test_weights_that_are_no_numbers(tmp_path):

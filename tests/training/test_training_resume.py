@@ -66,6 +66,18 @@ def test_stopping_after_any_epoch_changes_nothing(tmp_path, optimizer):
     assert np.array_equal(trained(tmp_path / "whole", [99]), trained(tmp_path / "pieces", [1, 3, 4, 99]))
 
 
+def test_workers_do_not_change_the_weights(tmp_path):
+    def trained(workers):
+        folder = tmp_path / str(workers)
+        folder.mkdir()
+        prepare(seed=3, threads=1)
+        network = Residual()
+        fit(network, Halves("train"), Recipe(2, 16, 0.01, threads=1, workers=workers), folder, "test")
+        return network.head.weight.detach().numpy()
+
+    assert np.array_equal(trained(0), trained(1))
+
+
 class Interrupted(Halves):
     """Stops the run in the middle of an epoch."""
 
