@@ -1,7 +1,7 @@
-"""Instructions per multiply-accumulate of every kernel on an emulated Cortex-M: `python benchmarks/kernels.py [--target cortex-m7]`.
+"""Instructions per multiply-accumulate on an emulated Cortex-M: `python benchmarks/kernels.py [--target cortex-m7]`.
 
-The layers are facedet's and some of MLPerf Tiny's, with random weights; each runs with the kernels for the core and with the
-portable ones, in one program run under QEMU. Instructions are not cycles.
+The layers are facedet's and some of MLPerf Tiny's, with random weights; each runs with the kernels for the core and
+with the portable ones under QEMU, and its output is checked. Instructions are not cycles.
 """
 
 import argparse
@@ -47,9 +47,12 @@ def operator(kind: str, kernel: int, stride: int, channels: int, in_c: int) -> O
     """A layer with random weights, padded like PyTorch's padding=kernel // 2."""
     generator = np.random.default_rng(channels)
     if kind == "fc":
-        weights = generator.integers(-127, 128, (channels, in_c)).astype(np.int8)
-        bias = np.zeros(channels, np.int32)
-        return FullyConnected(weights=weights, bias=bias, x_zero_point=-128, requantization=requantization(channels, in_c))
+        return FullyConnected(
+            weights=generator.integers(-127, 128, (channels, in_c)).astype(np.int8),
+            bias=np.zeros(channels, np.int32),
+            x_zero_point=-128,
+            requantization=requantization(channels, in_c),
+        )
     group_in = 1 if kind == "depthwise" else in_c
     weights = generator.integers(-127, 128, (channels, kernel, kernel, group_in)).astype(np.int8)
     return Conv2d(
@@ -89,11 +92,11 @@ def measure(graph: Graph, target: str, isa: tuple[str, ...]) -> list[tuple[str, 
             (folder / file).write_text(text)
         (folder / "inputs.bin").write_bytes(sample.tobytes())
         sources = ["model.c", "check.c", *(str(TOOLCHAINS / source) for source in toolchain.firmware.sources)]
-        includes = ["-I.", f"-I{KERNELS / 'include'}", *(f"-I{TOOLCHAINS / path}" for path in toolchain.firmware.include)]
-        compiler = toolchain.compiler
-        script = ["-T", str(TOOLCHAINS / str(toolchain.firmware.linker_script))]
-        flags = [*compiler.cflags, "-DNN_PROFILE_LAYERS", *includes]
-        subprocess.run([compiler.command, *flags, *sources, *compiler.linkflags, *script, "-o", "m.elf"], cwd=folder, check=True)
+        folders = [KERNELS / "include", *(TOOLCHAINS / path for path in toolchain.firmware.include)]
+        flags = [*toolchain.compiler.cflags, "-DNN_PROFILE_LAYERS", "-I.", *(f"-I{path}" for path in folders)]
+        link = [*toolchain.compiler.linkflags, "-T", str(TOOLCHAINS / str(toolchain.firmware.linker_script))]
+        build = [toolchain.compiler.command, *flags, *sources, *link, "-o", "m.elf"]
+        subprocess.run(build, cwd=folder, check=True)
         command = [word.replace("{elf}", "m.elf") for word in toolchain.runner.command]
         console = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
         got = np.frombuffer((folder / "outputs.bin").read_bytes(), np.int8)
@@ -129,7 +132,7 @@ def main() -> None:
     parser.add_argument("--target", default="cortex-m7")
     target = parser.parse_args().target
     print_table("facedet", rows(chain("facedet", (96, 96, 1), FACEDET), target))
-    print_table("other layers", [row for name, spec in OTHERS.items() for row in rows(chain(name, *spec), target)])
+    print_table("other layers", [row for name, spec in OTHERS.items() for row in rows(chain("layer", *spec), target)])
 
 
 if __name__ == "__main__":

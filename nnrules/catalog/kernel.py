@@ -27,8 +27,8 @@ class _Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     """One kernel.
 
-    ``when``: conditions that must all hold; ``in_place``: whether, or when, the output may start where the first input does;
-    ``packing``: the module of nnrules/codegen/packing that makes its constants, None without constants; ``template``: its C.
+    ``when``: conditions that must all hold; ``in_place``: whether, or when, the output may start where the first input
+    does; ``packing``: the module of nnrules/codegen/packing that makes its constants, None without; ``template``: C.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     template: Path
 
     def refusal(self, parameters: Parameters, isa: tuple[str, ...]) -> str | None:
-        """Why the kernel cannot run a layer on a target with these features ("needs groups == 1"); None where it can."""
+        """Why it cannot run a layer on a target with these features ("needs groups == 1"); None where it can."""
         if self.isa not in (*isa, "portable"):
             return f"needs {self.isa}"
         return next((f"needs {text}" for text in self.when if not evaluate(text, parameters)), None)

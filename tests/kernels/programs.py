@@ -73,11 +73,11 @@ def build(folder: Path, target: str, runs: Sequence[Run], sanitize: bool = False
     source.write_text(program(runs))
     firmware = chain.firmware
     script = ["-T", str(TOOLCHAINS / firmware.linker_script)] if firmware.linker_script else []
-    includes = [f"-I{path}" for path in (KERNELS / "include", HARNESS.parent, *(TOOLCHAINS / i for i in firmware.include))]
+    folders = [KERNELS / "include", HARNESS.parent, *(TOOLCHAINS / name for name in firmware.include)]
     sources = [str(path) for path in (source, HARNESS, *(TOOLCHAINS / name for name in firmware.sources))]
     flags = ["-O1", "-g", *SANITIZERS, "-DHOSTED"] if sanitize else []
-    compiler = chain.compiler
-    command = [compiler.command, *compiler.cflags, *flags, *includes, *sources, *compiler.linkflags, *script, "-o", str(elf)]
+    compilation = [chain.compiler.command, *chain.compiler.cflags, *flags, *(f"-I{path}" for path in folders), *sources]
+    command = [*compilation, *chain.compiler.linkflags, *script, "-o", str(elf)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{shlex.join(command)}\n{done.stderr}"
     return elf

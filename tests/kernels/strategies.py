@@ -1,4 +1,4 @@
-"""Hypothesis strategies of single layers: an operator's record with int8 inputs (NHWC, batch of one), extremes included."""
+"""Hypothesis strategies of single layers: an operator's record and int8 inputs (NHWC, batch of one), with extremes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -74,7 +74,8 @@ def linear_parts(draw: Draw, weights: np.ndarray) -> dict[str, object]:
         multiplier.astype(np.int32), shift.astype(np.uint8), zero_point, *draw(bounds(zero_point))
     )
     return {
-        "weights": weights, "bias": bias.astype(np.int32), "x_zero_point": x_zero_point, "requantization": requantization,
+        "weights": weights, "bias": bias.astype(np.int32),
+        "x_zero_point": x_zero_point, "requantization": requantization,
     }  # fmt: skip
 
 

@@ -1,9 +1,12 @@
 """Every kernel against its operator's exact reference: on the host under sanitizers, and under the emulators."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -11,14 +14,23 @@ from hypothesis import strategies as st
 from nnrules.catalog.kernel import load_kernels
 from nnrules.catalog.paths import KERNELS
 from nnrules.graph.ops import OPERATORS
+from nnrules.graph.ops.fully_connected import FullyConnected
+from nnrules.graph.requant import Requantization
 from tests.kernels.programs import Run, build, differences, execute, toolchain
 from tests.kernels.strategies import CASES, Case
 
 KERNEL_LIST = load_kernels()
 EVERY_ISA = tuple({kernel.isa for kernel in KERNEL_LIST})
-BATCH = {"conv2d": 24}
-quick = settings(
-    max_examples=4, derandomize=True, deadline=None, database=None, phases=[Phase.generate],
+BATCH = {"conv2d": 32, "fully_connected": 12}
+SMALL = Case(
+    FullyConnected(
+        weights=np.arange(-20, 20, dtype=np.int8).reshape(5, 8), bias=np.zeros(5, np.int32), x_zero_point=3,
+        requantization=Requantization(np.full(5, 2**26, np.int32), np.zeros(5, np.uint8), 0, -128, 127),
+    ),
+    (np.arange(8, dtype=np.int8).reshape(1, 1, 8),),
+)  # fmt: skip
+quick = settings(  # the first example is always the simplest one, the second is random
+    max_examples=2, derandomize=True, deadline=None, database=None, phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 long = settings(quick, max_examples=40, derandomize=False, print_blob=True)
@@ -26,7 +38,7 @@ long = settings(quick, max_examples=40, derandomize=False, print_blob=True)
 
 def batches(op: str) -> st.SearchStrategy[list[Case]]:
     """As many cases as make up one program."""
-    size = BATCH.get(op, 8)
+    size = BATCH.get(op, 10)
     return st.lists(CASES[op], min_size=size, max_size=size)
 
 
@@ -36,8 +48,7 @@ def runs_of(cases: list[Case], isa: tuple[str, ...]) -> list[Run]:
         Run(kernel, case)
         for case in cases
         for kernel in KERNEL_LIST
-        if kernel.op == case.operator.op
-        and kernel.refusal(case.operator.parameters(*case.shapes), isa) is None
+        if kernel.op == case.operator.op and kernel.refusal(case.operator.parameters(*case.shapes), isa) is None
     ]
 
 
@@ -51,12 +62,14 @@ def check(cases: list[Case], target: str, sanitize: bool = False) -> None:
 
 
 def need(target: str) -> None:
-    """Skip, naming the tool, where the target cannot be built or run here."""
+    """Skip (in CI: fail), naming the tool, where the target cannot be built or run here."""
     chain = toolchain(target)
     assert chain.runner is not None
-    for command, package in ((chain.compiler.command, chain.compiler.package), (chain.runner.command[0], chain.runner.package)):
+    packages = {chain.compiler.command: chain.compiler.package, chain.runner.command[0]: chain.runner.package}
+    for command, package in packages.items():
         if command != "{elf}" and shutil.which(command) is None:
-            pytest.skip(f"{command} is missing; apt-get install {package}")
+            report = pytest.fail if os.environ.get("CI") else pytest.skip
+            report(f"{command} is missing; apt-get install {package}")
 
 
 @pytest.mark.parametrize("op", CASES)
@@ -100,6 +113,32 @@ def test_campaign(op: str, target: str) -> None:
     property_holds()
 
 
+def test_a_wrong_value_is_found(tmp_path: Path) -> None:
+    """One expected integer off by one."""
+    (run,) = runs_of([SMALL], ("portable",))
+
+    class Wrong(Run):
+        @property
+        def expected(self) -> np.ndarray:
+            return run.expected + (np.arange(run.expected.size) == 3).astype(np.int8)
+
+    wrong = [Wrong(run.kernel, run.case)]
+    execute(tmp_path, "x86-64", build(tmp_path, "x86-64", wrong, sanitize=True), wrong)
+    assert [line.split(":")[0] for line in differences(tmp_path, wrong)] == [
+        "0 fully_connected_s8__portable, memory 0xa5, at 3",
+        "0 fully_connected_s8__portable, memory 0x5a, at 3",
+    ]
+
+
+def test_a_scratch_that_is_too_small_is_found(tmp_path: Path) -> None:
+    """Two bytes less than the kernel uses."""
+    (run,) = [run for run in runs_of([SMALL], EVERY_ISA) if run.kernel.isa == "armv7em"]
+    tight = [Run(msgspec.structs.replace(run.kernel, scratch=f"{run.kernel.scratch} - 2"), run.case)]
+    elf = build(tmp_path, "x86-64", tight, sanitize=True)
+    with pytest.raises(AssertionError, match="heap-buffer-overflow"):
+        execute(tmp_path, "x86-64", elf, tight)
+
+
 def test_every_operator_has_a_portable_kernel_without_conditions() -> None:
     """Whatever a graph holds can be built for any target."""
     universal = {kernel.op for kernel in KERNEL_LIST if kernel.isa == "portable" and not kernel.when}
@@ -109,4 +148,4 @@ def test_every_operator_has_a_portable_kernel_without_conditions() -> None:
 def test_every_template_has_its_description() -> None:
     """A template without a TOML file would never run."""
     described = {kernel.template for kernel in KERNEL_LIST}
-    assert {path for path in KERNELS.rglob("*__*.c.j2")} == described
+    assert set(KERNELS.rglob("*__*.c.j2")) == described

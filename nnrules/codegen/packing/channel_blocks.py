@@ -1,7 +1,7 @@
 """Four output channels side by side: for each input value, the four weights it meets lie next to each other.
 
-``weights`` int8 (groups, blocks, kernel height, kernel width, in channels / groups, 4); a group's last block is padded with
-zeros. The bias has no zero point folded in: the kernel subtracts it from each input and leaves padding out.
+``weights`` int8 (groups, blocks, kernel height, kernel width, in channels / groups, 4); a group's last block is padded
+with zeros. The bias has no zero point folded in: the kernel subtracts it from each input and leaves padding out.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ BLOCK = 4
 
 def pack(operator: Any, parameters: Mapping[str, Parameter]) -> Constants:
     """For Conv2d and FullyConnected (one group)."""
-    groups = int(parameters.get("groups", 1))  # type: ignore[arg-type]
+    groups = getattr(operator, "groups", 1)
     flat = operator.weights.reshape(groups, len(operator.weights) // groups, -1)
     channels = np.arange(len(operator.weights)).reshape(groups, -1)
     missing = -channels.shape[1] % BLOCK

@@ -1,7 +1,8 @@
 """For SMLABB and SMLATT: depthwise weights of four channels as int16 in two words, (c, c+2) and (c+1, c+3).
 
-``weights`` uint32 (blocks of 4 channels, kernel height, kernel width, 2), the first channel of each pair in the low half:
-the order in which SXTB16 and SXTB16 of the word rotated by 8 give four inputs. The zero point is folded into the bias.
+``weights`` uint32 (blocks of 4 channels, kernel height, kernel width, 2), the first channel of each pair in the low
+half: the order in which SXTB16 and SXTB16 of the word rotated by 8 give four inputs. The zero point is folded into the
+bias.
 """
 
 from collections.abc import Mapping
