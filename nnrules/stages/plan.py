@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
-from nnrules.catalog.kernel import load_kernel
+from nnrules.catalog.kernel import Kernel, load_kernel
 from nnrules.catalog.stages import PlanOptions
 from nnrules.catalog.toolchain import load_toolchain
+from nnrules.codegen.packing import pack
 from nnrules.error import UserError
-from nnrules.graph.ir import load
+from nnrules.graph.ir import Graph, load
 from nnrules.plan.planner import make_plan
-from nnrules.plan.record import dump_plan
+from nnrules.plan.record import Plan, dump_plan
+from nnrules.plan.select import layer_parameters
 from nnrules.stages.runner import Request, main
 
 
@@ -19,13 +21,23 @@ def run(request: Request[PlanOptions]) -> None:
     kernels = [load_kernel(Path(text).resolve()) for text in request.inputs["kernels"]]
     isa = ("portable",) if request.options.portable else toolchain.isa
     plan = make_plan(graph, kernels, request.target, isa)
+    place = f"{request.model} on {request.target}"
     if toolchain.ram is not None and plan.arena_bytes > toolchain.ram:
-        raise UserError(
-            f"{request.model} on {request.target}",
-            f"its activations need {plan.arena_bytes:,} bytes, the target has {toolchain.ram:,} of RAM",
-            "make the network's images smaller or prune it",
-        )
+        fault = f"its activations need {plan.arena_bytes:,} bytes, the target has {toolchain.ram:,} of RAM"
+        raise UserError(place, fault, "shrink the network's images or channels, or choose a larger target")
+    weights = _constant_bytes(graph, plan, kernels)
+    if toolchain.flash is not None and weights > toolchain.flash:
+        fault = f"its weights need {weights:,} bytes, the target has {toolchain.flash:,} of flash"
+        raise UserError(place, fault, "prune the network or choose a larger target")
     request.output("plan").write_bytes(dump_plan(plan))
+
+
+def _constant_bytes(graph: Graph, plan: Plan, kernels: list[Kernel]) -> int:
+    """Bytes of weights, biases, multipliers and tables as the kernels' packings store them."""
+    packings = {kernel.name: kernel.packing for kernel in kernels}
+    layers = [(layer, node) for layer, node in zip(plan.layers, graph.nodes, strict=True) if layer.kernel]
+    packed = [pack(packings[each.kernel], node.operator, layer_parameters(graph, node)) for each, node in layers]
+    return sum(array.nbytes for constants in packed for array in constants.values())
 
 
 if __name__ == "__main__":
