@@ -21,7 +21,7 @@ from nnrules.rules.failure import StageError
 from nnrules.rules.journal import Journal
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_USER_ERROR = 2
+_USER_ERROR, _INTERRUPTED = 2, 130
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class StageAction(FunctionAction):
         if status == 0:
             journal.say(f"{stage.label}: {seconds:.1f} s")
             return None
-        if status != _USER_ERROR:
+        if status not in (_USER_ERROR, _INTERRUPTED):
             journal.say(f"{stage.label} {_ending(status)}; to repeat it alone: {shlex.join(stage.command())}")
         return StageError(node=target, errstr=stage.label, status=2, exitstatus=2)
 

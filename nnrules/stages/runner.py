@@ -93,7 +93,7 @@ def load_reference(text: str) -> Any:
 def main(run: Callable[[Request[Any]], None], options: type[Options], arguments: list[str] | None = None) -> None:
     """Run one stage from its command line and leave the process.
 
-    Exit code 0: done; 2: the user's mistake, one line on stderr; 1: our bug, with its traceback.
+    Exit code 0: done; 2: the user's mistake, one line on stderr; 1: our bug, with its traceback; 130: interrupted.
     """
     parsed = _parser().parse_args(arguments)
     inputs = _pairs(parsed.inputs)
@@ -101,6 +101,8 @@ def main(run: Callable[[Request[Any]], None], options: type[Options], arguments:
     try:
         chosen = checked("--options", options, json.loads(parsed.options))
         _run_whole(run, Request(_verb(run), parsed.model, parsed.target, chosen, inputs), finals)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except UserError as fault:
         print(fault, file=sys.stderr)
         sys.exit(2)

@@ -1,0 +1,129 @@
+"""The wrapper's decisions, with pip, apt-get and the network replaced."""
+
+import importlib.machinery
+import importlib.util
+import subprocess
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+TORCH = "torch==2.13.0"
+
+
+@pytest.fixture
+def sconsw(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """The script as a module, with a `.venv` of its own, on Linux, that starts no process."""
+    loader = importlib.machinery.SourceFileLoader("sconsw", str(Path(__file__).resolve().parents[2] / "sconsw"))
+    spec = importlib.util.spec_from_loader("sconsw", loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    monkeypatch.setattr(module, "VENV", tmp_path)
+    monkeypatch.setattr(module, "STAMP", tmp_path / "nnrules.stamp")
+    monkeypatch.setattr(module.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(module.subprocess, "run", lambda command, **_: pytest.fail(f"started {command}"))
+    monkeypatch.setattr(module, "become", lambda command: (_ for _ in ()).throw(SystemExit(" ".join(command))))
+    monkeypatch.delenv("NNRULES_TORCH", raising=False)
+    return module
+
+
+def started(sconsw: ModuleType, *arguments: str) -> str:
+    with pytest.raises(SystemExit) as end:
+        sconsw.main(list(arguments))
+    return str(end.value)
+
+
+def test_the_second_time_it_becomes_scons_at_once(sconsw: ModuleType) -> None:
+    sconsw.STAMP.write_text(sconsw.stamp())
+    assert started(sconsw, "target=cortex-m7", "model=facedet") == "scons target=cortex-m7 model=facedet"
+
+
+def test_the_tests_come_after_the_lints(sconsw: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    lints: list[Any] = []
+    monkeypatch.setattr(sconsw, "run", lints.append)
+    sconsw.STAMP.write_text(sconsw.stamp())
+    assert started(sconsw, "test", "-x") == "pytest -q -n 2 -x"
+    assert [lint[0] for lint in lints] == ["ruff", "ruff", "mypy", "lint-imports"]
+    assert started(sconsw, "soak") == "pytest -q -m soak"
+
+
+def test_it_sets_up_again_after_a_change_of_the_choice_of_torch(
+    sconsw: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(sconsw, "install_tools", lambda: done.append("tools"))
+    monkeypatch.setattr(sconsw, "install_packages", lambda: done.append("packages"))
+    started(sconsw)
+    started(sconsw)
+    assert done == ["tools", "packages"]
+    monkeypatch.setenv("NNRULES_TORCH", "default")
+    started(sconsw)
+    assert done == ["tools", "packages"] * 2
+
+
+def test_torch_comes_from_the_cpu_index(sconsw: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sconsw, "reachable", lambda url: url == "https://download.pytorch.org/whl/cpu/torch/")
+    assert sconsw.torch_source(TORCH) == ["--no-deps", "--index-url", "https://download.pytorch.org/whl/cpu"]
+
+
+def test_torch_without_cuda_may_come_from_elsewhere(sconsw: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sconsw, "reachable", lambda url: False)
+    monkeypatch.setattr(sconsw, "would_install", lambda requirement: ["torch", "sympy"])
+    assert sconsw.torch_source(TORCH) == []
+
+
+def test_cuda_is_refused_unless_asked_for(
+    sconsw: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sconsw, "reachable", lambda url: False)
+    monkeypatch.setattr(sconsw, "would_install", lambda requirement: ["torch", "nvidia-cublas", "nvidia-cudnn-cu13"])
+    with pytest.raises(SystemExit) as end:
+        sconsw.torch_source(TORCH)
+    assert end.value.code == 2
+    assert capsys.readouterr().err == (
+        "sconsw: https://download.pytorch.org/whl/cpu cannot be reached, and PyPI's torch==2.13.0 brings CUDA "
+        "(2 packages); to take that one: NNRULES_TORCH=default ./sconsw\n"
+    )
+    monkeypatch.setenv("NNRULES_TORCH", "default")
+    assert sconsw.torch_source(TORCH) == []
+    monkeypatch.setenv("NNRULES_TORCH", "https://example.org/simple")
+    assert sconsw.torch_source(TORCH) == ["--no-deps", "--index-url", "https://example.org/simple"]
+
+
+def test_without_root_it_prints_the_one_command(
+    sconsw: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    present = {
+        "gcc",
+        "qemu-aarch64",
+        "aarch64-linux-gnu-gcc",
+        "riscv64-unknown-elf-gcc",
+        "qemu-system-riscv32",
+        "apt-get",
+    }
+    monkeypatch.setattr(sconsw.shutil, "which", lambda command: command if command in present else None)
+    monkeypatch.setattr(sconsw.os, "geteuid", lambda: 1000)
+    sconsw.install_tools()
+    packages = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
+    assert capsys.readouterr().out == (
+        f"sconsw: missing: {packages}; install with: sudo apt-get install -y --no-install-recommends {packages}\n"
+    )
+
+
+def test_root_installs_the_packages(sconsw: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(sconsw.shutil, "which", lambda command: None if command == "qemu-system-arm" else command)
+    monkeypatch.setattr(sconsw.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(sconsw.subprocess, "run", run)
+    sconsw.install_tools()
+    assert [" ".join(command) for command in commands] == [
+        "apt-get update -qq",
+        "apt-get install -y --no-install-recommends qemu-system-arm -qq",
+    ]
