@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from nnrules.catalog.kernel import load_kernels
 from nnrules.catalog.paths import KERNELS
+from nnrules.graph.operator import Geometry
 from nnrules.graph.ops import OPERATORS
+from nnrules.graph.ops.conv2d import Conv2d
 from nnrules.graph.ops.fully_connected import FullyConnected
 from nnrules.graph.requant import Requantization
 from tests.kernels.programs import Run, build, differences, execute, toolchain
@@ -96,6 +98,26 @@ def test_emulator(ops: list[str], target: str) -> None:
         check([case for cases in groups for case in cases], target)
 
     property_holds()
+
+
+@pytest.mark.parametrize("target", ["x86-64", "cortex-m7"])
+def test_many_channels(target: str) -> None:
+    """Pixels further apart than one LDRD reaches, and than any kernel for the core takes."""
+    need(target)
+    check([wide(in_c, kernel) for in_c in (508, 510, 2044, 2045) for kernel in (1, 2)], target, target == "x86-64")
+
+
+def wide(in_c: int, kernel: int) -> Case:
+    """A convolution of two rows and three columns, two output channels."""
+    generator = np.random.default_rng(in_c)
+    operator = Conv2d(
+        geometry=Geometry(kernel=(kernel, kernel)),
+        weights=generator.integers(-128, 128, (2, kernel, kernel, in_c)).astype(np.int8),
+        bias=np.array([-5, 7], np.int32),
+        x_zero_point=-3,
+        requantization=Requantization(np.full(2, 2**19, np.int32), np.zeros(2, np.uint8), 1, -128, 127),
+    )
+    return Case(operator, (generator.integers(-128, 128, (1, 2, 3, in_c)).astype(np.int8),))
 
 
 @pytest.mark.soak
