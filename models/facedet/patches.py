@@ -32,7 +32,8 @@ def soft_mask(size: int, corner: float = 4.0, fade: float = 0.25) -> Patch:
 
 def surround(scene: Patch, rng: np.random.Generator, x: float, y: float, size: float) -> None:
     """Paint, in place, what may lie around a head at (x, y): an even blob as of hair and one below as of shoulders."""
-    rows, columns = np.ogrid[: scene.shape[0], : scene.shape[1]]
+    rows = np.arange(scene.shape[0], dtype=np.float32)[:, None]
+    columns = np.arange(scene.shape[1], dtype=np.float32)[None, :]
     wide, high = size * rng.uniform(0.5, 0.8), size * rng.uniform(0.5, 0.85)
     hair = ((columns - x) / wide) ** 2 + ((rows - y + size * rng.uniform(0, 0.25)) / high) ** 2
     wide, drop = size * rng.uniform(0.6, 1.3), size * rng.uniform(0.9, 1.3)

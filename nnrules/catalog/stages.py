@@ -18,7 +18,7 @@ class TrainOptions(Options, frozen=True):
     of all gradients together, 0: no limit. `threads`: torch threads; part of the options because trained weights
     depend on it. `workers`: processes that prepare batches; the weights do not depend on it."""
 
-    epochs: int = 16
+    epochs: int = 24
     batch_size: int = 32
     learning_rate: float = 0.003
     optimizer: str = "adamw"
