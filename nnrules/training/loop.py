@@ -38,6 +38,14 @@ class Recipe:
     threads: int = 2
     workers: int = 1
 
+    def __post_init__(self) -> None:
+        """Raises UserError naming the first option that is out of range."""
+        for name, least in {"epochs": 0, "batch_size": 1, "seed": 0, "threads": 1, "workers": 0}.items():
+            if getattr(self, name) < least:
+                raise UserError(f"option {name}={getattr(self, name)}", "is out of range", f"choose {least} or more")
+        if not self.learning_rate > 0:
+            raise UserError(f"option learning_rate={self.learning_rate:g}", "is out of range", "choose more than 0")
+
     @classmethod
     def of(cls, options: TrainOptions | PruneOptions, epochs: int) -> Recipe:
         """The recipe a stage's options describe."""

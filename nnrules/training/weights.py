@@ -52,8 +52,8 @@ def fit_to_tensors(module: nn.Module, tensors: dict[str, Tensor]) -> None:
     if weight is None or not isinstance(module, nn.Conv2d | nn.Linear | nn.modules.batchnorm._BatchNorm):
         return
     if isinstance(module, nn.Conv2d) and weight.ndim == 4:
-        depthwise = module.groups == module.in_channels and module.in_channels > 1
-        module.groups = weight.shape[0] if depthwise else module.groups
+        if module.groups == module.in_channels > 1:  # depthwise, each input feeding the same number of outputs
+            module.groups = weight.shape[0] * module.groups // module.out_channels
         module.out_channels, module.in_channels = weight.shape[0], weight.shape[1] * module.groups
     elif isinstance(module, nn.Linear) and weight.ndim == 2:
         module.out_features, module.in_features = weight.shape

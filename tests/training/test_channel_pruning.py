@@ -39,6 +39,16 @@ def test_a_pruned_network_is_rebuilt_from_its_class_and_weights(tmp_path):
     assert rebuilt.head.in_features == 8 * 16
 
 
+def test_a_depthwise_layer_with_two_outputs_per_input_is_rebuilt(tmp_path):
+    def network(channels):
+        return nn.Sequential(nn.Conv2d(1, channels, 1), nn.Conv2d(channels, 2 * channels, 3, groups=channels)).eval()
+
+    small, rebuilt = network(3), network(4)
+    save_weights(small, tmp_path / "weights.safetensors")
+    load_weights(rebuilt, tmp_path / "weights.safetensors")
+    assert torch.equal(small(EXAMPLE), rebuilt(EXAMPLE))
+
+
 @pytest.mark.parametrize("norm", [1, 2])
 def test_the_weakest_channels_go(norm):
     network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.ReLU(), nn.Conv2d(4, 2, 1))

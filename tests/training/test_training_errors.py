@@ -81,6 +81,19 @@ def test_an_unknown_optimizer():
     assert raised(make_optimizer, "adam", Residual(), 0.1, 0.0) == text
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"epochs": -1}, "option epochs=-1: is out of range; choose 0 or more"),
+        ({"batch_size": 0}, "option batch_size=0: is out of range; choose 1 or more"),
+        ({"threads": 0}, "option threads=0: is out of range; choose 1 or more"),
+        ({"learning_rate": -0.1}, "option learning_rate=-0.1: is out of range; choose more than 0"),
+    ],
+)
+def test_training_options(options, text):
+    assert raised(lambda: Recipe(**{"epochs": 1, "batch_size": 1, "learning_rate": 0.1, **options})) == text
+
+
 def test_a_network_without_a_loss():
     cure = "derive it from torch.nn.Module and define loss(output, target)"
     assert raised(make_network, Lossless) == f"Lossless: is not a network; {cure}"
