@@ -32,7 +32,9 @@ class Progress:
 
     def step(self, loss: float) -> None:
         """A batch is done."""
-        self._bar.update(self._task, advance=1, description=f"{self._title} epoch {self._done + 1} loss {loss:.3f}")
+        self._bar.update(
+            self._task, advance=1, description=f"{self._title} epoch {self._done + 1}/{self._epochs} loss {loss:.3f}"
+        )
 
     def epoch(self, loss: float) -> None:
         """An epoch is done with this mean loss."""
