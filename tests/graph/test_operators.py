@@ -1,4 +1,4 @@
-"""Every operator: the numpy reference, the torch simulation and ONNX Runtime on the emitted form agree to the integer."""
+"""Every operator: numpy reference, torch simulation and ONNX Runtime on the emitted form agree to the integer."""
 
 import numpy as np
 import onnxruntime
@@ -11,22 +11,9 @@ from nnrules.graph.emit import integer_model
 from nnrules.graph.ir import Graph, Node, Tensor, dump, load
 from nnrules.graph.operator import Operator, Shape
 from nnrules.graph.ops import OPERATORS
-from nnrules.graph.ops.reshape import Reshape
-from tests.kernels.strategies import CASES, Case, int8_arrays
+from tests.cases import CASES, Case
 
 QUICK = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-
-
-@st.composite
-def reshape_cases(draw: st.DrawFn) -> Case:
-    """An image as a vector, a vector as an image, a vector as rows."""
-    shapes: list[Shape] = [(draw(st.integers(1, 4)), draw(st.integers(1, 4)), draw(st.integers(1, 4)))]
-    shapes.append((int(np.prod(shapes[0])),))
-    before, after = draw(st.permutations(shapes))
-    return Case(Reshape(shape=after), (draw(int8_arrays((1, *before))),))
-
-
-EVERY = {**CASES, "reshape": reshape_cases()}
 
 
 def single(operator: Operator, shapes: list[Shape]) -> Graph:
@@ -46,13 +33,13 @@ def by_onnxruntime(graph: Graph, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
 
 
 def test_every_operator_has_cases() -> None:
-    assert set(EVERY) == set(OPERATORS)
+    assert set(CASES) == set(OPERATORS)
 
 
 @pytest.mark.parametrize("op", sorted(OPERATORS))
 def test_engines_agree(op: str) -> None:
     @QUICK
-    @given(case=EVERY[op])
+    @given(case=CASES[op])
     def check(case: Case) -> None:
         graph = single(case.operator, case.shapes)
         expected = case.operator.reference(*case.inputs)
@@ -68,7 +55,7 @@ def test_engines_agree(op: str) -> None:
 @pytest.mark.parametrize("op", sorted(OPERATORS))
 def test_the_graph_file_keeps_everything(op: str, tmp_path) -> None:
     @settings(max_examples=5, deadline=None, derandomize=True)
-    @given(case=EVERY[op])
+    @given(case=CASES[op])
     def check(case: Case) -> None:
         stored = dump(single(case.operator, case.shapes))
         (tmp_path / "graph.json").write_bytes(stored)

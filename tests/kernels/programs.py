@@ -14,7 +14,7 @@ from nnrules.catalog.toolchain import Toolchain, load_toolchain
 from nnrules.codegen.ctext import array
 from nnrules.codegen.packing import pack
 from nnrules.codegen.render import render
-from tests.kernels.strategies import Case
+from tests.cases import Case
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 HARNESS = Path(__file__).with_name("harness.c")

@@ -18,8 +18,9 @@ from nnrules.graph.ops import OPERATORS
 from nnrules.graph.ops.conv2d import Conv2d
 from nnrules.graph.ops.fully_connected import FullyConnected
 from nnrules.graph.requant import Requantization
+from tests.cases import WITH_KERNELS as CASES
+from tests.cases import Case
 from tests.kernels.programs import Run, build, differences, execute, toolchain
-from tests.kernels.strategies import CASES, Case
 
 KERNEL_LIST = load_kernels()
 EVERY_ISA = tuple({kernel.isa for kernel in KERNEL_LIST})

@@ -1,0 +1,85 @@
+"""What the test cases share: a layer with its int8 inputs (NHWC, batch of one), extremes included."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import strategies as st
+
+from nnrules.graph.operator import Geometry, Operator, Shape
+from nnrules.graph.requant import INT32_LIMIT, Requantization, accumulator_bound
+
+Draw = Callable[[st.SearchStrategy], int]  # type: ignore[type-arg]
+
+INT8 = st.one_of(st.sampled_from([-128, -127, -1, 0, 1, 127]), st.integers(-128, 127))
+CHANNELS = st.one_of(st.integers(1, 9), st.sampled_from([12, 16, 17, 24, 40]))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One layer and what it is fed; ``inputs`` int8 with a leading batch axis of one."""
+
+    operator: Operator
+    inputs: tuple[np.ndarray, ...]
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """The inputs' shapes without batch."""
+        return [x.shape[1:] for x in self.inputs]
+
+
+@st.composite
+def int8_arrays(draw: Draw, shape: Shape) -> np.ndarray:
+    """Uniform values, only the two ends of the range, or one value everywhere."""
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    kind = draw(st.sampled_from(["uniform", "ends", "constant"]))
+    if kind == "uniform":
+        return generator.integers(-128, 128, shape).astype(np.int8)
+    if kind == "ends":
+        return generator.choice(np.array([-128, 127], np.int8), shape)
+    return np.full(shape, draw(INT8), np.int8)
+
+
+@st.composite
+def bounds(draw: Draw, zero_point: int) -> tuple[int, int]:
+    """No clamp, a Relu, or any clamp."""
+    low, high = sorted((draw(INT8), draw(INT8)))
+    return draw(st.sampled_from([(-128, 127), (zero_point, 127), (low, high)]))
+
+
+@st.composite
+def linear_parts(draw: Draw, weights: np.ndarray) -> dict[str, object]:
+    """Bias, zero points and requantization for ``weights`` (out channels first) that keep the 32-bit certificate."""
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    channels, x_zero_point, zero_point = len(weights), draw(INT8), draw(INT8)
+    spread = accumulator_bound(weights, np.zeros(channels, np.int64), x_zero_point)
+    room = INT32_LIMIT - 1 - 2 * int(spread.max())
+    reach = draw(st.sampled_from([0, 1000, 10**6, room]))
+    bias = generator.integers(-reach, reach + 1, channels)
+    widest = accumulator_bound(weights, bias, x_zero_point)
+    headroom = np.array([(INT32_LIMIT - 1).bit_length() - int(bound).bit_length() for bound in widest])
+    shift = generator.integers(0, headroom + 1) * draw(st.booleans())
+    exact = np.clip(200 * 2.0**32 / np.maximum(widest, 1).astype(float), 0, 2**31 - 2).astype(np.int64)
+    anything = generator.choice([0, 2**16, 2**30, 2**31 - 2], channels)
+    multiplier = np.where(generator.random(channels) < 0.8, exact, anything) // 2 * 2
+    requantization = Requantization(
+        multiplier.astype(np.int32), shift.astype(np.uint8), zero_point, *draw(bounds(zero_point))
+    )
+    return {
+        "weights": weights, "bias": bias.astype(np.int32),
+        "x_zero_point": x_zero_point, "requantization": requantization,
+    }  # fmt: skip
+
+
+@st.composite
+def geometries(draw: Draw, dilated: bool = True) -> tuple[Geometry, tuple[int, int]]:
+    """A window and an image (height, width) on which it has at least one position."""
+    sides = []
+    for _ in range(2):
+        kernel, stride = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+        dilation = draw(st.integers(1, 2)) if dilated else 1
+        before, after = draw(st.integers(0, kernel - 1)), draw(st.integers(0, kernel - 1))
+        smallest = max(1, dilation * (kernel - 1) + 1 - before - after)
+        sides.append((kernel, stride, dilation, before, after, draw(st.integers(smallest, smallest + 8))))
+    kernel, stride, dilation, before, after, size = zip(*sides, strict=True)
+    return Geometry(kernel=kernel, stride=stride, dilation=dilation, padding=(*before, *after)), size
