@@ -1,5 +1,7 @@
 """Projects for the tests of the build itself."""
 
+import fcntl
+import os
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,17 @@ collect_ignore = ["rules/sample_project"]
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Both models of the project, built; not to be changed."""
-    project = Project.create(tmp_path_factory.mktemp("built") / "project")
-    done = project.build("model=all", "-j2")
-    assert done.status == 0, done.stdout + done.stderr
+    """Both models of the project, built once for all of pytest's workers; not to be changed."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    project, complete = Project(base / "built"), base / "built.complete"
+    with (base / "built.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            Project.create(project.top)
+            done = project.build("model=all", "-j2")
+            assert done.status == 0, done.stdout + done.stderr
+            complete.touch()
     return project
 
 

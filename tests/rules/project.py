@@ -29,7 +29,8 @@ class Project:
 
     @classmethod
     def create(cls, top: Path) -> "Project":
-        """The project of tests/rules/sample_project, with this checkout's nnrules."""
+        """The project of tests/rules/sample_project, with this checkout's nnrules, in a new folder."""
+        shutil.rmtree(top, ignore_errors=True)
         shutil.copytree(Path(__file__).with_name("sample_project"), top)
         for name in ("nnrules", "kernels", "toolchains"):
             shutil.copytree(TOP / name, top / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -3,6 +3,8 @@
 `gate` reads nothing but the figures, so it stays current where an edit leaves those as they are.
 """
 
+from pathlib import Path
+
 import pytest
 
 from tests.rules.project import Project, after
@@ -124,6 +126,21 @@ def test_an_edit_of_a_stage_runs_it(project: Project) -> None:
 def test_only_the_chosen_models_are_read(project: Project) -> None:
     (project.top / "models/tiny/SConscript").write_text("raise SystemError\n")
     assert project.rebuild("model=dense") == set()
+
+
+def test_data_counts_by_its_content(project: Project, tmp_path: Path) -> None:
+    data, weights = tmp_path / "real", "build/dense/dense.trained.safetensors"
+    data.mkdir()
+    (data / "noise.txt").write_text("0.1")
+    project.edit("models/dense/dataset.py", "split: str", "split: str, data: object = None")
+    words = ("model=dense", f"data={data}", weights)
+    assert project.rebuild(*words) == {"dense train"}
+    assert project.rebuild(*words) == set()
+    (data / "noise.txt").write_text("0.2")
+    assert "[dense] train" in project.build("-n", *words).stdout
+    (data / "noise.txt").write_text("0.1")
+    (data / "more.txt").touch()
+    assert "[dense] train" in project.build("-n", *words).stdout
 
 
 def test_pruning_is_one_option(project: Project) -> None:
