@@ -7,8 +7,8 @@ from collections.abc import Iterable
 class UserError(Exception):
     """A mistake of the user's: shown as one line ``place: fault; cure``, exit code 2, no traceback.
 
-    ``place`` is a file, a line of it, a layer or a command-line word; ``fault`` says what is wrong there, ``cure`` what would
-    be right (may be empty).  Anything that is not a ``UserError`` is a bug of nnrules and keeps its traceback.
+    ``place`` is a file, a line of it, a layer or a command-line word; ``fault`` says what is wrong there, ``cure`` what
+    would be right (may be empty).  Anything that is not a ``UserError`` is a bug of nnrules and keeps its traceback.
     """
 
     def __init__(self, place: str, fault: str, cure: str = "") -> None:

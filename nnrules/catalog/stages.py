@@ -87,7 +87,7 @@ class GenerateOptions(Options, frozen=True):
 
 
 class VerifyOptions(Options, frozen=True):
-    """Images compared on the host and under the target's runner; `timeout`: seconds that one run of a program may take."""
+    """Images compared on the host and under the target's runner; `timeout`: seconds that a program may run."""
 
     host_samples: int = 64
     target_samples: int = 4
