@@ -144,7 +144,7 @@ def declare(workspace: Workspace, name: str, network: str, dataset: str) -> Mode
     check_model_name(place, name, workspace.names)
     workspace.stages[name] = []
     references = {"network": _reference(workspace, place, network), "dataset": _reference(workspace, place, dataset)}
-    return Model(Declaration(workspace, Subject(name, place, references)), {})
+    return Model(Declaration(workspace, Subject(name, references)), {})
 
 
 def _reference(workspace: Workspace, place: str, text: str) -> str:

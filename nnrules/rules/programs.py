@@ -8,7 +8,9 @@ from typing import Any
 from nnrules.catalog.names import c_identifier
 from nnrules.catalog.paths import KERNELS, TOOLCHAINS
 from nnrules.catalog.toolchain import Toolchain
+from nnrules.error import UserError
 from nnrules.rules.compilers import SANITIZED, compiler, host_toolchain
+from nnrules.rules.failure import caller
 from nnrules.rules.journal import Entry
 from nnrules.rules.workspace import TargetFile, Workspace
 
@@ -55,7 +57,7 @@ class Programs:
         if application is None:
             objects.append(self._default_application())
         else:
-            objects += [self._object(self.env, "", source) for source in application]
+            objects += [self._object(self.env, "application/", source) for source in application]
         return self._program(self.env, self.target.toolchain, "elf", objects)
 
     def shared_library(self) -> Any:
@@ -68,7 +70,8 @@ class Programs:
         """The program for a model that brings none; it learns the model's names from defines."""
         name = c_identifier(self.model)
         defines = {"NN_MODEL": name, "NN_MODEL_MACRO": name.upper(), "NN_MODEL_HEADER": f'\\"{self.model}.h\\"'}
-        node = self._object(self.env, "", self.workspace.file(DEFAULT_APPLICATION), CPPDEFINES=defines)
+        source = self.workspace.file(DEFAULT_APPLICATION)
+        node = self._object(self.env, "application/", source, CPPDEFINES=defines)
         self.env.Depends(node, self.generated["header"])
         return node
 
@@ -80,16 +83,18 @@ class Programs:
 
     def _program(self, env: Any, toolchain: Toolchain, ending: str, objects: list[Any], folder: str = "") -> Any:
         board = [self.workspace.file(TOOLCHAINS / name) for name in toolchain.firmware.sources]
-        objects = objects + [self._object(env, folder, source) for source in board]
+        objects = objects + [self._object(env, f"{folder}board/", source) for source in board]
         (program,) = env.Program(self.workspace.file(self.folder / f"{self.model}.{ending}"), objects)
         if toolchain.firmware.linker_script:
             env.Depends(program, self.workspace.file(TOOLCHAINS / toolchain.firmware.linker_script))
         return self._expect("link", program)
 
     def _object(self, env: Any, folder: str, source: Any, **changes: Any) -> Any:
-        """An object file, declared once however many programs link it."""
+        """An object file, declared once however many programs link it. Raises UserError for two sources of one name."""
         file = self.workspace.file(self.folder / f"objects/{folder}{Path(str(source)).stem}.o")
         if file.has_builder():
+            if file.sources != [source]:
+                raise UserError(caller(), f"two C files are named {source.name!r}", "rename one of them")
             return file
         includes = [TOOLCHAINS / name for name in self.target.toolchain.firmware.include]
         paths = [

@@ -25,10 +25,9 @@ class TargetFile:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a stage is about. `place`: the user's line it comes from; `target` None: the same for all targets."""
+    """What a stage is about. `target` None: the same for all targets."""
 
     model: str
-    place: str
     references: Mapping[str, str]
     target: str | None = None
 
@@ -72,8 +71,10 @@ class Workspace:
         inputs: Mapping[str, Sequence[Any]],
         outputs: Mapping[str, str],
     ) -> dict[str, Any]:
-        """Declare a stage; the nodes of its outputs by name. `outputs`: names of files in the
-        subject's folder, {} stands for the model's name."""
+        """Declare a stage; the nodes of its outputs by name.
+
+        outputs: names of files in the subject's folder, {} stands for the model's name.
+        """
         folder = self.folder(subject.model, subject.target)
         nodes = {name: self.file(folder / file.format(subject.model)) for name, file in outputs.items()}
         known = {name: list(given) for name, given in inputs.items()}

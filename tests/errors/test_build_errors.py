@@ -84,6 +84,10 @@ def test_command_line(fresh: Project, word: str, line: str) -> None:
             'models/bad/SConscript:4: \'48 kilobytes\' is not a size; write it like "48 KB", "4 MB" or 65536',
         ),
         (
+            'tiny.Train().Quantize().Firmware(application=["other/main.c", "main.c"])',
+            "models/bad/SConscript:4: two C files are named 'main.c'; rename one of them",
+        ),
+        (
             'tiny.Train().Quantize().Firmware(application=["mian.c"])',
             "models/bad/SConscript:4: there is no file models/bad/mian.c; create it or correct the name",
         ),
@@ -159,6 +163,9 @@ def with_script(project: Project, text: str) -> Project:
     folder = project.top / "models/bad"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(project.top / "models/tiny", folder)
+    (folder / "other").mkdir()
+    for name in ("main.c", "other/main.c"):
+        (folder / name).touch()
     (folder / "SConscript").write_text('Import("env", "Budget")\n\n' + text)
     return project
 
