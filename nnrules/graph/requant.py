@@ -81,9 +81,9 @@ def choose_multiplier(scale: float, max_acc: int, where: str) -> tuple[int, int]
     """
     if not (math.isfinite(scale) and scale > 0):
         raise UserError(where, f"the scale {scale} is not a positive number", "check the model for NaN or dead layers")
-    shift = max(0, math.frexp(scale)[1])
+    shift = max(0, math.frexp(scale)[1] + 1)
     multiplier = 2 * round(scale / 2**shift * 2**31)
-    if multiplier >= 2**31:
+    if multiplier == 2**31:  # rounded up from just below one half
         shift += 1
         multiplier = 2 * round(scale / 2**shift * 2**31)
     if multiplier < SMALLEST_MULTIPLIER and max_acc * abs(multiplier / 2**32 - scale) > LARGEST_ERROR:

@@ -11,7 +11,7 @@ def cases(draw: Draw) -> Case:
     """Any window that always holds a value of the image, with and without counting the padding."""
     geometry, size = draw(geometries(dilated=False))
     zero_point = draw(INT8)
-    ratio = draw(st.integers(1, 40)) / 10
+    ratio = draw(st.floats(0.1, 4.0))
     operator = AveragePool2d(
         geometry=geometry,
         count_include_pad=draw(st.booleans()),

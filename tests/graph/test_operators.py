@@ -68,6 +68,7 @@ def test_the_graph_file_keeps_everything(op: str, tmp_path) -> None:
 @given(scale=st.floats(1e-6, 100.0), zero_point=st.integers(-128, 127), acc=st.integers(-(2**20), 2**20))
 @example(scale=0.5, zero_point=0, acc=1)
 @example(scale=0.4999999999, zero_point=0, acc=-(2**20))
+@example(scale=3.9999999999999996, zero_point=0, acc=7)
 def test_requantization_is_within_half_a_step(scale: float, zero_point: int, acc: int) -> None:
     from nnrules.graph.requant import channel_requantization
 
