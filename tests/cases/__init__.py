@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.cases.case import Case
 
-_NAMES = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "case"]
+_NAMES = [module.name for module in pkgutil.iter_modules(__path__) if module.name not in ("case", "graphs")]
 
 CASES: dict[str, st.SearchStrategy[Case]] = {
     name: importlib.import_module(f"{__name__}.{name}").cases() for name in _NAMES
