@@ -9,7 +9,7 @@ import pytest
 from nnrules.catalog.paths import TOOLCHAINS
 from nnrules.catalog.toolchain import target_names
 from tests.kernels.programs import toolchain
-from tests.kernels.test_kernels import need
+from tests.needs import need_target
 
 BOARD = Path(__file__).with_name("board.c")
 RUN = [name for name in target_names() if toolchain(name).runner]
@@ -39,14 +39,14 @@ def run(folder: Path, target: str, elf: Path) -> subprocess.CompletedProcess[str
 def test_links(tmp_path: Path, target: str) -> None:
     """Also where there is nothing to run it on."""
     if toolchain(target).runner:
-        need(target)
+        need_target(target)
     assert link(tmp_path, target).is_file()
 
 
 @pytest.mark.parametrize("target", RUN)
 def test_board(tmp_path: Path, target: str) -> None:
     """Data, ticks on loops of known length, the painted stack, files and the exit code."""
-    need(target)
+    need_target(target)
     (tmp_path / "in.bin").write_bytes(b"0123456")
     (tmp_path / "out.bin").write_bytes(b"left from an earlier run")
     done = run(tmp_path, target, link(tmp_path, target))
@@ -67,7 +67,7 @@ def test_board(tmp_path: Path, target: str) -> None:
 @pytest.mark.parametrize("target", [name for name in RUN if toolchain(name).firmware.linker_script])
 def test_a_fault_ends_the_program(tmp_path: Path, target: str) -> None:
     """A jump to nowhere says so and exits with 70, instead of hanging the emulator."""
-    need(target)
+    need_target(target)
     (tmp_path / "in.bin").write_bytes(b"0123456")
     done = run(tmp_path, target, link(tmp_path, target, "-DFAULT"))
     assert done.returncode == 70

@@ -1,7 +1,5 @@
 """Every kernel against its operator's exact reference: on the host under sanitizers, and under the emulators."""
 
-import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from nnrules.graph.requant import Requantization
 from tests.cases import WITH_KERNELS as CASES
 from tests.cases import Case
 from tests.kernels.programs import Run, build, differences, execute, toolchain
+from tests.needs import need_target
 
 KERNEL_LIST = load_kernels()
 EVERY_ISA = tuple({kernel.isa for kernel in KERNEL_LIST})
@@ -64,17 +63,6 @@ def check(cases: list[Case], target: str, sanitize: bool = False) -> None:
         assert not differences(folder, runs), "\n".join(differences(folder, runs))
 
 
-def need(target: str) -> None:
-    """Skip (in CI: fail), naming the tool, where the target cannot be built or run here."""
-    chain = toolchain(target)
-    assert chain.runner is not None
-    packages = {chain.compiler.command: chain.compiler.package, chain.runner.command[0]: chain.runner.package}
-    for command, package in packages.items():
-        if command != "{elf}" and shutil.which(command) is None:
-            report = pytest.fail if os.environ.get("CI") else pytest.skip
-            report(f"{command} is missing; apt-get install {package}")
-
-
 @pytest.mark.parametrize("op", CASES)
 def test_host_under_sanitizers(op: str) -> None:
     """Portable kernels and the twins of all others."""
@@ -91,7 +79,7 @@ def test_host_under_sanitizers(op: str) -> None:
 @pytest.mark.parametrize("ops", [["conv2d"], [op for op in CASES if op != "conv2d"]], ids=["conv2d", "others"])
 def test_emulator(ops: list[str], target: str) -> None:
     """The same cases under the target's emulator, all kernels that it can run."""
-    need(target)
+    need_target(target)
 
     @quick
     @given(st.tuples(*(batches(op) for op in ops)))
@@ -104,7 +92,7 @@ def test_emulator(ops: list[str], target: str) -> None:
 @pytest.mark.parametrize("target", ["x86-64", "cortex-m7"])
 def test_many_channels(target: str) -> None:
     """Pixels further apart than one LDRD reaches, and than any kernel for the core takes."""
-    need(target)
+    need_target(target)
     check([wide(in_c, kernel) for in_c in (508, 510, 2044, 2045) for kernel in (1, 2)], target, target == "x86-64")
 
 
@@ -126,7 +114,7 @@ def wide(in_c: int, kernel: int) -> Case:
 @pytest.mark.parametrize("op", CASES)
 def test_campaign(op: str, target: str) -> None:
     """The same with other cases each time, some thousands of them."""
-    need(target)
+    need_target(target)
 
     @long
     @given(batches(op))

@@ -8,8 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
+from tests.needs import need_target
 from tests.rules.project import TOP, Project
 
 README = (TOP / "README.md").read_text()
@@ -49,8 +48,7 @@ def passed(project: Project, *words: str) -> int:
 
 
 def test_a_target(tmp_path: Path) -> None:
-    if shutil.which("qemu-system-arm") is None:
-        pytest.skip("qemu-system-arm is missing; apt-get install qemu-system-arm")
+    need_target("cortex-m7")
     project = Project.create(tmp_path / "project")
     follow(project, "toolchains/cortex-m3.toml")
     project.rebuild("target=cortex-m3", "model=tiny")

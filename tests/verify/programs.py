@@ -5,34 +5,23 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from nnrules.catalog.kernel import load_kernel
 from nnrules.catalog.paths import KERNELS, TOOLCHAINS
-from nnrules.catalog.toolchain import Toolchain, load_toolchain
 from nnrules.codegen.model import ModelCode
 from nnrules.graph.ir import Graph
 from nnrules.plan.planner import make_plan
 from nnrules.plan.record import Plan
+from tests.needs import need_target
 
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 TRACE, PROFILE = "-DNN_TRACE_ROWS", "-DNN_PROFILE_LAYERS"
 
 
-def toolchain(target: str) -> Toolchain:
-    """The target's record; skips the test where its compiler or emulator is missing."""
-    chain = load_toolchain(TOOLCHAINS / f"{target}.toml")
-    emulator = chain.runner.command[0] if chain.runner else "{elf}"
-    for command in (chain.compiler.command, emulator):
-        if command != "{elf}" and shutil.which(command) is None:
-            pytest.skip(f"{command} is not installed")
-    return chain
-
-
 def plan(graph: Graph, target: str) -> Plan:
     """The graph's plan with the kernels that ship."""
     kernels = [load_kernel(path) for path in sorted(KERNELS.rglob("*.toml"))]
-    return make_plan(graph, kernels, target, toolchain(target).isa)
+    return make_plan(graph, kernels, target, need_target(target).isa)
 
 
 def generate(graph: Graph, target: str, sample: np.ndarray, folder: Path) -> None:
@@ -47,7 +36,7 @@ def generate(graph: Graph, target: str, sample: np.ndarray, folder: Path) -> Non
 
 def compile_object(target: str, folder: Path, source: str | Path, *flags: str) -> Path:
     """One object file beside the generated C."""
-    chain = toolchain(target)
+    chain = need_target(target)
     includes = [f"-I{path}" for path in (folder, *(TOOLCHAINS / name for name in chain.firmware.include))]
     result = folder / f"{Path(source).stem}{''.join(flags)}.o".replace("/", "_")
     command = [chain.compiler.command, *chain.compiler.cflags, *flags, *includes, "-c", folder / source, "-o", result]
@@ -57,7 +46,7 @@ def compile_object(target: str, folder: Path, source: str | Path, *flags: str) -
 
 def link(target: str, folder: Path, name: str, objects: list[Path], *flags: str) -> Path:
     """A program of objects and the target's board."""
-    chain = toolchain(target)
+    chain = need_target(target)
     board = [compile_object(target, folder, TOOLCHAINS / source, *flags) for source in chain.firmware.sources]
     script = ["-T", str(TOOLCHAINS / chain.firmware.linker_script)] if chain.firmware.linker_script else []
     command = [chain.compiler.command, *objects, *board, *flags, *chain.compiler.linkflags, *script]

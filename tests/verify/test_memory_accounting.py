@@ -1,15 +1,14 @@
 """RAM and flash of a small program for the Cortex-M7 and for this machine, counted to the byte."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from nnrules.catalog.paths import TOOLCHAINS
-from nnrules.catalog.toolchain import load_toolchain
 from nnrules.error import UserError
 from nnrules.verify import memory
+from tests.needs import need_target
 
 SOURCE = """
 #include "nn_board.h"
@@ -28,17 +27,14 @@ int nn_main(void) {
 
 def build(target: str, folder: Path) -> tuple[Path, Path]:
     """Compile and link SOURCE with the target's board; gives the program and the object."""
-    toolchain = load_toolchain(TOOLCHAINS / f"{target}.toml")
-    compiler = shutil.which(toolchain.compiler.command)
-    if compiler is None:
-        pytest.skip(f"{toolchain.compiler.command} is not installed ({toolchain.compiler.package})")
+    toolchain = need_target(target)
     (folder / "m.c").write_text(SOURCE)
     board = [str(TOOLCHAINS / name) for name in toolchain.firmware.sources]
     flags = [*toolchain.compiler.cflags, f"-I{TOOLCHAINS / 'board'}"]
-    subprocess.run([compiler, *flags, "-c", "m.c", "-o", "m.o"], cwd=folder, check=True)
+    subprocess.run([toolchain.compiler.command, *flags, "-c", "m.c", "-o", "m.o"], cwd=folder, check=True)
     script = toolchain.firmware.linker_script
     link = [*flags, *toolchain.compiler.linkflags, *(["-T", str(TOOLCHAINS / script)] if script else [])]
-    subprocess.run([compiler, "m.o", *board, *link, "-o", "m.elf"], cwd=folder, check=True)
+    subprocess.run([toolchain.compiler.command, "m.o", *board, *link, "-o", "m.elf"], cwd=folder, check=True)
     return folder / "m.elf", folder / "m.o"
 
 
