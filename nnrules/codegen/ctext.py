@@ -1,6 +1,8 @@
 """Values as C text: identifiers, arrays, numbers."""
 
 import re
+import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -25,7 +27,7 @@ def unique_identifiers(names: list[str]) -> list[str]:
 
 
 def array(name: str, values: np.ndarray, prefix: str) -> str:
-    """``<prefix> <type> <name>[n] = {...};`` with the values in C order, lines filled.
+    """``<prefix> <type> <name>[n] = {...};`` with the values in C order, lines filled; words (uint32) in hex.
 
     >>> print(array("a", np.array([1, -2], np.int8), "static const"), end="")
     static const int8_t a[2] = {
@@ -33,14 +35,35 @@ def array(name: str, values: np.ndarray, prefix: str) -> str:
     };
     """
     lines, line = [], "   "
+    packed = values.dtype == np.uint32
     for value in values.reshape(-1).tolist():
-        text = "INT32_MIN" if value == -(2**31) else str(value)
+        text = f"0x{value:08x}" if packed else "INT32_MIN" if value == -(2**31) else str(value)
         if len(line) + len(text) + 2 > WIDTH:
             lines.append(line)
             line = "   "
         line += f" {text},"
     body = "\n".join([*lines, line])
     return f"{prefix} {C_TYPES[values.dtype.name]} {name}[{values.size}] = {{\n{body}\n}};\n"
+
+
+def call(function: str, arguments: list[str], indent: int = 4) -> str:
+    """A call statement, its arguments on as many lines as they need.
+
+    >>> call("f", ["a", "b"])
+    'f(a, b);'
+    """
+    wrapped = textwrap.wrap(", ".join(arguments), WIDTH - indent - len(function), break_long_words=False)
+    return f"{function}(" + ("\n" + " " * (indent + len(function) + 1)).join(wrapped) + ");"
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of text as aligned lines, without trailing blanks.
+
+    >>> columns([("a", "bc"), ("def", "g")])
+    ['a    bc', 'def  g']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def real(value: float) -> str:

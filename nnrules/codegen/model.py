@@ -11,7 +11,7 @@ import numpy as np
 from nnrules.catalog.kernel import load_kernel
 from nnrules.catalog.names import c_identifier
 from nnrules.catalog.paths import KERNELS
-from nnrules.codegen.ctext import array, comment_text, real, unique_identifiers
+from nnrules.codegen.ctext import array, call, columns, comment_text, real, unique_identifiers
 from nnrules.codegen.packing import pack
 from nnrules.codegen.render import render
 from nnrules.error import UserError
@@ -28,10 +28,6 @@ class Step:
 
     index: int
     name: str
-    op: str
-    kernel: str
-    inputs: str
-    shape: str
     macs: int
     call: str
     output: str
@@ -66,7 +62,13 @@ class ModelCode:
 
     def source(self) -> str:
         """M.c"""
-        return self._render("program/model.c.j2", functions=list(self._functions), constants=self._constants)
+        return self._render(
+            "program/model.c.j2",
+            functions=list(self._functions),
+            constants=self._constants,
+            layers=self._layer_table(),
+            arena=self._arena_table(),
+        )
 
     def header(self) -> str:
         """M.h"""
@@ -100,10 +102,35 @@ class ModelCode:
             inputs=[self._edge(graph.tensors[name]) for name in graph.inputs],
             outputs=[self._edge(graph.tensors[name]) for name in graph.outputs],
             steps=self.steps,
-            slots=plan.tensors,
             macs=sum(step.macs for step in self.steps),
             **context,
         )
+
+    def _layer_table(self) -> list[str]:
+        """The layers for the comment at the top of the source."""
+        tensors = self.graph.tensors
+        heading = ("", "layer", "operator", "inputs -> output", "MACs", "kernel")
+        rows = [
+            (
+                str(index),
+                comment_text(node.name),
+                node.operator.op,
+                comment_text(
+                    ", ".join(_described(tensors[n]) for n in node.inputs) + " -> " + _size(tensors[node.output])
+                ),
+                f"{self.graph.macs(node):,}",
+                self.plan.layers[index].kernel or "none: the same memory",
+            )
+            for index, node in enumerate(self.graph.nodes)
+        ]
+        return columns([heading, *rows])
+
+    def _arena_table(self) -> list[str]:
+        """The arena's map for the comment at the top of the source, in order of the offsets."""
+        heading = ("from", "to", "layers", "what")
+        slots = sorted(self.plan.tensors, key=lambda slot: (slot.offset, slot.first))
+        rows = [(str(s.offset), str(s.offset + s.bytes), f"{s.first}..{s.last}", comment_text(s.name)) for s in slots]
+        return columns([heading, *rows])
 
     def _edge(self, tensor: Tensor) -> Edge:
         return Edge(
@@ -122,10 +149,6 @@ class ModelCode:
         return Step(
             index=index,
             name=comment_text(node.name),
-            op=node.operator.op,
-            kernel=self.plan.layers[index].kernel or "none, the same memory",
-            inputs=", ".join(comment_text(_described(self.graph.tensors[name])) for name in node.inputs),
-            shape="x".join(map(str, output.shape)),
             macs=self.graph.macs(node),
             call="" if node.operator.is_alias else self._call(index, node),
             output=self._pointer(node.output),
@@ -144,8 +167,8 @@ class ModelCode:
             self._constants.append(array(name, values, "NN_WEIGHTS static const"))
             arguments.append(name)
         if layer.scratch_bytes:
-            arguments.append(f"base + {layer.scratch_offset}")
-        return f"{function}({', '.join(arguments)});"
+            arguments.append(f"base + {layer.scratch_offset}" if layer.scratch_offset else "base")
+        return call(function, arguments)
 
     def _packing(self, template: str) -> str | None:
         return load_kernel((self.kernels / template).with_suffix("").with_suffix(".toml")).packing
@@ -161,7 +184,8 @@ class ModelCode:
 
     def _pointer(self, tensor: str) -> str:
         """A C expression for where a tensor lies when it is read or written."""
-        return self._homes.get(tensor) or f"base + {self.plan.offset(tensor)}"
+        offset = self.plan.offset(tensor)
+        return self._homes.get(tensor) or (f"base + {offset}" if offset else "base")
 
 
 def _homes(graph: Graph) -> dict[str, str]:
@@ -183,4 +207,8 @@ def _homes(graph: Graph) -> dict[str, str]:
 
 
 def _described(tensor: Tensor) -> str:
-    return f"{tensor.name} {'x'.join(map(str, tensor.shape))}"
+    return f"{tensor.name} {_size(tensor)}"
+
+
+def _size(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape))
