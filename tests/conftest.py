@@ -1,4 +1,4 @@
-"""Projects for the tests of the build itself."""
+"""Options and fixtures of all tests: golden files, and projects for the tests of the build itself."""
 
 import fcntl
 import os
@@ -9,6 +9,11 @@ import pytest
 from tests.rules.project import Project
 
 collect_ignore = ["rules/sample_project"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """--update-golden: take what is generated now as right."""
+    parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
 
 
 @pytest.fixture(scope="session")
