@@ -72,7 +72,7 @@ def test_random_graphs(isa: tuple[str, ...]) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("isa", [("portable",), ("armv7em", "portable")], ids=["portable", "dsp"])
 def test_many_random_graphs(isa: tuple[str, ...]) -> None:
-    @settings(quick, max_examples=400, derandomize=False, print_blob=True)
+    @settings(quick, max_examples=60, derandomize=False, print_blob=True)
     @given(graphs())
     def property_holds(graph: Graph) -> None:
         check(graph, isa)
