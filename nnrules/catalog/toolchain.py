@@ -67,6 +67,11 @@ class Toolchain(_Table, frozen=True, kw_only=True):
         return (*(name for name in self.target.isa if name != "portable"), "portable")
 
     @property
+    def hosted(self) -> bool:
+        """Whether programs run under an operating system, which places them in memory."""
+        return self.firmware.linker_script is None
+
+    @property
     def ram(self) -> int | None:
         """Bytes of RAM, None without a limit."""
         return None if self.memory.ram is None else parse_size("[memory] ram", self.memory.ram)

@@ -62,12 +62,11 @@ class TargetFirmware:
         """Declare the stages and programs; the nodes that a user wants."""
         workspace = self.common.workspace
         elf = self.programs.shipped_program(self.common.application)
-        workspace.env.Depends(elf, self.verify)
+        libraries = [self.programs.shared_library()] if self.target.toolchain.hosted else []
+        workspace.env.Depends([elf, *libraries], self.verify)
         measured = self._measure(elf)
         passed = self._add("gate", {"measured": [measured["measured"]]}, {"passed": "{}.budget.json"})
         report = self._report({**measured, **passed})
-        hosted = self.target.toolchain.firmware.linker_script is None
-        libraries = [self.programs.shared_library()] if hosted else []
         return [elf, *libraries, measured["measured"], *report.values(), *passed.values()]
 
     @cached_property

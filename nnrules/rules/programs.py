@@ -32,7 +32,9 @@ class Programs:
         self.folder = self.workspace.folder(self.model, self.target.name)
         self.env = compiler(self.target.toolchain, build)
         self.host = compiler(host_toolchain(), build, SANITIZED)
-        self.shipped = self._object(self.env, "", self.generated["source"])
+        # One object for the programs and, on a target with an operating system, the shared library.
+        changes = {"CCFLAGS": [*self.env["CCFLAGS"], "-fPIC"]} if self.target.toolchain.hosted else {}
+        self.shipped = self._object(self.env, "", self.generated["source"], **changes)
 
     def host_trace(self) -> Any:
         """The target's C on this machine, every row traced, under the address and undefined behaviour sanitizers."""
@@ -61,10 +63,10 @@ class Programs:
         return self._program(self.env, self.target.toolchain, "elf", objects)
 
     def shared_library(self) -> Any:
-        """lib<model>.so, for targets with an operating system."""
-        node = self._object(self.env, "pic/", self.generated["source"], CCFLAGS=[*self.env["CCFLAGS"], "-fPIC"])
-        file = self.workspace.file(self.folder / f"lib{c_identifier(self.model)}.so")
-        return self._expect("link", self.env.Program(file, [node], LINKFLAGS=[*self.env["LINKFLAGS"], "-shared"])[0])
+        """lib<model>.so from the shipped object, for targets with an operating system."""
+        file = self.workspace.file(self.folder / f"lib{self.model}.so")
+        flags = [*self.env["LINKFLAGS"], "-shared"]
+        return self._expect("link", self.env.Program(file, [self.shipped], LINKFLAGS=flags)[0])
 
     def _default_application(self) -> Any:
         """The program for a model that brings none; it learns the model's names from defines."""
