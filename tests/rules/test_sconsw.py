@@ -2,6 +2,8 @@
 
 import importlib.machinery
 import importlib.util
+import re
+import shutil
 import subprocess
 from pathlib import Path
 from types import ModuleType
@@ -9,13 +11,16 @@ from typing import Any
 
 import pytest
 
+from nnrules.catalog.toolchain import load_toolchain, target_names, toolchain_path
+
+TOP = Path(__file__).resolve().parents[2]
 TORCH = "torch==2.13.0"
 
 
 @pytest.fixture
 def sconsw(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """The script as a module, with a `.venv` of its own, on Linux, that starts no process."""
-    loader = importlib.machinery.SourceFileLoader("sconsw", str(Path(__file__).resolve().parents[2] / "sconsw"))
+    loader = importlib.machinery.SourceFileLoader("sconsw", str(TOP / "sconsw"))
     spec = importlib.util.spec_from_loader("sconsw", loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
@@ -97,6 +102,7 @@ def test_without_root_it_prints_the_one_command(
 ) -> None:
     present = {
         "gcc",
+        "g++",
         "qemu-aarch64",
         "aarch64-linux-gnu-gcc",
         "riscv64-unknown-elf-gcc",
@@ -127,3 +133,24 @@ def test_root_installs_the_packages(sconsw: ModuleType, monkeypatch: pytest.Monk
         "apt-get update -qq",
         "apt-get install -y --no-install-recommends qemu-system-arm -qq",
     ]
+
+
+def test_every_tool_of_targets_and_tests_has_a_package(sconsw: ModuleType) -> None:
+    toolchains = [load_toolchain(toolchain_path(name)) for name in target_names()]
+    tools = {chain.compiler.command for chain in toolchains}
+    tools |= {chain.runner.command[0] for chain in toolchains if chain.runner is not None} - {"{elf}"}
+    for file in (TOP / "tests").rglob("*.py"):
+        tools |= set(re.findall(r'need_command\("([^"]+)"', file.read_text()))
+        tools |= set(re.findall(r'\["(g\+\+|\S*gcc)",', file.read_text()))
+    assert "g++" in tools
+    assert tools <= set(sconsw.DEBIAN)
+
+
+def test_in_ci_a_missing_tool_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(TOP / ".ci/run", tmp_path / ".ci/run")
+    wrapper = tmp_path / "sconsw"
+    wrapper.write_text('#!/bin/sh\necho "CI=$CI $*"\n')
+    wrapper.chmod(0o755)
+    done = subprocess.run([tmp_path / ".ci/run"], env={}, capture_output=True, text=True, check=True)
+    assert done.stdout == "CI=1 test\n"
