@@ -8,19 +8,17 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
 from SCons.Action import FunctionAction
 
-from nnrules.catalog.sources import Sources, reference_file
-from nnrules.catalog.stages import STAGES, Options
+from nnrules.catalog.identity import stage_identity
+from nnrules.catalog.sources import Sources
+from nnrules.catalog.stages import Options
 from nnrules.rules.failure import StageError
 from nnrules.rules.journal import Journal
 
-_PACKAGE = Path(__file__).resolve().parents[1]
 _USER_ERROR, _INTERRUPTED = 2, 130
 
 
@@ -53,17 +51,6 @@ class Stage:
             words += ["--out", f"{name}={node}"]
         return [*words, "--options", msgspec.json.encode(self.options, order="sorted").decode()]
 
-    def python_files(self) -> list[Path]:
-        """The roots of the Python that the stage runs: its module, its plug-ins, the files of its references."""
-        fields = msgspec.structs.asdict(self.options)
-        globs = [pattern.format_map(fields) for pattern in STAGES[self.verb].plugins]
-        plugins = [path for pattern in globs for path in sorted(_PACKAGE.glob(pattern))]
-        return [
-            _PACKAGE / f"stages/{self.verb}.py",
-            *plugins,
-            *(reference_file(r)[0] for r in self.references.values()),
-        ]
-
 
 class StageAction(FunctionAction):
     """Runs a stage as a process. The signature says all that its files do not: options, versions, Python sources."""
@@ -73,17 +60,10 @@ class StageAction(FunctionAction):
         self._stage, self._sources, self._journal = stage, sources, journal
 
     def get_presig(self, target: Any, source: Any, env: Any, executor: Any = None) -> bytes:
-        """Canonical JSON; no path of this machine and nothing of Python's own bytecode enters it."""
-        stage, known = self._stage, STAGES[self._stage.verb]
-        signature = {
-            "stage": stage.verb,
-            "version": known.version,
-            "options": msgspec.to_builtins(stage.options),
-            "libraries": {name: installed_versions().get(name.replace("-", "_")) for name in known.libraries},
-            "sources": self._sources.fingerprint(stage.python_files()),
-            "references": {name: reference_file(text)[1] for name, text in stage.references.items()},
-            "inputs": {name: len(nodes) for name, nodes in stage.inputs.items()},
-        }
+        """Canonical JSON; see stage_identity."""
+        stage = self._stage
+        identity = stage_identity(stage.verb, stage.options, stage.references, self._sources)
+        signature = {**identity, "inputs": {name: len(nodes) for name, nodes in stage.inputs.items()}}
         return json.dumps(signature, sort_keys=True).encode()
 
     def strfunction(self, target: Any, source: Any, env: Any, executor: Any = None) -> str | None:
@@ -107,11 +87,3 @@ class StageAction(FunctionAction):
 
 def _ending(status: int) -> str:
     return f"failed with status {status}" if status > 0 else f"was killed by {signal.Signals(-status).name}"
-
-
-@cache
-def installed_versions() -> dict[str, str]:
-    """Version by distribution name (lower case, `_` for `-`), read off the names of the installed metadata folders."""
-    folders = [Path(entry) for entry in reversed(sys.path) if entry and Path(entry).is_dir()]
-    names = [path.name.removesuffix(".dist-info") for folder in folders for path in folder.glob("*.dist-info")]
-    return {name.lower().replace("-", "_"): version for name, _, version in (name.partition("-") for name in names)}

@@ -14,12 +14,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic
 
-import msgspec
 from typing_extensions import TypeVar
 
 from nnrules.catalog.checked import checked
+from nnrules.catalog.identity import stage_identity
 from nnrules.catalog.sources import Sources, reference_file
-from nnrules.catalog.stages import STAGES, Options
+from nnrules.catalog.stages import Options
 from nnrules.error import UserError
 
 O = TypeVar("O", bound=Options, default=Any)  # noqa: E741
@@ -56,13 +56,23 @@ class Request(Generic[O]):
 
     @cached_property
     def checkpoints(self) -> Path:
-        """A folder for checkpoints, one per inputs and options; it survives a kill and goes on success."""
-        digest = hashlib.sha256()
-        digest.update(f"{self.verb} {STAGES[self.verb].version}\n".encode())
-        digest.update(msgspec.json.encode(self.options, order="sorted"))
-        for name, texts in sorted(self.inputs.items()):
-            for text in texts:
-                digest.update(f"\n{name} {_content(text)}".encode())
+        """A folder for checkpoints, one for each run with its model, outputs, options, versions, sources and inputs.
+
+        It survives a kill and goes on success.
+        """
+        references = {name: text for name, (text, *_) in self.inputs.items() if ".py:" in text}
+        identity = {
+            **stage_identity(self.verb, self.options, references, Sources()),
+            "model": [self.model, self.target],
+            "references": references,
+            "outputs": self.outputs,
+            "inputs": {
+                name: [_content(Path(text)) for text in texts]
+                for name, texts in self.inputs.items()
+                if name not in references
+            },
+        }
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
         folder = Path(".nnrules/checkpoints") / digest.hexdigest()[:32]
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -158,13 +168,12 @@ def _verb(run: Callable[..., None]) -> str:
     return Path(run.__code__.co_filename).stem
 
 
-def _content(text: str) -> str:
-    """SHA-256 of what an input holds; a reference counts as its Python sources, a folder as its files."""
-    if ".py:" in text:
-        return Sources().fingerprint([reference_file(text)[0]])
-    path = Path(text)
-    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
-    return hashlib.sha256(b"".join(hashlib.sha256(each.read_bytes()).digest() for each in files)).hexdigest()
+def _content(path: Path) -> str:
+    """SHA-256 of what an input holds; a folder counts by its files."""
+    digest = hashlib.sha256()
+    for file in sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]:
+        digest.update(f"{file.relative_to(path)} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 def _blame(fault: Exception, inputs: Mapping[str, list[str]]) -> UserError | None:

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from nnrules.catalog import stages
+from nnrules.catalog import identity, stages
 from nnrules.catalog.sources import Sources
-from nnrules.rules import stage as rules_stage
 from nnrules.rules.journal import Journal
 from nnrules.rules.stage import Stage, StageAction
 
@@ -93,6 +92,6 @@ def test_options_versions_and_libraries_count_and_paths_do_not(tmp_path: Path, m
         patch.setitem(stages.STAGES, "sample", replace(known, version=known.version + 1))
         assert presig(stage, tmp_path) != before
     with monkeypatch.context() as patch:
-        patch.setattr(rules_stage, "installed_versions", lambda: {"numpy": "0.1"})
+        patch.setattr(identity, "installed_versions", lambda: {"numpy": "0.1"})
         assert presig(stage, tmp_path) != before
     assert presig(stage, tmp_path) == before

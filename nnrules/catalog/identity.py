@@ -1,0 +1,46 @@
+"""What decides a stage's outputs besides the content of its input files: options, versions, Python sources."""
+
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from nnrules.catalog.sources import Sources, reference_file
+from nnrules.catalog.stages import STAGES, Options
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def stage_identity(verb: str, options: Options, references: Mapping[str, str], sources: Sources) -> dict[str, Any]:
+    """Plain data, equal where a stage does the same; `references`: "path.py:Class" by input name.
+
+    No path of this machine and nothing of Python's own bytecode enters it.
+    """
+    known = STAGES[verb]
+    return {
+        "stage": verb,
+        "version": known.version,
+        "options": msgspec.to_builtins(options),
+        "libraries": {name: installed_versions().get(name.replace("-", "_")) for name in known.libraries},
+        "sources": sources.fingerprint(python_files(verb, options, references)),
+        "references": {name: reference_file(text)[1] for name, text in references.items()},
+    }
+
+
+def python_files(verb: str, options: Options, references: Mapping[str, str]) -> list[Path]:
+    """The roots of the Python that a stage runs: its module, its plug-ins, the files of its references."""
+    fields = msgspec.structs.asdict(options)
+    globs = [pattern.format_map(fields) for pattern in STAGES[verb].plugins]
+    plugins = [path for pattern in globs for path in sorted(_PACKAGE.glob(pattern))]
+    return [_PACKAGE / f"stages/{verb}.py", *plugins, *(reference_file(text)[0] for text in references.values())]
+
+
+@cache
+def installed_versions() -> dict[str, str]:
+    """Version by distribution name (lower case, `_` for `-`), read off the names of the installed metadata folders."""
+    folders = [Path(entry) for entry in reversed(sys.path) if entry and Path(entry).is_dir()]
+    names = [path.name.removesuffix(".dist-info") for folder in folders for path in folder.glob("*.dist-info")]
+    return {name.lower().replace("-", "_"): version for name, _, version in (name.partition("-") for name in names)}
