@@ -3,6 +3,7 @@
 import re
 import textwrap
 from collections.abc import Sequence
+from itertools import chain, count
 
 import numpy as np
 
@@ -21,9 +22,16 @@ def identifier(name: str) -> str:
 
 
 def unique_identifiers(names: list[str]) -> list[str]:
-    """One C identifier for each name; names that become alike get their position appended."""
-    plain = [identifier(name) for name in names]
-    return [p if plain.count(p) == 1 else f"{p}_{index}" for index, p in enumerate(plain)]
+    """One C identifier for each name; a name that would repeat an earlier one gets a number that is free.
+
+    >>> unique_identifiers(["x/y", "x_y", "x_y_1"])
+    ['x_y', 'x_y_1', 'x_y_1_1']
+    """
+    found: dict[str, None] = {}
+    for plain in map(identifier, names):
+        numbered = (f"{plain}_{number}" for number in count(1))
+        found[next(name for name in chain([plain], numbered) if name not in found)] = None
+    return list(found)
 
 
 def array(name: str, values: np.ndarray, prefix: str) -> str:

@@ -36,6 +36,8 @@ def histograms(
 
     Raises UserError, naming the tensor, where a value is not a finite number.
     """
+    if not tensors:
+        return {}
     session, source = _session(model, tensors)
     extremes: dict[str, tuple[float, float]] = {}
     for batch in batches():

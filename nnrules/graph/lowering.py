@@ -67,6 +67,9 @@ class Lowering(QdqReader):
             elif node.op_type != "Constant" and node.output[0] not in self._fused:
                 self._operator(node)
         outputs = {self._output_tensor(value): value.name for value in body.output}
+        passed = [value for tensor, value in outputs.items() if self._root(tensor) in inputs]
+        if passed:
+            raise UserError(f"{self.name}: output '{passed[0]}'", "is the model's input", "leave it out")
         if len(outputs) < len(body.output):
             raise UserError(self.name, "two outputs of the model are one tensor", "drop one of them")
         return self._named(tuple(inputs), outputs)
@@ -206,6 +209,12 @@ class Lowering(QdqReader):
             return [self._lying(node, v.name, np.moveaxis(v.index, 0, -1)) for v in views], (axis - 1) % 3
         return [self._lying(node, v.name, v.index) for v in views], axis
 
+    def require_channels(self, node: onnx.NodeProto, given: int, expected: int) -> None:
+        """Refuse a layer whose weights are for another number of input channels."""
+        if given != expected:
+            fault = f"its input has {given} channels, its weights are for {expected}"
+            raise UserError(self.place(node), fault, "export the model again")
+
     def linear_output(
         self, node: onnx.NodeProto, x: Tensor, weights: np.ndarray, scales: np.ndarray, bias_input: Any
     ) -> tuple[np.ndarray, Requantization]:
@@ -217,8 +226,7 @@ class Lowering(QdqReader):
 
         def saturates(channel: int, low: int, high: int) -> bool:
             ends = np.floor(np.array([low, high]) * real[channel] + 0.5) + output.zero_point
-            clamped = np.clip(ends, *output.bounds)
-            return bool(clamped[0] == clamped[1])
+            return bool((ends >= output.bounds[1]).all() if low > 0 else (ends <= output.bounds[0]).all())
 
         certified = certified_bias(weights, bias, x.zero_point, saturates, where)
         bound = accumulator_bound(weights, certified.astype(np.int64), x.zero_point)
@@ -264,6 +272,13 @@ class Lowering(QdqReader):
         self.views[node.output[0]] = View(view.name, index)
 
     # Helpers.
+
+    def _root(self, tensor: str) -> str:
+        """The tensor that this one is a shape of."""
+        sources = {node.output: node.inputs[0] for node in self.nodes if node.operator.is_alias}
+        while tensor in sources:
+            tensor = sources[tensor]
+        return tensor
 
     def _append(self, name: str, operator: Operator, inputs: list[str], tensor: Tensor) -> None:
         self.tensors[tensor.name] = tensor

@@ -77,6 +77,8 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
         dilation = tuple(attributes.get("dilations", (1, 1)))
         padding = tuple(attributes.get("pads", (0, 0, 0, 0)))
         auto = attributes.get("auto_pad", b"NOTSET").decode()
+        if auto == "VALID":
+            padding = (0, 0, 0, 0)
         if auto in ("SAME_UPPER", "SAME_LOWER"):
             total = [
                 max(0, (-(-image[a] // stride[a]) - 1) * stride[a] + (kernel[a] - 1) * dilation[a] + 1 - image[a])
@@ -115,6 +117,13 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
         output, padded = self.output(height, width), self.pad(inside, 0)
         rows, columns = range(self.kernel[0]), range(self.kernel[1])
         return np.sum([self.window(padded, r, c, output)[0, :, :, 0] for r in rows for c in columns], axis=0)
+
+    def positions_inside(self, axis: int, length: int) -> list[int]:
+        """How many kernel positions fall inside an image of ``length`` along an axis, for each output position."""
+        kernel, stride, dilation = self.kernel[axis], self.stride[axis], self.dilation[axis]
+        before, outputs = self.padding[axis], self.output(length, length)[axis]
+        starts = (o * stride - before for o in range(outputs))
+        return [sum(0 <= start + k * dilation < length for k in range(kernel)) for start in starts]
 
     def parameters(self, image: Shape, out_channels: int) -> dict[str, Parameter]:
         """The kernel parameters in_h .. pad_right."""

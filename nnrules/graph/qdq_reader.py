@@ -49,10 +49,18 @@ class QdqReader:
             for value in node.input:
                 self.consumers.setdefault(value, []).append(node)
         self.shapes = {v.name: _dims(v)[1:] for v in (*body.value_info, *body.input, *body.output)}
+        self._require_sizes()
         self._fused: set[str] = set()
         for node in body.node:
             if node.op_type == "Constant":
-                self.initializers[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+                self.initializers[node.output[0]] = _constant(node)
+
+    def _require_sizes(self) -> None:
+        """Raises UserError for an input that is not of one fixed size."""
+        for value in self.model.graph.input:
+            if value.name not in self.initializers and 0 in self.shapes[value.name]:
+                fault = f"has no fixed size: {['N', *(d or '?' for d in self.shapes[value.name])]}"
+                raise UserError(f"{self.name}: input '{value.name}'", fault, "export the model with fixed sizes")
 
     def place(self, node: onnx.NodeProto) -> str:
         """How messages name a node."""
@@ -80,6 +88,11 @@ class QdqReader:
             users = self.consumers.get(value, [])
             quantizer = next((user for user in users if user.op_type == QUANTIZE), None)
             if quantizer is not None:
+                others = [user for user in users if user.op_type != QUANTIZE]
+                if others:
+                    reader = others[0].name or others[0].output[0]
+                    fault = f"its output '{value}' is read unquantized by node '{reader}'"
+                    raise UserError(self.place(node), fault, "let every reader follow the DequantizeLinear")
                 break
             if len(users) != 1 or users[0].op_type not in FUSABLE:
                 raise UserError(
@@ -127,51 +140,73 @@ class QdqReader:
 
     def weights(self, node: onnx.NodeProto, value: str, rank: int, transposed: bool = False) -> QuantizedConstant:
         """Constant weights as symmetric int8 with the output channel first (after transposing, if asked to)."""
-        source = self.producer.get(value)
-        if source is None or source.op_type != DEQUANTIZE or source.input[0] not in self.initializers:
+        source = self._dequantized(value)
+        if source is None:
             raise UserError(self.place(node), "its weights are not quantized constants", "quantize the model first")
-        values = self.initializers[source.input[0]].astype(np.int64)
+        values, axis = self._centred(source)
         scales = np.atleast_1d(self.initializers[source.input[1]]).astype(np.float64)
-        if len(source.input) > 2:
-            points = self.initializers[source.input[2]].astype(np.int64)
-            axis = _attribute(source, "axis", 1) % max(values.ndim, 1)
-            values = values - (
-                points.reshape([-1 if a == axis else 1 for a in range(values.ndim)]) if points.size > 1 else points
-            )
-        values = values.T if transposed else values
         if values.ndim != rank:
+            fault = f"its weights have {values.ndim} dimensions"
+            raise UserError(self.place(node), fault, f"only {rank} are supported")
+        channel = 1 if transposed else 0
+        if scales.size > 1 and (axis != channel or scales.shape != values.shape[channel : channel + 1]):
+            fault = f"its weights' scales run along axis {axis}"
             raise UserError(
-                self.place(node), f"its weights have {values.ndim} dimensions", f"only {rank} are supported"
+                self.place(node), fault, f"only scales along the output channels (axis {channel}) are supported"
             )
         if values.min(initial=0) < -128 or values.max(initial=0) > 127:
             raise UserError(
                 self.place(node), "its weights leave 8 bits after their zero point", "use symmetric weights"
             )
-        if not np.isfinite(scales).all():
-            raise UserError(self.place(node), "its weights' scale is not a number", "check the model for NaN")
+        if not (np.isfinite(scales).all() and (scales > 0).all()):
+            raise UserError(self.place(node), "its weights' scale is not a positive number", "check the model for NaN")
+        values = values.T if transposed else values
         return QuantizedConstant(values.astype(np.int8), np.broadcast_to(scales, (len(values),)))
 
     def bias(self, node: onnx.NodeProto, value: str, scales: np.ndarray) -> np.ndarray:
-        """The bias in units of ``scales``: stored integers as they are, real numbers rounded half to even."""
-        source = self.producer.get(value)
-        if source is not None and source.op_type == DEQUANTIZE and source.input[0] in self.initializers:
-            stored = np.float64(self.initializers[source.input[1]])
-            if np.allclose(stored, scales, rtol=1e-5, atol=0):
-                return self.initializers[source.input[0]].astype(np.int64)
-        real = self._real_constant(value)
-        if real is None or not np.isfinite(real).all():
+        """One bias per channel in units of ``scales``: stored integers as they are, real ones rounded half to even."""
+        source = self._dequantized(value)
+        bias = self._real_constant(value)
+        if bias is None or not np.isfinite(bias).all():
             raise UserError(self.place(node), "its bias is not a constant of finite numbers", "check the model for NaN")
-        return np.rint(real.astype(np.float64) / scales).astype(np.int64)
+        if source is not None and np.allclose(self.initializers[source.input[1]], scales, rtol=1e-5, atol=0):
+            bias = self._centred(source)[0]
+        else:
+            bias = np.rint(bias.astype(np.float64) / scales).astype(np.int64)
+        if bias.size not in (1, len(scales)) or bias.size != max(bias.shape, default=1):
+            fault = f"its bias has shape {bias.shape}"
+            raise UserError(
+                self.place(node), fault, f"only one value for each of its {len(scales)} channels is supported"
+            )
+        return np.broadcast_to(bias.reshape(-1), (len(scales),))
+
+    def _dequantized(self, value: str) -> onnx.NodeProto | None:
+        """The DequantizeLinear of stored integers that makes a value, if one does."""
+        source = self.producer.get(value)
+        stored = source is not None and source.op_type == DEQUANTIZE and source.input[0] in self.initializers
+        return source if stored else None
+
+    def _centred(self, source: onnx.NodeProto) -> tuple[np.ndarray, int]:
+        """A DequantizeLinear's stored integers less their zero point, int64, and the axis of its scales."""
+        values = self.initializers[source.input[0]].astype(np.int64)
+        axis = _attribute(source, "axis", 1) % max(values.ndim, 1)
+        if len(source.input) > 2:
+            points = self.initializers[source.input[2]].astype(np.int64)
+            values = values - (points.reshape(_along(axis, values.ndim)) if points.size > 1 else points)
+        return values, axis
 
     def _real_constant(self, value: str) -> np.ndarray | None:
         """A constant as real numbers, dequantized if it is stored as integers."""
         if value in self.initializers:
             return self.initializers[value]
-        source = self.producer.get(value)
-        if source is None or source.op_type != DEQUANTIZE or source.input[0] not in self.initializers:
+        source = self._dequantized(value)
+        if source is None:
             return None
-        point = self.initializers[source.input[2]] if len(source.input) > 2 else 0
-        return (self.initializers[source.input[0]].astype(np.float64) - point) * self.initializers[source.input[1]]
+        integers, axis = self._centred(source)
+        scales = self.initializers[source.input[1]]
+        return integers * (scales.reshape(_along(axis, integers.ndim)) if scales.size > 1 else scales).astype(
+            np.float64
+        )
 
 
 def _with_batch_of_one(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
@@ -200,6 +235,17 @@ def _dims(value: onnx.ValueInfoProto) -> Shape:
 
 def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
     return next((onnx.helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
+
+
+def _constant(node: onnx.NodeProto) -> np.ndarray:
+    """The value of a Constant node, in whichever attribute it stands."""
+    value = onnx.helper.get_attribute_value(node.attribute[0])
+    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else np.asarray(value)
+
+
+def _along(axis: int, rank: int) -> list[int]:
+    """The shape in which one value per index of an axis broadcasts."""
+    return [-1 if a == axis else 1 for a in range(rank)]
 
 
 def _shown(value: Any) -> str:

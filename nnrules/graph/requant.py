@@ -150,7 +150,7 @@ def certified_bias(
     """The bias as int32, each channel proved to stay within 32 bits.
 
     A bias beyond the certificate is clamped where the output is saturated anyway: ``saturates(channel, acc_low,
-    acc_high)`` says whether every accumulator in that interval gives one and the same output.  Otherwise a UserError
+    acc_high)`` says whether every accumulator in that interval is beyond the bound on its side.  Otherwise a UserError
     names ``where``.
     """
     result = bias.copy()

@@ -7,20 +7,17 @@ from typing import Any
 import msgspec
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from nnrules.catalog.stages import QuantizeOptions
 from nnrules.compress.calibration import histograms
-from nnrules.compress.qdq import (
-    LINEAR,
+from nnrules.compress.parameters import (
     UNIT_RANGE,
     Activation,
     QuantizationRecord,
-    activations_to_quantize,
-    channel_axis,
-    quantized_model,
+    carriers,
     weight_scales,
 )
+from nnrules.compress.qdq import quantized_model
 from nnrules.stages.runner import Request, main
 from nnrules.training.task import Dataset, make_dataset
 
@@ -33,13 +30,15 @@ def run(request: Request[QuantizeOptions]) -> None:
     model = onnx.load(request.input("model"))
     dataset = make_dataset(request.reference("dataset"), "train", request.optional("data"))
     where = str(request.input("model"))
-    record = QuantizationRecord(
-        method=options.method,
-        activations=_activations(model, dataset, options, where),
-        weights=_weights(model, where),
-    )
+    record = calibrated(model, dataset, options, where)
     request.output("qparams").write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
     onnx.save(quantized_model(model, record), request.output("model"))
+
+
+def calibrated(model: onnx.ModelProto, dataset: Dataset, options: QuantizeOptions, where: str) -> QuantizationRecord:
+    """The parameters of a float model by one of the post-training quantizers."""
+    activations = _activations(model, dataset, options, where)
+    return QuantizationRecord(options.method, activations, weight_scales(model, activations, where))
 
 
 def _activations(
@@ -48,7 +47,7 @@ def _activations(
     """Parameters of every tensor with a range of its own: fixed, the dataset's own, or from calibration."""
     choose_range = importlib.import_module(f"nnrules.compress.quantizers.{options.method}").choose_range
     kinds = {node.output[0]: node.op_type for node in model.graph.node}
-    own = [name for name, shared in activations_to_quantize(model).items() if not shared]
+    own = [name for name, carried in carriers(model).items() if name == carried]
     source = model.graph.input[0].name
     found = {name: Activation(1 / 256, -128) for name in own if kinds.get(name) in UNIT_RANGE}
     found[source] = _input_parameters(dataset, options)
@@ -71,15 +70,6 @@ def _batches(dataset: Dataset, options: QuantizeOptions) -> Iterator[np.ndarray]
     count = min(options.samples, len(dataset))
     for start in range(0, count, BATCH):
         yield np.stack([dataset[i][0] for i in range(start, min(start + BATCH, count))])
-
-
-def _weights(model: onnx.ModelProto, where: str) -> dict[str, list[float]]:
-    initializers = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
-    linear = [n for n in model.graph.node if n.op_type in LINEAR and n.input[1] in initializers]
-    return {
-        n.input[1]: weight_scales(initializers[n.input[1]], channel_axis(n), f"{where}: '{n.input[1]}'").tolist()
-        for n in linear
-    }
 
 
 if __name__ == "__main__":

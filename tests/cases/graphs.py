@@ -55,7 +55,7 @@ class Growing:
         if kind == "max":
             return self.add(MaxPool2d(geometry=window), source)
         if kind == "average":
-            rule = AveragePool2d.multipliers(draw(st.floats(0.5, 2.0)), (3, 3), draw(INT8), (-128, 127), "pool")
+            rule = AveragePool2d.multipliers(window, False, draw(st.floats(0.5, 2.0)), (draw(INT8), -128, 127), "pool")
             return self.add(AveragePool2d(geometry=window, x_zero_point=draw(INT8), requantization=rule), source)
         if kind == "lookup":
             return self.add(Lookup(table=draw(int8_arrays((256,)))), source)

@@ -21,8 +21,8 @@ STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wno-pedanti
 SANITIZED = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 MAIN = """
 #include "{0}.h"
-static unsigned char arena[{1}_ARENA_BYTES] __attribute__((aligned({1}_ARENA_ALIGN)));
-int main(void) {{ return {0}_selftest(arena); }}
+static unsigned char arena[{2}_ARENA_BYTES] __attribute__((aligned({2}_ARENA_ALIGN)));
+int main(void) {{ return {1}_selftest(arena); }}
 """
 
 
@@ -48,9 +48,9 @@ def written(graph: Graph, isa: tuple[str, ...], folder: Path) -> ModelCode:
     tensor = graph.tensors[graph.inputs[0]]
     sample = np.random.default_rng(7).integers(-128, 128, tensor.shape).astype(np.int8)
     (folder / f"{made.prefix}.c").write_text(made.source())
-    (folder / f"{made.prefix}.h").write_text(made.header())
+    (folder / f"{graph.name}.h").write_text(made.header())
     (folder / "selftest.c").write_text(made.selftest(sample))
-    (folder / "main.c").write_text(MAIN.format(made.prefix, made.prefix.upper()))
+    (folder / "main.c").write_text(MAIN.format(graph.name, made.prefix, made.prefix.upper()))
     return made
 
 
@@ -77,7 +77,7 @@ def test_the_self_test_notices_one_wrong_weight(tmp_path: Path) -> None:
 
 def test_it_needs_nothing_but_its_own_headers(tmp_path: Path) -> None:
     made = written(big(), ("armv7em", "portable"), tmp_path)
-    assert re.findall(r"#include (.*)", made.source()) == [f'"{made.prefix}.h"', '"nn_port.h"']
+    assert re.findall(r"#include (.*)", made.source()) == ['"every-op.h"', '"nn_port.h"']
     flags = ["-mcpu=cortex-m7", "-mthumb", "-nostdinc", "-ffreestanding", "-O2", *STRICT]
     own = subprocess.run(["arm-none-eabi-gcc", "-print-file-name=include"], capture_output=True, text=True, check=True)
     command = ["arm-none-eabi-gcc", *flags, "-isystem", own.stdout.strip(), f"-I{KERNELS / 'include'}"]
@@ -99,7 +99,7 @@ def test_it_needs_nothing_but_its_own_headers(tmp_path: Path) -> None:
 
 def test_the_header_is_c_plus_plus_too(tmp_path: Path) -> None:
     made = written(big(), ("portable",), tmp_path)
-    (tmp_path / "user.cpp").write_text(f'#include "{made.prefix}.h"\nstatic_assert(EVERY_OP_INPUTS == 1, "");\n')
+    (tmp_path / "user.cpp").write_text(f'#include "{made.graph.name}.h"\nstatic_assert(EVERY_OP_INPUTS == 1, "");\n')
     subprocess.run(
         ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "user.cpp"], cwd=tmp_path, check=True
     )
@@ -125,7 +125,7 @@ def test_layers_of_one_shape_share_one_function() -> None:
 
 
 def test_text_of_values() -> None:
-    assert unique_identifiers(["a/b", "a.b", "c"]) == ["a_b_0", "a_b_1", "c"]
+    assert unique_identifiers(["a/b", "a.b", "c"]) == ["a_b", "a_b_1", "c"]
     assert identifier("0x") == "n0x"
     assert real(1 / 255) == "0.003921569f"
     assert real(1e-20) == "1.0e-20f"

@@ -9,7 +9,7 @@ import pytest
 from onnx import numpy_helper
 
 from nnrules.catalog.stages import QuantizeOptions
-from nnrules.compress.qdq import QuantizationRecord, quantized_model
+from nnrules.compress.qdq import quantized_model
 from nnrules.error import UserError
 from nnrules.graph.ir import Graph
 from nnrules.graph.lowering import lower
@@ -33,8 +33,7 @@ class Noise:
 
 def quantized(model: onnx.ModelProto, shape: tuple[int, ...], method: str = "minmax") -> onnx.ModelProto:
     options = QuantizeOptions(method=method, samples=32)
-    activations = quantize._activations(model, Noise(shape), options, "test.onnx")
-    return quantized_model(model, QuantizationRecord(method, activations, quantize._weights(model, "test.onnx")))
+    return quantized_model(model, quantize.calibrated(model, Noise(shape), options, "test.onnx"))
 
 
 def everything() -> onnx.ModelProto:
@@ -154,7 +153,7 @@ REFUSALS = [
     ),
     (
         constant("conv.weight/scale", np.full(4, np.nan, np.float32)),
-        "net: node 'conv' (Conv): its weights' scale is not a number; check the model for NaN",
+        "net: node 'conv' (Conv): its weights' scale is not a positive number; check the model for NaN",
     ),
 ]
 
@@ -188,3 +187,126 @@ def test_an_unknown_operator_is_refused_with_the_list() -> None:
         UserError, match=r"^net: node 'erf' \(Erf\): operator Erf is not supported; supported are Add, "
     ):
         lower(model, "net")
+
+
+def linear(op_type: str, weights: np.ndarray, bias: np.ndarray, x: str = "x", **attributes: object) -> FloatModel:
+    """A model of one layer."""
+    m = FloatModel((3,) if op_type == "Gemm" else (3, 4, 4))
+    names = [x, m.constant("w", weights.astype(np.float32)), m.constant("b", bias.astype(np.float32))]
+    m.node(op_type, names, "y", **attributes)
+    return m
+
+
+@pytest.mark.parametrize("magnitude", [0.0, 1e-12, 1e-5, 1e-3])
+@pytest.mark.parametrize("reach", [1.6, 1.8, 2.2, 3.0])
+def test_a_channel_with_hardly_any_weights_keeps_its_bias(magnitude: float, reach: float) -> None:
+    weights = np.zeros((2, 3, 1, 1))
+    weights[0], weights[1] = magnitude, 0.1
+    model = linear("Conv", weights, np.array([1.0, reach - 1.0])).build("y")
+    graph = lower(quantized(model, (3, 4, 4)), "net")
+    x = graph.tensors["x"]
+    y = graph.tensors["y"].dequantize(graph.run(np.full((1, *x.shape), x.zero_point, np.int8))["y"])
+    np.testing.assert_allclose(y[..., 0], 1.0, atol=graph.tensors["y"].scale)
+
+
+def test_a_bias_that_does_not_saturate_is_not_clamped() -> None:
+    edits = [
+        constant("conv.weight/quantized", np.zeros((4, 3, 3, 3), np.int8)),
+        constant("conv.weight/scale", np.full(4, 1e-12, np.float32)),
+        constant("conv.bias/scale", np.full(4, 1.0, np.float32)),
+        constant("conv.bias/quantized", np.ones(4, np.int32)),
+        constant("relu/scale", np.array(0.05, np.float32)),
+    ]
+    with pytest.raises(UserError, match=r"can overflow a 32-bit accumulator|too small for a 32-bit multiplier"):
+        lowered(lambda model: [edit(model) for edit in edits] and None)
+
+
+def test_a_bias_with_a_row_of_its_own_is_understood() -> None:
+    model = linear("Gemm", np.ones((2, 3)), np.array([[0.5, -0.5]]), transB=1).build("y")
+    for node in (qdq := quantized(model, (3,))).graph.node:
+        assert node.op_type != "Constant"
+    assert lower(qdq, "net").nodes[0].operator.bias.shape == (2,)
+
+
+def refused(model: onnx.ModelProto) -> str:
+    with pytest.raises(UserError) as caught:
+        lower(model, "net")
+    return str(caught.value)
+
+
+def test_an_activation_after_softmax_is_not_dropped() -> None:
+    m = FloatModel((4,))
+    bounds = [m.constant("low", np.float32(0.25)), m.constant("high", np.float32(0.5))]
+    m.node("Clip", [m.node("Softmax", ["x"], "soft", axis=-1), *bounds], "y")
+    model = quantized(m.build("y"), (4,))
+    assert refused(model) == (
+        "net: node 'soft' (Softmax): an activation after it cannot be fused; quantize its output first"
+    )
+
+
+def test_scales_along_another_axis_are_refused() -> None:
+    model = quantized(linear("Conv", np.ones((3, 3, 1, 1)), np.zeros(3)).build("y"), (3, 4, 4))
+    weights = next(n for n in model.graph.node if n.name == "w/dequantize")
+    weights.attribute[0].i = 1
+    assert refused(model) == (
+        "net: node 'y' (Conv): its weights' scales run along axis 1; "
+        "only scales along the output channels (axis 0) are supported"
+    )
+
+
+def test_a_value_read_before_it_is_quantized_is_refused() -> None:
+    m = FloatModel((4,))
+    m.node("Tanh", [m.node("Sigmoid", ["x"], "s")], "t")
+    m.node("Add", ["s", "t"], "y")
+    model = quantized(m.build("y"), (4,))
+    tanh = next(n for n in model.graph.node if n.op_type == "Tanh")
+    tanh.input[0] = "s"
+    assert refused(model) == (
+        "net: node 's' (Sigmoid): its output 's' is read unquantized by node 't'; "
+        "let every reader follow the DequantizeLinear"
+    )
+
+
+def test_an_image_of_unknown_size_is_refused() -> None:
+    model = quantized(linear("Conv", np.ones((3, 3, 1, 1)), np.zeros(3)).build("y"), (3, 4, 4))
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    assert refused(
+        model
+    ) == "net: input 'x' has no fixed size: ['N', 3, '?', 4]; export the model with fixed sizes".replace(
+        "'x' has", "'x': has"
+    )
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    model = quantized(linear("Conv", np.ones((3, 3, 1, 1)), np.zeros(3)).build("y"), (3, 4, 4))
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 5
+    assert (
+        refused(model)
+        == "net: node 'y' (Conv): its input has 5 channels, its weights are for 3; export the model again"
+    )
+
+
+def test_shapes_that_onnx_refuses_are_one_line() -> None:
+    m = FloatModel((4,))
+    m.node("Concat", [m.node("Sigmoid", ["x"], "s"), m.node("Tanh", ["x"], "t")], "y", axis=1)
+    model = quantized(m.build("y"), (4,))
+    next(n for n in model.graph.node if n.op_type == "Concat").attribute[0].i = 7
+    assert refused(model).startswith("net: its shapes do not fit; onnx says: ")
+    assert "\n" not in refused(model)
+
+
+def test_an_output_that_is_the_input_is_refused() -> None:
+    m = FloatModel((4,))
+    m.node("Identity", ["x"], "same")
+    m.node("Sigmoid", ["x"], "y")
+    assert refused(quantized(m.build("y", "same"), (4,))) == "net: output 'same': is the model's input; leave it out"
+
+
+def test_constants_in_any_attribute_are_read() -> None:
+    m = FloatModel((4,))
+    m.node("Constant", [], "low", value_float=0.25)
+    m.node("Constant", [], "high", value_float=0.5)
+    m.node("Clip", [m.node("Sigmoid", ["x"], "s"), "low", "high"], "y")
+    graph = lower(quantized(m.build("y"), (4,)), "net")
+    real = graph.tensors["y"].dequantize(graph.nodes[-1].operator.table)
+    assert (round(float(real.min()), 2), round(float(real.max()), 2)) == (0.25, 0.5)

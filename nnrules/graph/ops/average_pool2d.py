@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from nnrules.graph.operator import Geometry, Operator, Parameter, Shape
-from nnrules.graph.requant import Requantization, choose_multiplier
+from nnrules.graph.requant import Requantization, choose_multiplier, requantize
 
 if TYPE_CHECKING:
     import onnx
@@ -18,7 +18,7 @@ class AveragePool2d(Operator, frozen=True, kw_only=True):
     """acc = sum (x - x_zero_point) over the valid window; y = requantize(acc) by the multiplier of n.
 
     n is the number of values averaged: the valid ones, or the whole kernel with ``count_include_pad``.  The
-    requantization has kernel height * kernel width + 1 entries, indexed by n; entry 0 is not used.
+    requantization has one entry where n is the same everywhere, else kernel height * kernel width + 1, indexed by n.
     """
 
     op: ClassVar[str] = "average_pool2d"
@@ -35,37 +35,33 @@ class AveragePool2d(Operator, frozen=True, kw_only=True):
             node, "strides", "pads", "auto_pad", "kernel_shape", "count_include_pad", "dilations", ceil_mode=0
         )
         x = lowering.image(node, node.input[0])
-        kernel = tuple(attributes.get("kernel_shape", x.shape[:2]))
+        geometry = Geometry.of(tuple(attributes.get("kernel_shape", x.shape[:2])), attributes, x.shape)
+        included = bool(attributes.get("count_include_pad", 0))
         output = lowering.output(node)
-        ratio = x.scale / output.scale
-        requantization = cls.multipliers(ratio, kernel, output.zero_point, output.bounds, lowering.place(node))
+        requantization = cls.multipliers(
+            geometry, included, x.scale / output.scale, (output.zero_point, *output.bounds), lowering.place(node)
+        )
         operator = cls(
-            geometry=Geometry.of(kernel, attributes, x.shape),
-            count_include_pad=bool(attributes.get("count_include_pad", 0)),
-            x_zero_point=x.zero_point,
-            requantization=requantization,
+            geometry=geometry, count_include_pad=included, x_zero_point=x.zero_point, requantization=requantization
         )
         lowering.add(node, operator, [x.name])
 
     @staticmethod
     def multipliers(
-        ratio: float, kernel: tuple[int, int], zero_point: int, bounds: tuple[int, int], where: str
+        geometry: Geometry, count_include_pad: bool, ratio: float, output: tuple[int, int, int], where: str
     ) -> Requantization:
-        """``ratio`` = input scale / output scale; one multiplier for each possible count."""
-        pairs = [choose_multiplier(ratio / max(n, 1), 255 * max(n, 1), where) for n in range(kernel[0] * kernel[1] + 1)]
+        """``ratio`` = input scale / output scale; ``output`` = its zero point and bounds (lo, hi)."""
+        full = geometry.kernel[0] * geometry.kernel[1]
+        uniform = count_include_pad or not any(geometry.padding)
+        counts = [full] if uniform else [max(n, 1) for n in range(full + 1)]
+        pairs = [choose_multiplier(ratio / n, 255 * n, where) for n in counts]
         multiplier = np.array([p[0] for p in pairs], np.int32)
-        return Requantization(multiplier, np.array([p[1] for p in pairs], np.uint8), zero_point, *bounds)
+        return Requantization(multiplier, np.array([p[1] for p in pairs], np.uint8), *output)
 
-    def counts(self, height: int, width: int) -> np.ndarray:
-        """The n of every output position: int64 (out height, out width)."""
-        if self.count_include_pad:
-            return np.full(self.geometry.output(height, width), self.geometry.kernel[0] * self.geometry.kernel[1])
-        return self.geometry.counts(height, width)
-
-    def per_position(self, height: int, width: int) -> Requantization:
-        """The requantization with one entry per output position, shaped (out height, out width, 1)."""
-        counts, full = self.counts(height, width)[..., np.newaxis], self.requantization
-        return Requantization(full.multiplier[counts], full.shift[counts], full.zero_point, full.lo, full.hi)
+    @property
+    def is_uniform(self) -> bool:
+        """Whether every output averages the same number of values."""
+        return len(self.requantization.multiplier) == 1
 
     def infer(self, *shapes: Shape) -> Shape:
         return (*self.geometry.output(shapes[0][0], shapes[0][1]), shapes[0][2])
@@ -78,31 +74,46 @@ class AveragePool2d(Operator, frozen=True, kw_only=True):
         for row in range(kernel[0]):
             for column in range(kernel[1]):
                 acc += self.geometry.window(padded, row, column, output)
-        return self.per_position(height, width).apply(acc)
+        rule, index = self.requantization, self.geometry.counts(height, width)[..., np.newaxis] * (not self.is_uniform)
+        return requantize(acc, rule.multiplier[index], rule.shift[index], rule.zero_point, rule.lo, rule.hi)
 
     def simulate(self, torch: Any, *inputs: Any) -> Any:
-        height, width, channels = inputs[0].shape[1:]
+        channels = inputs[0].shape[3]
         top, left, bottom, right = self.geometry.padding
-        centred = torch.nn.functional.pad(inputs[0].permute(0, 3, 1, 2) - self.x_zero_point, (left, right, top, bottom))
-        ones = torch.ones((channels, 1, *self.geometry.kernel), dtype=torch.float64)
-        acc = torch.nn.functional.conv2d(
-            centred, ones, stride=self.geometry.stride, dilation=self.geometry.dilation, groups=channels
-        )
-        return self.per_position(height, width).simulate(torch, acc.permute(0, 2, 3, 1))
+        rule = self.requantization
+
+        def sums(image: Any) -> Any:
+            ones = torch.ones((image.shape[1], 1, *self.geometry.kernel), dtype=torch.float64)
+            padded = torch.nn.functional.pad(image, (left, right, top, bottom))
+            window = {"stride": self.geometry.stride, "dilation": self.geometry.dilation, "groups": image.shape[1]}
+            return torch.nn.functional.conv2d(padded, ones, **window).permute(0, 2, 3, 1)
+
+        acc = sums(inputs[0].permute(0, 3, 1, 2) - self.x_zero_point)
+        if self.is_uniform:
+            return rule.simulate(torch, acc)
+        index = sums(torch.ones((1, 1, *inputs[0].shape[1:3]), dtype=torch.float64))[0].to(torch.int64)
+        chosen = Requantization(rule.multiplier[index], rule.shift[index], rule.zero_point, rule.lo, rule.hi)
+        return chosen.simulate(torch, acc.reshape(-1, *index.shape[:2], channels))
 
     def emit(self, emitter: "Emitter", inputs: list[str], output: str) -> None:
         height, width, channels = emitter.shape(inputs[0])
         ones = emitter.constant(output, "ones", np.ones((channels, 1, *self.geometry.kernel), np.int8))
         zero_point = emitter.constant(output, "x_zero_point", np.int8(self.x_zero_point))
         acc = emitter.node("ConvInteger", [inputs[0], ones, zero_point], group=channels, **self.geometry.onnx())
-        emitter.requantize(
-            acc, self.per_position(height, width), output, channel_axis=(1, 1, *self.infer((height, width, 1))[:2])
-        )
+        rule = self.requantization
+        if self.is_uniform:
+            emitter.requantize(acc, rule, output, channel_axis=(1,))
+            return
+        down, across = self.geometry.positions_inside(0, height), self.geometry.positions_inside(1, width)
+        index = [[n * m for m in across] for n in down]
+        chosen = Requantization(rule.multiplier[index], rule.shift[index], rule.zero_point, rule.lo, rule.hi)
+        emitter.requantize(acc, chosen, output, channel_axis=(1, 1, len(down), len(across)))
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         return {
             **self.geometry.parameters(shapes[0], shapes[0][2]),
             "x_zero_point": self.x_zero_point,
             "count_include_pad": int(self.count_include_pad),
+            "uniform": int(self.is_uniform),
             **self.requantization.parameters(),
         }

@@ -37,11 +37,13 @@ class Conv2d(Operator, frozen=True, kw_only=True):
         x = lowering.image(node, node.input[0])
         weights = lowering.weights(node, node.input[1], rank=4)
         ohwi = np.ascontiguousarray(weights.values.transpose(0, 2, 3, 1))
+        groups = int(attributes.get("group", 1))
+        lowering.require_channels(node, x.shape[2], ohwi.shape[3] * groups)
         bias, requantization = lowering.linear_output(node, x, ohwi, weights.scales, node.input[2:3])
         geometry = Geometry.of(ohwi.shape[1:3], attributes, x.shape)
         operator = cls(
             geometry=geometry,
-            groups=int(attributes.get("group", 1)),
+            groups=groups,
             weights=ohwi,
             bias=bias,
             x_zero_point=x.zero_point,

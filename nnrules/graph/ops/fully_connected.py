@@ -42,6 +42,7 @@ class FullyConnected(Operator, frozen=True, kw_only=True):
             )
         x, order = lowering.rows(node, node.input[0])
         quantized = lowering.weights(node, node.input[1], rank=2, transposed=not attributes.get("transB", 0))
+        lowering.require_channels(node, len(order), quantized.values.shape[1])
         weights = np.empty_like(quantized.values)
         weights[:, order] = quantized.values
         bias, requantization = lowering.linear_output(node, x, weights, quantized.scales, node.input[2:3])

@@ -39,6 +39,8 @@ class Softmax(Operator, frozen=True, kw_only=True):
         attributes = lowering.attributes(node, "axis")
         x = lowering.last_axis(node, node.input[0], int(attributes.get("axis", -1)))
         output = lowering.output(node)
+        if output.bounds != (-128, 127):
+            raise UserError(lowering.place(node), "an activation after it cannot be fused", "quantize its output first")
         reciprocal = round(1 / output.scale)
         if not 1 <= reciprocal <= LARGEST_RECIPROCAL or x.shape[-1] > MOST_CLASSES:
             raise UserError(
