@@ -5,6 +5,7 @@ file of it did (an outside tool, a file format).
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 
@@ -101,11 +102,14 @@ class MeasureOptions(Options, frozen=True):
 
 
 class GateOptions(Options, frozen=True):
-    """The budget in bytes and instructions per inference; None: no limit."""
+    """The budget in bytes and instructions per inference; None: no limit. `metric_at_least`: of the integer model;
+    `metric_drop`: most that it may be worse than the float one."""
 
     ram: int | None = None
     flash: int | None = None
     instructions: int | None = None
+    metric_at_least: float | None = None
+    metric_drop: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
 class ReportOptions(Options, frozen=True):

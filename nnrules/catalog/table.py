@@ -6,23 +6,28 @@ Plain text made with the standard library alone, because the rules print it and 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nnrules.catalog.quality import shortfalls
+
 HEADINGS = (
     "model", "target", "metric", "float", "integer", "differing", "instructions", "per MAC", "RAM", "flash",
 )  # fmt: skip
 LEFT_ALIGNED = 3
+FOOTNOTE = "+ and the stack, which is not known\n"
 
 
-def render(measured: Sequence[Mapping[str, Any]], limits: Sequence[Mapping[str, int | None] | None] = ()) -> str:
+def render(measured: Sequence[Mapping[str, Any]], limits: Sequence[Mapping[str, float | None] | None] = ()) -> str:
     """Lay out `*.measured.json` records as aligned text that ends in a line feed.
 
-    limits: beside each record its budget in bytes and instructions (keys "ram", "flash", "instructions"; None where
-    there is no limit). A figure with a limit reads "used/limit", and one above it ends in "!". A figure that was
-    not taken reads "-". Sizes are bytes; "differing" counts values in which engines differ.
+    limits: beside each record its budget (the keys of GateOptions; None where there is no limit). A size or count
+    with a limit reads "used/limit"; what breaks a limit ends in "!". A figure that was not taken reads "-"; RAM
+    ends in "+" where the stack is not known and so not in it. Sizes are bytes; "differing" counts values in which
+    engines differ.
     """
     padded = [*limits, *([None] * (len(measured) - len(limits)))]
     lines = [HEADINGS, *(_cells(record, limit or {}) for record, limit in zip(measured, padded, strict=True))]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
-    return "".join(_aligned(line, widths) for line in lines)
+    text = "".join(_aligned(line, widths) for line in lines)
+    return text + (FOOTNOTE if any(record["ram"]["stack"] is None for record in measured) else "")
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -33,7 +38,7 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(padded).rstrip() + "\n"
 
 
-def _cells(record: Mapping[str, Any], limit: Mapping[str, int | None]) -> tuple[str, ...]:
+def _cells(record: Mapping[str, Any], limit: Mapping[str, float | None]) -> tuple[str, ...]:
     metric = record["metric"] or {"name": "-", "float": None, "integer": None}
     instructions, macs = record["instructions"], record["macs"]
     return (
@@ -41,11 +46,11 @@ def _cells(record: Mapping[str, Any], limit: Mapping[str, int | None]) -> tuple[
         record["target"],
         metric["name"],
         _score(metric["float"]),
-        _score(metric["integer"]),
+        _score(metric["integer"]) + ("!" if record["metric"] and shortfalls(metric, limit) else ""),
         f"{record['verify']['differing']:,}",
         _against(instructions, limit.get("instructions")),
         f"{instructions / macs:.2f}" if instructions is not None and macs else "-",
-        _against(record["ram"]["total"], limit.get("ram")),
+        _against(record["ram"]["total"], limit.get("ram"), "+" if record["ram"]["stack"] is None else ""),
         _against(record["flash"]["total"], limit.get("flash")),
     )
 
@@ -54,9 +59,9 @@ def _score(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _against(used: int | None, limit: int | None) -> str:
+def _against(used: int | None, limit: float | None, mark: str = "") -> str:
     if used is None:
         return "-"
     if limit is None:
-        return f"{used:,}"
-    return f"{used:,}/{limit:,}{'!' if used > limit else ''}"
+        return f"{used:,}{mark}"
+    return f"{used:,}{mark}/{limit:,}{'!' if used > limit else ''}"

@@ -1,7 +1,10 @@
-"""Limits on what a model's firmware may use."""
+"""Limits on what a model's firmware may use, and on how well it must do."""
+
+from typing import Any
 
 import msgspec
 
+from nnrules.catalog import quality
 from nnrules.catalog.checked import parse_size
 from nnrules.catalog.stages import GateOptions
 from nnrules.error import UserError, suggest
@@ -9,11 +12,15 @@ from nnrules.rules.failure import caller, explained
 
 
 @explained
-def Budget(**limits: str | int) -> GateOptions:  # noqa: N802 - reads as a record in a SConscript
-    """`Budget(ram="48 KB", flash="96 KB", instructions=20_000_000)`: each may be left out."""
+def Budget(**limits: Any) -> GateOptions:  # noqa: N802 - reads as a record in a SConscript
+    """`Budget(ram="48 KB", flash="96 KB", instructions=20_000_000, metric_at_least=0.65, metric_drop=0.02)`.
+
+    Each may be left out. The metric is the dataset's, more is better; see GateOptions.
+    """
     place = caller()
     known = [field.name for field in msgspec.structs.fields(GateOptions)]
     for name in limits:
         if name not in known:
             raise UserError(place, f"Budget has no limit {name!r}", suggest(name, known))
-    return GateOptions(**{name: parse_size(place, size) for name, size in limits.items()})
+    sizes = {name: parse_size(place, size) for name, size in limits.items() if name not in quality.LIMITS}
+    return GateOptions(**{**limits, **sizes})

@@ -31,7 +31,7 @@ class Figures:
     """A `*.measured.json` of this build, with the budget of its model."""
 
     node: Any
-    limits: Mapping[str, int | None]
+    limits: Mapping[str, float | None]
 
 
 class Journal:
@@ -48,7 +48,7 @@ class Journal:
         """A step that this build may run."""
         self._entries.append(entry)
 
-    def measured(self, node: Any, limits: Mapping[str, int | None]) -> None:
+    def measured(self, node: Any, limits: Mapping[str, float | None]) -> None:
         """Figures for the closing table."""
         self._figures.append(Figures(node, limits))
 

@@ -1,36 +1,59 @@
-"""gate: holds what was measured against the budget; over it, the build stops here with the table.
+"""gate: holds what was measured against the budget; outside it, the build stops here with the table.
 
 Inputs: measured. Outputs: passed.
 """
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from nnrules.catalog import quality
 from nnrules.catalog.stages import GateOptions
 from nnrules.catalog.table import render
 from nnrules.error import UserError
 from nnrules.stages.runner import Request, main
 
+SIZES = ("ram", "flash", "instructions")
+SMALLER = "make the model smaller or raise its budget="
+BETTER = "train longer, prune or quantize less, or ask for less in budget="
+
 
 def run(request: Request[GateOptions]) -> None:
-    """Write the limits and what is used of them. Raises UserError when a figure is above its limit."""
+    """Write the limits and what is used of them. Raises UserError when a figure is on the wrong side of its limit."""
     path = request.input("measured")
     measured = msgspec.json.decode(path.read_bytes())
-    used = {
+    limits = msgspec.structs.asdict(request.options)
+    place, used = str(path.with_name(f"{measured['model']}.elf")), _used(measured)
+    over = [_excess(name, used[name], limits[name]) for name in SIZES if _exceeds(used[name], limits[name])]
+    short = _shortfalls(place, measured["metric"], limits)
+    if over or short:
+        sys.stdout.write(render([measured], [limits]))
+        sys.stdout.flush()
+        cures = [cure for cure, faults in ((SMALLER, over), (BETTER, short)) if faults]
+        raise UserError(place, ", ".join(over + short), "; ".join(cures))
+    request.output("passed").write_bytes(msgspec.json.encode({"limits": limits, "used": used}) + b"\n")
+
+
+def _used(measured: dict[str, Any]) -> dict[str, Any]:
+    """What there is of each limit; RAM is what is known of it, None where nothing was measured."""
+    metric = measured["metric"]
+    return {
         "ram": measured["ram"]["total"],
         "flash": measured["flash"]["total"],
         "instructions": measured["instructions"],
+        "metric_at_least": metric["integer"] if metric else None,
+        "metric_drop": quality.drop(metric) if metric else None,
     }
-    limits = msgspec.structs.asdict(request.options)
-    over = [_excess(name, used[name], limit) for name, limit in limits.items() if _exceeds(used[name], limit)]
-    if over:
-        sys.stdout.write(render([measured], [limits]))
-        sys.stdout.flush()
-        raise UserError(_place(path, measured), ", ".join(over), "make the model smaller or raise its budget=")
-    request.output("passed").write_bytes(msgspec.json.encode({"limits": limits, "used": used}) + b"\n")
+
+
+def _shortfalls(place: str, metric: dict[str, Any] | None, limits: dict[str, Any]) -> list[str]:
+    """Raises UserError where there is a limit and no metric: it would hold unseen."""
+    asked = [name for name in quality.LIMITS if limits[name] is not None]
+    if asked and metric is None:
+        fault = f"there is no metric to hold against {asked[0]}"
+        raise UserError(place, fault, "give the dataset metric_name and metric(), or leave that limit out")
+    return quality.shortfalls(metric, limits) if metric else []
 
 
 def _exceeds(used: int | None, limit: int | None) -> bool:
@@ -43,10 +66,6 @@ def _excess(name: str, used: int, limit: int) -> str:
         return f"{label} {used:,} of {limit:,}"
     allowed = f"{limit // 1024:,} KB" if limit % 1024 == 0 else f"{limit:,} bytes"
     return f"{label} {used:,} of {allowed}"
-
-
-def _place(path: Path, measured: dict[str, Any]) -> str:
-    return str(path.with_name(f"{measured['model']}.elf"))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """measure: instructions, RAM and flash of the shipped program, from one run of it and from its sections.
 
+Instructions are whole ticks of the target's counter times `instructions_per_tick`: on Arm multiples of 40.
+
 Inputs: elf (shipped), plan, graph, verify, metric, objects, toolchain; profile and samples where the target counts
 instructions. Outputs: measured, console.
 """

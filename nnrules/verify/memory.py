@@ -1,12 +1,14 @@
 """RAM and flash of a linked program, counted from its sections: every byte that is loaded falls in exactly one class.
 
 Flash is what a programmer writes to the device: code, constants (with the weights told apart), and the image that
-initialised variables are copied from. RAM is the arena, the other variables, and the stack that was in use.
+initialised variables are copied from. RAM is the arena, the other variables, and the stack: what was in use of it or,
+where the program was not run, what the linker script reserves. A program of this machine has neither.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
@@ -21,7 +23,10 @@ CLASSES = ("code", "rodata", "data", "bss", "stack")
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes: flash is code + weights + rodata (the image of data in it), RAM is arena + data + bss + stack."""
+    """Bytes: flash is code + weights + rodata (the image of data in it), RAM is arena + data + bss + stack.
+
+    reserved_stack: what the linker script sets aside; 0: nothing, an operating system gives the stack.
+    """
 
     code: int
     weights: int
@@ -29,11 +34,18 @@ class Memory:
     data: int
     bss: int
     arena: int
+    reserved_stack: int
 
-    def ram(self, stack: int | None) -> dict[str, int | None]:
-        """The `ram` record of measured.json; `stack` is the peak in bytes, None where it was not measured."""
+    def ram(self, peak: int | None) -> dict[str, Any]:
+        """The `ram` record of measured.json; `peak`: of the stack in bytes, None where the program was not run.
+
+        `stack_is` tells what `stack` is: the "peak", the "reserved" bytes, or None: unknown and not in the total.
+        """
+        stack = peak if peak is not None else self.reserved_stack or None
+        stack_is = None if stack is None else "reserved" if peak is None else "peak"
         total = self.arena + (stack or 0) + self.data + self.bss
-        return {"arena": self.arena, "stack": stack, "data": self.data, "bss": self.bss, "total": total}
+        sizes = {"arena": self.arena, "stack": stack, "data": self.data, "bss": self.bss, "total": total}
+        return {**sizes, "stack_is": stack_is}
 
     def flash(self) -> dict[str, int]:
         """The `flash` record of measured.json."""
@@ -64,6 +76,7 @@ def read(elf: Path, objects: Iterable[Path], arena_bytes: int) -> Memory:
         data=sizes["data"],
         bss=sizes["bss"] - arena,
         arena=arena,
+        reserved_stack=sizes["stack"],
     )
 
 

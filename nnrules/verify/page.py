@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nnrules.catalog import quality
 from nnrules.plan.record import Plan
 from nnrules.verify import arena
 
@@ -78,8 +79,9 @@ otherwise, given the same inputs at each layer
 <div class="wide"><table>
 <tr><th>memory<th>part<th class="n">bytes
 {% for memory, parts in [("RAM", measured.ram), ("flash", measured.flash)] %}
-{% for part, size in parts.items() %}
-<tr><td>{{ memory }}<td>{{ part }}<td class="n">{{ "not measured" if size is none else "{:,}".format(size) }}
+{% for part, size in parts.items() if part != "stack_is" %}
+{% set note = ", reserved" if part == "stack" and parts.stack_is == "reserved" else "" %}
+<tr><td>{{ memory }}<td>{{ part }}{{ note }}<td class="n">{{ "not measured" if size is none else "{:,}".format(size) }}
 {% endfor %}
 {% endfor %}
 </table></div>
@@ -100,7 +102,7 @@ class Build:
     measured: Mapping[str, Any]
     verify: Mapping[str, Any]
     plan: Plan
-    limits: Mapping[str, int | None]
+    limits: Mapping[str, float | None]
     console: str
     picture: bytes
 
@@ -128,17 +130,22 @@ def render(build: Build) -> str:
     )
 
 
-def _summary(measured: Mapping[str, Any], limits: Mapping[str, int | None]) -> list[tuple[str, str, str, str]]:
+def _summary(measured: Mapping[str, Any], limits: Mapping[str, float | None]) -> list[tuple[str, str, str, str]]:
     """Label, value, budget and CSS class of every figure: "good" where there is a budget, for none is exceeded."""
     rows = []
     if measured["metric"]:
         metric = measured["metric"]
+        least, most = (limits.get(name) for name in quality.LIMITS)
         rows += [
-            (f"{metric['name']}, float model", f"{metric['float']:.4f}", "", ""),
-            (f"{metric['name']}, integer model", f"{metric['integer']:.4f}", "", ""),
+            (f"{metric['name']}, float model", f"{metric['float']:.4f}", *_goal("", None)),
+            (f"{metric['name']}, integer model", f"{metric['integer']:.4f}", *_goal("at least", least)),
+            (f"{metric['name']}, float less integer", f"{quality.drop(metric):.4f}", *_goal("at most", most)),
         ]
     figures = {
-        "RAM, bytes": (measured["ram"]["total"], limits.get("ram")),
+        "RAM, bytes" if measured["ram"]["stack_is"] else "RAM without stack, bytes": (
+            measured["ram"]["total"],
+            limits.get("ram"),
+        ),
         "flash, bytes": (measured["flash"]["total"], limits.get("flash")),
         "instructions": (measured["instructions"], limits.get("instructions")),
     }
@@ -166,7 +173,12 @@ def _layers(measured: Mapping[str, Any], verify: Mapping[str, Any]) -> list[dict
     ]
 
 
-def _number(value: int | None) -> str:
+def _goal(words: str, limit: float | None) -> tuple[str, str]:
+    """Budget and CSS class of a metric."""
+    return ("", "") if limit is None else (f"{words} {limit:g}", "good")
+
+
+def _number(value: float | None) -> str:
     return "" if value is None else f"{value:,}"
 
 

@@ -84,6 +84,10 @@ def test_command_line(fresh: Project, word: str, line: str) -> None:
             'models/bad/SConscript:4: \'48 kilobytes\' is not a size; write it like "48 KB", "4 MB" or 65536',
         ),
         (
+            'tiny.Train().Quantize().Firmware(budget=Budget(metric_drop="2 %"))',
+            "models/bad/SConscript:4: gate option 'metric_drop': Expected `float | null`, got `str`; correct the value",
+        ),
+        (
             'tiny.Train().Quantize().Firmware(application=["other/main.c", "main.c"])',
             "models/bad/SConscript:4: two C files are named 'main.c'; rename one of them",
         ),

@@ -88,7 +88,7 @@ def test_this_machine_counts_no_instructions(samples: dict[str, np.ndarray], tmp
     measured, text = run("x86-64", inputs, tmp_path)
     assert text == "self test passed\n"
     assert measured["instructions"] is None
-    assert measured["ram"]["stack"] is None
+    assert (measured["ram"]["stack"], measured["ram"]["stack_is"]) == (None, None)
     assert {layer["instructions"] for layer in measured["layers"]} == {None}
 
 

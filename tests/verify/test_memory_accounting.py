@@ -62,14 +62,23 @@ def test_firmware_is_counted_by_section(target: str, tmp_path: Path) -> None:
         "data": 4,
         "bss": counted.bss,
         "total": 780 + counted.bss,
+        "stack_is": "peak",
     }
+
+
+@pytest.mark.parametrize("target", ["cortex-m7", "riscv32", "cortex-m7-stm32h743"])
+def test_firmware_that_was_not_run_counts_its_reserved_stack(target: str, tmp_path: Path) -> None:
+    elf, model = build(target, tmp_path)
+    counted = memory.read(elf, [model], 256)
+    assert counted.ram(None) == counted.ram(16 * 1024) | {"stack_is": "reserved"}
+    assert counted.ram(None)["total"] == 16 * 1024 + 256 + counted.data + counted.bss
 
 
 def test_program_of_this_machine_has_no_stack_figure(tmp_path: Path) -> None:
     elf, model = build("x86-64", tmp_path)
     counted = memory.read(elf, [model], 256)
     assert (counted.weights, counted.arena) == (100, 256)
-    assert counted.ram(None)["stack"] is None
+    assert (counted.ram(None)["stack"], counted.ram(None)["stack_is"]) == (None, None)
     assert counted.ram(None)["total"] == 256 + counted.data + counted.bss
 
 

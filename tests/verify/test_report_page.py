@@ -50,7 +50,7 @@ def inputs(graph: Graph, samples: dict[str, np.ndarray], tmp_path: Path) -> dict
             {"name": name, "op": layer.op, "kernel": layer.kernel, "macs": 9 * i, "instructions": 100 * i}
             for i, (name, layer) in enumerate(zip(names, layers, strict=True))
         ],
-        "ram": {"arena": 480, "stack": 100, "data": 0, "bss": 4, "total": 584},
+        "ram": {"arena": 480, "stack": 100, "data": 0, "bss": 4, "total": 584, "stack_is": "peak"},
         "flash": {"code": 900, "weights": 300, "rodata": 40, "total": 1240},
         "metric": {"name": "AP", "float": 0.5, "integer": 0.49},
         "verify": {"samples": 5, "values": 2485, "differing": 0, "engines": ["torch", "c-target"]},
@@ -65,7 +65,7 @@ def inputs(graph: Graph, samples: dict[str, np.ndarray], tmp_path: Path) -> dict
         "plan": dump_plan(plan),
         "measured": msgspec.json.encode(measured),
         "verify": msgspec.json.encode(verify),
-        "passed": json.dumps({"limits": {"ram": 1024, "flash": None, "instructions": None}}).encode(),
+        "passed": json.dumps({"limits": {"ram": 1024, "metric_at_least": 0.45}}).encode(),
         "console": b"<script>alert(1)</script>\nnn:run 100\n",
     }
     for name, data in contents.items():
@@ -88,6 +88,8 @@ def test_page_without_a_dataset_shows_the_layers_cost(inputs: dict[str, list[str
     assert "&lt;script&gt;alert(1)&lt;/script&gt;\nnn:run 100" in text
     assert "<script>" not in text
     assert '<td>RAM, bytes<td class="n good">584<td class="n">1,024' in text
+    assert '<td>AP, integer model<td class="n good">0.4900<td class="n">at least 0.45' in text
+    assert '<td>AP, float less integer<td class="n ">0.0100<td class="n">\n' in text
     assert "conv2d_s8__armv7em" in text
     assert "<title>a &lt;b&gt;: 192 bytes at 288, layers 1 to 2</title>" in text
     assert picture.startswith(b"\x89PNG")

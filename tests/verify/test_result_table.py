@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from nnrules.catalog.stages import GateOptions
@@ -18,7 +19,7 @@ MEASURED: dict[str, Any] = {
     "macs": 5_000_000,
     "instructions": 9_600_040,
     "layers": [],
-    "ram": {"arena": 40_000, "stack": 1_000, "data": 0, "bss": 8_152, "total": 49_152},
+    "ram": {"arena": 40_000, "stack": 1_000, "data": 0, "bss": 8_152, "total": 49_152, "stack_is": "peak"},
     "flash": {"code": 6_000, "weights": 39_000, "rodata": 500, "total": 45_500},
     "metric": {"name": "AP@0.4", "float": 0.70254, "integer": 0.7},
     "verify": {"samples": 64, "values": 4_718_592, "differing": 0, "engines": ["torch", "numpy"]},
@@ -28,13 +29,14 @@ HOSTED = MEASURED | {
     "target": "x86-64",
     "instructions": None,
     "metric": None,
-    "ram": {"arena": 40_000, "stack": None, "data": 100, "bss": 0, "total": 40_100},
+    "ram": {"arena": 40_000, "stack": None, "data": 100, "bss": 0, "total": 40_100, "stack_is": None},
 }
 
 TABLE = """\
 model    target     metric   float  integer  differing  instructions  per MAC             RAM          flash
 facedet  cortex-m7  AP@0.4  0.7025   0.7000          0     9,600,040     1.92  49,152/48,000!  45,500/98,304
-kws      x86-64     -            -        -          0             -        -          40,100         45,500
+kws      x86-64     -            -        -          0             -        -         40,100+         45,500
++ and the stack, which is not known
 """
 
 
@@ -47,22 +49,26 @@ def test_empty_table_is_its_headings() -> None:
     assert render([]) == "model  target  metric  float  integer  differing  instructions  per MAC  RAM  flash\n"
 
 
-def hold(folder: Path, **limits: int) -> Path:
-    """Run the gate on MEASURED; gives the file that it wrote."""
+def hold(folder: Path, measured: dict[str, Any] = MEASURED, **limits: float) -> Path:
+    """Run the gate; gives the file that it wrote."""
     place = folder / "build/facedet/cortex-m7"
     place.mkdir(parents=True)
-    (place / "facedet.measured.json").write_text(json.dumps(MEASURED))
+    (place / "facedet.measured.json").write_text(json.dumps(measured))
     passed = place / "facedet.budget.json"
     inputs = {"measured": ["build/facedet/cortex-m7/facedet.measured.json"]}
-    gate.run(Request("gate", "facedet", "cortex-m7", GateOptions(**limits), inputs, {"passed": str(passed)}))
+    gate.run(
+        Request("gate", "facedet", "cortex-m7", msgspec.convert(limits, GateOptions), inputs, {"passed": str(passed)})
+    )
     return passed
 
 
 def test_within_the_budget_to_the_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert hold(tmp_path, ram=49_152, instructions=9_600_040).read_text() == (
-        '{"limits":{"ram":49152,"flash":null,"instructions":9600040},'
-        '"used":{"ram":49152,"flash":45500,"instructions":9600040}}\n'
+    limits = {"metric_at_least": 0.7, "metric_drop": 0.00254}
+    assert hold(tmp_path, ram=49_152, instructions=9_600_040, **limits).read_text() == (
+        '{"limits":{"ram":49152,"flash":null,"instructions":9600040,"metric_at_least":0.7,"metric_drop":0.00254},'
+        '"used":{"ram":49152,"flash":45500,"instructions":9600040,"metric_at_least":0.7,"metric_drop":%r}}\n'
+        % (0.70254 - 0.7)
     )
 
 
@@ -75,3 +81,51 @@ def test_over_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
         "instructions 9,600,040 of 9,000,000; make the model smaller or raise its budget="
     )
     assert capsys.readouterr().out == render([MEASURED], [{"ram": 48_128, "flash": 45_499, "instructions": 9_000_000}])
+
+
+POOR = MEASURED | {"metric": {"name": "AP@0.4", "float": 0.66, "integer": 0.61}}
+PLACE = "build/facedet/cortex-m7/facedet.elf"
+BETTER = "train longer, prune or quantize less, or ask for less in budget="
+
+
+@pytest.mark.parametrize(
+    ("measured", "limits", "line"),
+    [
+        (POOR, {"metric_at_least": 0.65}, f"{PLACE}: AP@0.4 0.61 is below 0.65; {BETTER}"),
+        (
+            POOR,
+            {"metric_drop": 0.02},
+            f"{PLACE}: AP@0.4 falls by 0.05 from float to integer, more than 0.02; {BETTER}",
+        ),
+        (
+            POOR,
+            {"ram": 48_128, "metric_at_least": 0.65, "metric_drop": 0.02},
+            f"{PLACE}: RAM 49,152 of 47 KB, AP@0.4 0.61 is below 0.65, AP@0.4 falls by 0.05 from float to integer, "
+            f"more than 0.02; make the model smaller or raise its budget=; {BETTER}",
+        ),
+    ],
+)
+def test_not_good_enough(
+    measured: dict[str, Any],
+    limits: dict[str, float],
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        hold(tmp_path, measured, **limits)
+    assert str(caught.value) == line
+    assert " 0.6100! " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("limit", ["metric_at_least", "metric_drop"])
+def test_a_limit_without_a_metric(limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        hold(tmp_path, MEASURED | {"metric": None}, **{limit: 0.5})
+    assert str(caught.value) == (
+        f"{PLACE}: there is no metric to hold against {limit}; "
+        "give the dataset metric_name and metric(), or leave that limit out"
+    )
