@@ -1,1 +1,1 @@
-"""The integer graph: records, operators, passes, and the two ONNX ends (reading QDQ, writing the integer program)."""
+"""The integer graph: records, operators, and the two ONNX ends (reading QDQ, writing the integer program)."""
