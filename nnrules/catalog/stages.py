@@ -8,6 +8,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
+from msgspec import Meta
+
+Natural = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[float, Meta(ge=0)]
+AboveZero = Annotated[float, Meta(gt=0)]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,16 +25,16 @@ class TrainOptions(Options, frozen=True):
     of all gradients together, 0: no limit. `threads`: torch threads; part of the options because trained weights
     depend on it. `workers`: processes that prepare batches; the weights do not depend on it."""
 
-    epochs: int = 24
-    batch_size: int = 32
-    learning_rate: float = 0.003
+    epochs: Natural = 24
+    batch_size: Positive = 32
+    learning_rate: AboveZero = 0.003
     optimizer: str = "adamw"
-    weight_decay: float = 0.01
-    warmup_epochs: float = 1.0
-    gradient_clip: float = 5.0
-    seed: int = 1
-    threads: int = 1
-    workers: int = 1
+    weight_decay: NotNegative = 0.01
+    warmup_epochs: NotNegative = 1.0
+    gradient_clip: NotNegative = 5.0
+    seed: Natural = 1
+    threads: Positive = 1
+    workers: Natural = 1
 
 
 class PruneOptions(Options, frozen=True):
@@ -36,19 +42,19 @@ class PruneOptions(Options, frozen=True):
     `round_to`. `norm`: 1 or 2, by which channels are compared. The rest is as for training."""
 
     method: str = "channel"
-    sparsity: float = 0.0
-    norm: int = 1
-    round_to: int = 4
-    retrain_epochs: int = 6
-    batch_size: int = 32
-    learning_rate: float = 0.001
+    sparsity: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    norm: Annotated[int, Meta(ge=1, le=2)] = 1
+    round_to: Positive = 4
+    retrain_epochs: Natural = 6
+    batch_size: Positive = 32
+    learning_rate: AboveZero = 0.001
     optimizer: str = "adamw"
-    weight_decay: float = 0.01
-    warmup_epochs: float = 0.5
-    gradient_clip: float = 5.0
-    seed: int = 1
-    threads: int = 1
-    workers: int = 1
+    weight_decay: NotNegative = 0.01
+    warmup_epochs: NotNegative = 0.5
+    gradient_clip: NotNegative = 5.0
+    seed: Natural = 1
+    threads: Positive = 1
+    workers: Natural = 1
 
 
 class ExportOptions(Options, frozen=True):
@@ -56,11 +62,12 @@ class ExportOptions(Options, frozen=True):
 
 
 class QuantizeOptions(Options, frozen=True):
-    """`samples`: how many training images calibrate; `percentile`: percent of the activations kept inside the range."""
+    """`samples`: how many training images calibrate; `percentile`: percent of the activations kept inside the range, either
+    tail counted alone."""
 
     method: str = "percentile"
-    percentile: float = 99.99
-    samples: int = 256
+    percentile: Annotated[float, Meta(gt=50, le=100)] = 99.99
+    samples: Positive = 256
 
 
 class LowerOptions(Options, frozen=True):
@@ -70,7 +77,7 @@ class LowerOptions(Options, frozen=True):
 class SampleOptions(Options, frozen=True):
     """`count`: how many held-out images are kept for verification."""
 
-    count: int = 64
+    count: Positive = 64
 
 
 class EvaluateOptions(Options, frozen=True):
@@ -88,28 +95,28 @@ class GenerateOptions(Options, frozen=True):
 
 
 class VerifyOptions(Options, frozen=True):
-    """Images compared on the host and under the target's runner; `timeout`: seconds that a program may run."""
+    """Images compared on the host and (0: none) under the target's runner; `timeout`: seconds a program may run."""
 
-    host_samples: int = 64
-    target_samples: int = 4
-    timeout: float = 600.0
+    host_samples: Positive = 64
+    target_samples: Positive = 4
+    timeout: AboveZero = 600.0
 
 
 class MeasureOptions(Options, frozen=True):
     """`timeout`: seconds that one run of a program may take."""
 
-    timeout: float = 600.0
+    timeout: AboveZero = 600.0
 
 
 class GateOptions(Options, frozen=True):
     """The budget in bytes and instructions per inference; None: no limit. `metric_at_least`: of the integer model;
     `metric_drop`: most that it may be worse than the float one."""
 
-    ram: int | None = None
-    flash: int | None = None
-    instructions: int | None = None
+    ram: Natural | None = None
+    flash: Natural | None = None
+    instructions: Natural | None = None
     metric_at_least: float | None = None
-    metric_drop: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    metric_drop: NotNegative | None = None
 
 
 class ReportOptions(Options, frozen=True):
@@ -130,27 +137,25 @@ class Stage:
     plugins: tuple[str, ...] = ()
 
 
-_IMAGES = ("numpy", "pillow", "scikit-image", "scikit-learn")
+_DATASET = ("torch", "numpy", "pillow", "scikit-image", "scikit-learn")
 _OPERATORS = ("graph/ops/*.py",)
 
 STAGES: dict[str, Stage] = {
-    "train": Stage(TrainOptions, libraries=("torch", "safetensors", *_IMAGES)),
+    "train": Stage(TrainOptions, libraries=("safetensors", *_DATASET)),
     "prune": Stage(
-        PruneOptions,
-        libraries=("torch", "torch-pruning", "safetensors", *_IMAGES),
-        plugins=("compress/pruners/{method}.py",),
+        PruneOptions, libraries=("torch-pruning", "safetensors", *_DATASET), plugins=("compress/pruners/{method}.py",)
     ),
-    "export": Stage(ExportOptions, libraries=("torch", "onnx", "onnxscript", "safetensors")),
+    "export": Stage(ExportOptions, libraries=("onnx", "onnxruntime", "onnxscript", "safetensors", *_DATASET)),
     "quantize": Stage(
-        QuantizeOptions, libraries=("onnx", "onnxruntime", *_IMAGES), plugins=("compress/quantizers/{method}.py",)
+        QuantizeOptions, libraries=("onnx", "onnxruntime", *_DATASET), plugins=("compress/quantizers/{method}.py",)
     ),
     "lower": Stage(LowerOptions, libraries=("numpy", "onnx"), plugins=_OPERATORS),
-    "sample": Stage(SampleOptions, libraries=_IMAGES, plugins=_OPERATORS),
-    "evaluate": Stage(EvaluateOptions, libraries=("onnxruntime", *_IMAGES), plugins=_OPERATORS),
+    "sample": Stage(SampleOptions, libraries=_DATASET, plugins=_OPERATORS),
+    "evaluate": Stage(EvaluateOptions, libraries=("onnxruntime", *_DATASET), plugins=_OPERATORS),
     "plan": Stage(PlanOptions, libraries=("numpy",), plugins=(*_OPERATORS, "codegen/packing/*.py")),
     "generate": Stage(GenerateOptions, libraries=("numpy", "jinja2"), plugins=(*_OPERATORS, "codegen/packing/*.py")),
-    "verify": Stage(VerifyOptions, libraries=("numpy", "torch", "onnxruntime"), plugins=_OPERATORS),
+    "verify": Stage(VerifyOptions, libraries=("numpy", "torch", "onnx", "onnxruntime"), plugins=_OPERATORS),
     "measure": Stage(MeasureOptions, libraries=("numpy", "pyelftools"), plugins=_OPERATORS),
     "gate": Stage(GateOptions),
-    "report": Stage(ReportOptions, libraries=("jinja2", "matplotlib", *_IMAGES), plugins=_OPERATORS),
+    "report": Stage(ReportOptions, libraries=("jinja2", "matplotlib", *_DATASET), plugins=_OPERATORS),
 }

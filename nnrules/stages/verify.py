@@ -61,7 +61,7 @@ class Engines:
 
     @classmethod
     def of(cls, graph: ir.Graph, request: Request[VerifyOptions]) -> "Engines":
-        """All that there are: those of the target need a runner."""
+        """All that there are: those of the target need a runner and samples."""
         oracle = OnnxRuntime(graph, request.input("integer"))
         seconds = request.options.timeout
         on_host = Program("c-host", request.input("host_trace"), timeout=seconds)
@@ -72,7 +72,7 @@ class Engines:
             "c-host": lambda batch: c_program.trace(graph, on_host, batch),
         }
         runner = load_toolchain(request.input("toolchain")).runner
-        if runner is None:
+        if runner is None or not request.options.target_samples:
             return cls(host, {}, {})
         traced = Program("c-target", request.input("target_trace"), runner.command, seconds)
         check = Program("c-target-shipped", request.input("target_check"), runner.command, seconds)
@@ -86,15 +86,16 @@ class Engines:
 def compare(
     comparison: Comparison, inputs: Samples, engines: Engines, target_samples: int
 ) -> Iterator[tuple[Samples, Samples]]:
-    """Run the samples through the engines, batch by batch; the target's see the first `target_samples` only.
+    """Run the samples through the engines, batch by batch; the target's see those below `target_samples` only.
 
     Gives each batch's inputs and the tensors that were agreed on.
     """
     count = len(next(iter(inputs.values())))
-    for start, stop in batches(count, min(count, target_samples) if engines.target else 0):
+    first = min(count, target_samples) if engines.target else 0
+    for start, stop in batches(count, first):
         batch = {name: array[start:stop] for name, array in inputs.items()}
-        complete = {**engines.host, **engines.target} if start == 0 else engines.host
-        shipped = engines.shipped if start == 0 else {}
+        complete = {**engines.host, **engines.target} if start < first else engines.host
+        shipped = engines.shipped if start < first else {}
         yield batch, comparison.add(start, _results(complete, batch), _results(shipped, batch))
 
 

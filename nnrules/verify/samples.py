@@ -12,7 +12,7 @@ from nnrules.graph.ir import Graph
 def load(graph: Graph, path: Path, count: int) -> dict[str, npt.NDArray[np.int8]]:
     """The first `count` samples by input name, int8 (N, ...) NHWC; a graph with one input may call it "x" in the file.
 
-    Raises UserError where an input is missing, or has another type or shape than the graph's.
+    Raises UserError where an input is missing, has another type or shape than the graph's, or too few samples.
     """
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
@@ -23,7 +23,10 @@ def load(graph: Graph, path: Path, count: int) -> dict[str, npt.NDArray[np.int8]
             cure = f"name the arrays after the model's inputs: {', '.join(graph.inputs)}"
             raise UserError(path.name, f"has no array '{name}'", cure)
         array, shape = arrays[name], graph.tensors[name].shape
-        if array.dtype != np.int8 or array.shape[1:] != shape or not len(array):
+        if array.dtype != np.int8 or array.shape[1:] != shape:
             fault = f"'{name}' is {array.dtype} {array.shape}, not int8 (N, {', '.join(map(str, shape))})"
             raise UserError(path.name, fault, "build the samples again")
+        if len(array) < count:
+            cure = "keep more (option 'count' of sample) or compare fewer (option 'host_samples' of verify)"
+            raise UserError(path.name, f"'{name}' has {len(array)} samples, not the {count} that are wanted", cure)
     return {name: arrays[name][:count] for name in graph.inputs}

@@ -51,10 +51,10 @@ def inputs(samples: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFact
     return {name: [str(path)] for name, path in files.items()}
 
 
-def run(inputs: Inputs, folder: Path) -> Path:
+def run(inputs: Inputs, folder: Path, host_samples: int = 5, target_samples: int = 2) -> Path:
     """Run the stage; gives verify.json."""
     result = folder / "small.verify.json"
-    options = VerifyOptions(host_samples=5, target_samples=2)
+    options = VerifyOptions(host_samples=host_samples, target_samples=target_samples)
     verify.run(Request("verify", "small", TARGET, options, inputs, {"verify": str(result)}))
     return result
 
@@ -82,6 +82,33 @@ def test_target_without_a_runner_is_compared_on_the_host(inputs: Inputs, tmp_pat
     )
     assert record["engines"] == ["torch", "numpy", "onnxruntime", "c-host"]
     assert record["target_samples"] == 0
+
+
+def test_no_samples_for_the_target_leave_its_engines_out(inputs: Inputs, tmp_path: Path) -> None:
+    missing = inputs | {name: ["/missing"] for name in ("target_trace", "target_check")}
+    record = json.loads(run(missing, tmp_path, target_samples=0).read_text())
+    assert record["engines"] == ["torch", "numpy", "onnxruntime", "c-host"]
+    assert (record["samples"], record["target_samples"]) == (5, 0)
+    assert set(record["layers"][-1]["differing"]) == set(record["engines"])
+
+
+@pytest.mark.parametrize(("target_samples", "seen"), [(1, 1), (5, 5), (9, 5)])
+def test_the_target_sees_the_first_samples(target_samples: int, seen: int, inputs: Inputs, tmp_path: Path) -> None:
+    record = json.loads(run(inputs, tmp_path, target_samples=target_samples).read_text())
+    assert (record["samples"], record["target_samples"]) == (5, seen)
+
+
+@pytest.mark.parametrize(("kept", "wanted"), [(5, 6), (0, 5)], ids=["more are wanted than there are", "there are none"])
+def test_too_few_samples(
+    kept: int, wanted: int, inputs: Inputs, samples: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "small.samples.npz", x=samples["image"][:kept])
+    with pytest.raises(UserError) as caught:
+        run(inputs | {"samples": [str(tmp_path / "small.samples.npz")]}, tmp_path, host_samples=wanted)
+    assert str(caught.value) == (
+        f"small.samples.npz: 'image' has {kept} samples, not the {wanted} that are wanted; "
+        "keep more (option 'count' of sample) or compare fewer (option 'host_samples' of verify)"
+    )
 
 
 @pytest.mark.parametrize("fault", FAULTS)
