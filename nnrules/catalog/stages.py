@@ -98,7 +98,7 @@ class VerifyOptions(Options, frozen=True):
     """Images compared on the host and (0: none) under the target's runner; `timeout`: seconds a program may run."""
 
     host_samples: Positive = 64
-    target_samples: Positive = 4
+    target_samples: Natural = 4
     timeout: AboveZero = 600.0
 
 
