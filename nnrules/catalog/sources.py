@@ -160,8 +160,18 @@ def _is_docstring(owner: ast.AST, first: object) -> bool:
 
 
 def _imports(tree: ast.AST) -> Iterator[Import]:
-    for node in ast.walk(tree):
+    """Every import statement that may run: those under `if TYPE_CHECKING:` do not."""
+    for node in _running(tree):
         if isinstance(node, ast.Import):
             yield from ((0, alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield node.level, node.module or "", tuple(alias.name for alias in node.names)
+
+
+def _running(tree: ast.AST) -> Iterator[ast.AST]:
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        typing = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        waiting.extend(node.orelse if isinstance(node, ast.If) and typing else ast.iter_child_nodes(node))

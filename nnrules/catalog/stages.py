@@ -62,8 +62,8 @@ class ExportOptions(Options, frozen=True):
 
 
 class QuantizeOptions(Options, frozen=True):
-    """`samples`: how many training images calibrate; `percentile`: percent of the activations kept inside the range, either
-    tail counted alone."""
+    """`samples`: how many training images calibrate; `percentile`: percent of the activations kept inside the range,
+    either tail counted alone."""
 
     method: str = "percentile"
     percentile: Annotated[float, Meta(gt=50, le=100)] = 99.99

@@ -55,6 +55,34 @@ def test_command_line(fresh: Project, word: str, line: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("option", "value", "fault"),
+    [
+        ("train.epochs", "-1", "-1 is out of range; choose 0 or more"),
+        ("train.batch_size", "0", "0 is out of range; choose 1 or more"),
+        ("train.learning_rate", "-0.1", "-0.1 is out of range; choose more than 0"),
+        ("train.learning_rate", "nan", "nan is out of range; choose more than 0"),
+        ("train.learning_rate", "inf", "inf is not a finite number; choose more than 0"),
+        ("train.weight_decay", "-1", "-1 is out of range; choose 0 or more"),
+        ("train.threads", "0", "0 is out of range; choose 1 or more"),
+        ("prune.sparsity", "1", "1 is out of range; choose 0 or more and less than 1"),
+        ("prune.norm", "3", "3 is out of range; choose 1 or more and at most 2"),
+        ("quantize.samples", "0", "0 is out of range; choose 1 or more"),
+        ("quantize.percentile", "200", "200 is out of range; choose more than 50 and at most 100"),
+        ("sample.count", "0", "0 is out of range; choose 1 or more"),
+        ("verify.host_samples", "-1", "-1 is out of range; choose 1 or more"),
+        ("verify.target_samples", "0", "0 is out of range; choose 1 or more"),
+        ("measure.timeout", "0", "0 is out of range; choose more than 0"),
+        ("gate.flash", "-1", "-1 is out of range; choose 0 or more"),
+        ("gate.metric_at_least", "nan", "nan is not a finite number; choose a finite number"),
+    ],
+)
+def test_numbers_out_of_range(fresh: Project, option: str, value: str, fault: str) -> None:
+    verb, name = option.split(".")
+    word = f"tiny.{option}={value}"
+    assert refused(fresh, "model=tiny", word) == f"{word}: {verb} option {name!r}: {fault}"
+
+
+@pytest.mark.parametrize(
     ("text", "line"),
     [
         (
@@ -64,6 +92,18 @@ def test_command_line(fresh: Project, word: str, line: str) -> None:
         (
             'tiny.Train(epochs="ten")',
             "models/bad/SConscript:4: train option 'epochs': Expected `int`, got `str`; correct the value",
+        ),
+        (
+            "tiny.Train(learning_rate=0)",
+            "models/bad/SConscript:4: train option 'learning_rate': 0 is out of range; choose more than 0",
+        ),
+        (
+            "tiny.Train().Prune(sparsity=1.5)",
+            "models/bad/SConscript:4: prune option 'sparsity': 1.5 is out of range; choose 0 or more and less than 1",
+        ),
+        (
+            "tiny.Train().Quantize().Firmware(verify={'host_samples': 0})",
+            "models/bad/SConscript:4: verify option 'host_samples': 0 is out of range; choose 1 or more",
         ),
         (
             'tiny.Train().Quantize("percentil")',

@@ -1,5 +1,6 @@
 """What enters the signature of a stage, without building anything."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,8 @@ MODULES = {
     "pack/deep/__init__.py": "",
     "pack/deep/four.py": "from ..five import B\n",
     "pack/five.py": "B = 1\n",
-    "lone.py": "import json, other\n",
+    "lone.py": "import json, other\nif TYPE_CHECKING:\n    import unused\nelse:\n    import chosen\n",
+    "chosen.py": "",
     "other.py": "C = 1\n",
     "unused.py": "D = 1\n",
 }
@@ -95,3 +97,26 @@ def test_options_versions_and_libraries_count_and_paths_do_not(tmp_path: Path, m
         patch.setattr(identity, "installed_versions", lambda: {"numpy": "0.1"})
         assert presig(stage, tmp_path) != before
     assert presig(stage, tmp_path) == before
+
+
+NO_MATTER = {
+    "msgspec",
+    "rich",
+    "typing_extensions",
+}  # records, progress bars, types: no output depends on their version
+DISTRIBUTIONS = {"torch_pruning": "torch-pruning", "elftools": "pyelftools"}
+
+
+@pytest.mark.parametrize("verb", sorted(stages.STAGES))
+def test_the_libraries_that_a_stage_imports_are_declared(verb: str) -> None:
+    known, sources = stages.STAGES[verb], Sources()
+    sources.fingerprint(identity.python_files(verb, known.options(), {}))
+    imports = [each for _, found in sources._facts.values() for each in found]
+    modules = {module.partition(".")[0] for level, module, _ in imports if level == 0}
+    outside = modules - sys.stdlib_module_names - {"nnrules"} - NO_MATTER
+    assert {DISTRIBUTIONS.get(name, name) for name in outside} <= set(known.libraries)
+
+
+def test_declared_libraries_are_installed() -> None:
+    declared = {name.replace("-", "_") for known in stages.STAGES.values() for name in known.libraries}
+    assert declared <= set(identity.installed_versions())
