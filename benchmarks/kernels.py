@@ -94,7 +94,7 @@ def measure(graph: Graph, target: str, isa: tuple[str, ...]) -> list[tuple[str, 
         sources = ["model.c", "check.c", *(str(TOOLCHAINS / source) for source in toolchain.firmware.sources)]
         folders = [KERNELS / "include", *(TOOLCHAINS / path for path in toolchain.firmware.include)]
         flags = [*toolchain.compiler.cflags, "-DNN_PROFILE_LAYERS", "-I.", *(f"-I{path}" for path in folders)]
-        link = [*toolchain.compiler.linkflags, "-T", str(TOOLCHAINS / str(toolchain.firmware.linker_script))]
+        link = [*toolchain.linkflags, "-T", str(TOOLCHAINS / str(toolchain.firmware.linker_script))]
         build = [toolchain.compiler.command, *flags, *sources, *link, "-o", "m.elf"]
         subprocess.run(build, cwd=folder, check=True)
         command = [word.replace("{elf}", "m.elf") for word in toolchain.runner.command]

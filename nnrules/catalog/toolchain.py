@@ -38,7 +38,7 @@ class Firmware(_Table, frozen=True, kw_only=True):
 
 
 class Memory(_Table, frozen=True, kw_only=True):
-    """Sizes as written ("48 KB"); None: no limit."""
+    """Sizes as written ("48 KB"); None: no limit. Linker scripts get them as `__ram_size` and `__flash_size`."""
 
     ram: str | int | None = None
     flash: str | int | None = None
@@ -72,6 +72,13 @@ class Toolchain(_Table, frozen=True, kw_only=True):
         return self.firmware.linker_script is None
 
     @property
+    def linkflags(self) -> tuple[str, ...]:
+        """The linker's flags, with the sizes of the memory for its script."""
+        sizes = {"__ram_size": self.ram, "__flash_size": self.flash}
+        symbols = (f"-Wl,--defsym={name}={size}" for name, size in sizes.items() if size is not None)
+        return (*self.compiler.linkflags, *symbols)
+
+    @property
     def ram(self) -> int | None:
         """Bytes of RAM, None without a limit."""
         return None if self.memory.ram is None else parse_size("[memory] ram", self.memory.ram)
@@ -99,7 +106,9 @@ def load_toolchain(path: Path) -> Toolchain:
     """Read and check one toolchain file. Raises UserError naming the file, the fault and the cure."""
     place = f"{path.parent.name}/{path.name}"
     toolchain = checked(place, Toolchain, read_toml(place, path))
-    for size in (toolchain.memory.ram, toolchain.memory.flash):
+    for name, size in msgspec.structs.asdict(toolchain.memory).items():
         if size is not None:
-            parse_size(f"{place}: [memory]", size)
+            parse_size(f"{place}: [memory] {name}", size)
+        elif not toolchain.hosted:
+            raise UserError(place, f"[memory] has no {name}", "say how much there is for the linker script to place")
     return toolchain

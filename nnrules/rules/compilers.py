@@ -8,12 +8,14 @@ from SCons.Environment import Environment
 
 from nnrules.catalog.paths import TOOLCHAINS
 from nnrules.catalog.toolchain import Toolchain, load_toolchain, toolchain_path
+from nnrules.rules.journal import Journal
+from nnrules.rules.spawn import Spawn
 
 HOST = "x86-64"
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
-def compiler(toolchain: Toolchain, build: Path, extra: tuple[str, ...] = ()) -> Any:
+def compiler(toolchain: Toolchain, build: Path, journal: Journal, extra: tuple[str, ...] = ()) -> Any:
     """An Environment for one toolchain; `extra` flags go to compiler and linker. No path enters a signature."""
     maps = [f"-ffile-prefix-map={folder}={name}" for folder, name in _prefixes(build)]
     script = toolchain.firmware.linker_script
@@ -22,9 +24,10 @@ def compiler(toolchain: Toolchain, build: Path, extra: tuple[str, ...] = ()) -> 
         CC=toolchain.compiler.command,
         LINK=toolchain.compiler.command,
         CCFLAGS=[*toolchain.compiler.cflags, *extra, "$(", *maps, "$)"],
-        LINKFLAGS=[*toolchain.compiler.linkflags, *extra, *(["-T", script] if script else [])],
+        LINKFLAGS=[*toolchain.linkflags, *extra, *(["-T", script] if script else [])],
         LIBPATH=[str(TOOLCHAINS)] if script else [],
         PROGSUFFIX="",
+        SPAWN=Spawn(toolchain, journal),
         CCCOMSTR="compile $TARGET",
         LINKCOMSTR="link $TARGET",
         ENV={name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ} | {"LC_ALL": "C"},

@@ -28,10 +28,10 @@ class Programs:
     generated: dict[str, Any]
 
     def __post_init__(self) -> None:
-        build = self.workspace.arguments.build
+        build, journal = self.workspace.arguments.build, self.workspace.journal
         self.folder = self.workspace.folder(self.model, self.target.name)
-        self.env = compiler(self.target.toolchain, build)
-        self.host = compiler(host_toolchain(), build, SANITIZED)
+        self.env = compiler(self.target.toolchain, build, journal)
+        self.host = compiler(host_toolchain(), build, journal, SANITIZED)
         # One object for the programs and, on a target with an operating system, the shared library.
         changes = {"CCFLAGS": [*self.env["CCFLAGS"], "-fPIC"]} if self.target.toolchain.hosted else {}
         self.shipped = self._object(self.env, "", self.generated["source"], **changes)

@@ -77,7 +77,7 @@ def build(folder: Path, target: str, runs: Sequence[Run], sanitize: bool = False
     sources = [str(path) for path in (source, HARNESS, *(TOOLCHAINS / name for name in firmware.sources))]
     flags = ["-O1", "-g", *SANITIZERS, "-DHOSTED"] if sanitize else []
     compilation = [chain.compiler.command, *chain.compiler.cflags, *flags, *(f"-I{path}" for path in folders), *sources]
-    command = [*compilation, *chain.compiler.linkflags, *script, "-o", str(elf)]
+    command = [*compilation, *chain.linkflags, *script, "-o", str(elf)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{shlex.join(command)}\n{done.stderr}"
     return elf

@@ -23,7 +23,7 @@ def link(folder: Path, target: str, *flags: str) -> Path:
     includes = [f"-I{TOOLCHAINS / name}" for name in firmware.include]
     script = ["-T", str(TOOLCHAINS / firmware.linker_script)] if firmware.linker_script else []
     compiled = [chain.compiler.command, *chain.compiler.cflags, *flags, *includes, *sources]
-    subprocess.run([*compiled, *chain.compiler.linkflags, *script, "-o", str(elf)], check=True)
+    subprocess.run([*compiled, *chain.linkflags, *script, "-o", str(elf)], check=True)
     return elf
 
 

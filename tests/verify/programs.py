@@ -49,7 +49,7 @@ def link(target: str, folder: Path, name: str, objects: list[Path], *flags: str)
     chain = need_target(target)
     board = [compile_object(target, folder, TOOLCHAINS / source, *flags) for source in chain.firmware.sources]
     script = ["-T", str(TOOLCHAINS / chain.firmware.linker_script)] if chain.firmware.linker_script else []
-    command = [chain.compiler.command, *objects, *board, *flags, *chain.compiler.linkflags, *script]
+    command = [chain.compiler.command, *objects, *board, *flags, *chain.linkflags, *script]
     subprocess.run([*command, "-o", folder / name], check=True)
     return folder / name
 

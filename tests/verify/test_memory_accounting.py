@@ -33,7 +33,7 @@ def build(target: str, folder: Path) -> tuple[Path, Path]:
     flags = [*toolchain.compiler.cflags, f"-I{TOOLCHAINS / 'board'}"]
     subprocess.run([toolchain.compiler.command, *flags, "-c", "m.c", "-o", "m.o"], cwd=folder, check=True)
     script = toolchain.firmware.linker_script
-    link = [*flags, *toolchain.compiler.linkflags, *(["-T", str(TOOLCHAINS / script)] if script else [])]
+    link = [*flags, *toolchain.linkflags, *(["-T", str(TOOLCHAINS / script)] if script else [])]
     subprocess.run([toolchain.compiler.command, "m.o", *board, *link, "-o", "m.elf"], cwd=folder, check=True)
     return folder / "m.elf", folder / "m.o"
 
