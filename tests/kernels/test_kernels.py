@@ -150,6 +150,29 @@ def test_a_scratch_that_is_too_small_is_found(tmp_path: Path) -> None:
         execute(tmp_path, "x86-64", elf, tight)
 
 
+@pytest.mark.parametrize("size", [1, 8])
+@pytest.mark.parametrize("behind", range(8))
+def test_a_byte_behind_a_buffer_is_found(behind: int, size: int, tmp_path: Path) -> None:
+    """Also in the gap between a buffer of odd size and the next word, where there are no sanitizers."""
+    case = Case(
+        FullyConnected(
+            weights=np.ones((size, 8), np.int8), bias=np.zeros(size, np.int32), x_zero_point=0,
+            requantization=Requantization(np.full(size, 2**26, np.int32), np.zeros(size, np.uint8), 0, -128, 127),
+        ),
+        SMALL.inputs,
+    )  # fmt: skip
+    (run,) = runs_of([case], ("portable",))
+
+    class Overrun(Run):
+        def source(self, index: int) -> str:
+            return super().source(index).replace("{ (void)scratch;", f"{{ (void)scratch; y[{size + behind}] = -61;")
+
+    wrong = [Overrun(run.kernel, run.case)]
+    elf = build(tmp_path, "x86-64", wrong)
+    with pytest.raises(AssertionError, match="a kernel wrote behind a buffer"):
+        execute(tmp_path, "x86-64", elf, wrong)
+
+
 def test_every_operator_has_a_portable_kernel_without_conditions() -> None:
     """Whatever a graph holds can be built for any target."""
     universal = {kernel.op for kernel in KERNEL_LIST if kernel.isa == "portable" and not kernel.when}
