@@ -26,8 +26,9 @@ def follow(project: Project, *names: str) -> None:
 
 
 def with_tests(project: Project) -> Project:
-    """The project with a copy of the tests."""
-    shutil.copytree(TOP / "tests", project.top / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    """The project with a copy of the tests, and of the benchmarks that they run."""
+    for name in ("tests", "benchmarks"):
+        shutil.copytree(TOP / name, project.top / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(TOP / "pyproject.toml", project.top)
     return project
 
