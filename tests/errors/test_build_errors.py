@@ -70,7 +70,7 @@ def test_command_line(fresh: Project, word: str, line: str) -> None:
         ("quantize.percentile", "200", "200 is out of range; choose more than 50 and at most 100"),
         ("sample.count", "0", "0 is out of range; choose 1 or more"),
         ("verify.host_samples", "-1", "-1 is out of range; choose 1 or more"),
-        ("verify.target_samples", "0", "0 is out of range; choose 1 or more"),
+        ("verify.target_samples", "-1", "-1 is out of range; choose 0 or more"),
         ("measure.timeout", "0", "0 is out of range; choose more than 0"),
         ("gate.flash", "-1", "-1 is out of range; choose 0 or more"),
         ("gate.metric_at_least", "nan", "nan is not a finite number; choose a finite number"),
