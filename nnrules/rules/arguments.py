@@ -1,7 +1,7 @@
 """The command line: `target=`, `model=`, `data=`, `build_dir=`, and `model.stage.option=value`."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,16 @@ class Arguments:
     overrides: Overrides = field(default_factory=dict)
 
 
-def parse(words: Mapping[str, str], targets: list[str], models: list[str]) -> Arguments:
-    """Check the command line against the known targets and models. Raises UserError for anything unknown."""
+def parse(words: Mapping[str, str], targets: list[str], models: list[str], foreign: Collection[str] = ()) -> Arguments:
+    """Check the command line against the known targets and models; `foreign`: variables that mean nothing to us.
+
+    Raises UserError for anything unknown.
+    """
+    words = {name: value for name, value in words.items() if name not in foreign}
     plain = {name: value for name, value in words.items() if "." not in name}
     for name, value in plain.items():
         if name not in VARIABLES:
-            raise UserError(f"{name}={value}", "there is no such variable", suggest(name, VARIABLES))
+            raise UserError(f"{name}={value}", "there is no such variable", suggest(name, [*VARIABLES, *foreign]))
     data = plain.get("data")
     if data is not None and not Path(data).is_dir():
         raise UserError(f"data={data}", "there is no such folder", "correct the path")

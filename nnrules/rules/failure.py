@@ -23,18 +23,24 @@ class StageError(BuildError):
     """A stage that failed and has already said why."""
 
 
-class Task(Main.BuildTask):
-    """SCons's task, silent about failures that were explained."""
+class _Quiet:
+    """Over a task class of SCons: silent about failures that were explained, for all others as it was."""
 
-    def failed(self) -> None:
+    def failed(self: Any) -> None:
         """Fail without a second message after a StageError."""
         failure = self.exc_info()[1]
         if not isinstance(failure, StageError):
-            super().failed()
+            super().failed()  # type: ignore[misc]
             return
         self.exception = (failure, failure, None)
         self.do_failed(failure.exitstatus)
         self.exc_clear()
+
+
+def explain_once() -> None:
+    """Let SCons say nothing after a StageError; the class of tasks that it uses now, whosever it is, stays beneath."""
+    if not issubclass(Main.BuildTask, _Quiet):
+        Main.BuildTask = type("Task", (_Quiet, Main.BuildTask), {})
 
 
 def stop(fault: UserError) -> NoReturn:

@@ -1,56 +1,61 @@
 """What a project's SConstruct calls: which targets and models were asked for, what their SConscripts get."""
 
 import atexit
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from SCons.Environment import Environment
-from SCons.Script import Main
 
 from nnrules.catalog.sources import Sources
 from nnrules.catalog.stages import STAGES
 from nnrules.catalog.toolchain import load_toolchain, target_names, toolchain_path
 from nnrules.rules.arguments import VARIABLES, Arguments, parse, refuse_unused
 from nnrules.rules.compilers import HOST, host_toolchain
-from nnrules.rules.failure import Task, explained
+from nnrules.rules.failure import explain_once, explained
 from nnrules.rules.journal import Journal
 from nnrules.rules.lock import lock
 from nnrules.rules.model import declare
 from nnrules.rules.prerequisites import require_tools
 from nnrules.rules.workspace import TargetFile, Workspace
 
+ALIAS = "all-models"
+
 
 class Project:
-    """One build. `arguments`: the command line's variables (SCons's ARGUMENTS); `env`: what the SConscripts import."""
+    """One build. `arguments`: the command line's variables (SCons's ARGUMENTS); `variables`: names of those that are
+    not ours; `env`: what the SConscripts import.
+
+    Nothing else of the SConstruct is touched: no default target, no environment, no database of signatures.
+    """
 
     @explained
-    def __init__(self, arguments: Mapping[str, str]) -> None:
+    def __init__(self, arguments: Mapping[str, str], variables: Collection[str] = ()) -> None:
         self.env = Environment(tools=[])
         models = sorted(path.parent.name for path in Path().glob("models/*/SConscript"))
         self.scripts: list[str] = []
         if self.env.GetOption("help"):
             self.env.Help(_help(models))
             return
-        Main.progress_display.set_mode(0)
-        Main.BuildTask = Task
-        chosen = parse(arguments, target_names(), models)
+        chosen = parse(arguments, target_names(), models, variables)
+        explain_once()
         self.workspace = self._open(chosen)
         self.env.AddMethod(self._model, "Model")
         self.scripts = [f"models/{name}/SConscript" for name in chosen.models]
 
     @explained
-    def finish(self) -> None:
-        """After the SConscripts: the default target, and the record of the build at its end."""
+    def finish(self) -> list[Any]:
+        """After the SConscripts: the node of all that was asked for; the record of the build is written at its end."""
         if not self.scripts:
-            return
+            return []
         workspace = self.workspace
         refuse_unused(workspace.arguments.overrides, workspace.stages)
-        self.env.Default(self.env.Alias("firmware", list(workspace.wanted.values())))
         if not (self.env.GetOption("no_exec") or self.env.GetOption("clean")):
             atexit.register(workspace.journal.close)
             atexit.register(workspace.sources.save)
+        nodes: list[Any] = self.env.Alias(ALIAS, list(workspace.wanted.values()))
+        return nodes
 
     def _open(self, chosen: Arguments) -> Workspace:
         """Take the build folder, after a look for the tools that its targets need."""
@@ -62,7 +67,6 @@ class Project:
                 require_tools(target.name, target.toolchain)
             require_tools(HOST, host_toolchain())
         self._lock = lock(chosen.build)
-        self.env.SConsignFile(str(chosen.build.resolve() / ".sconsign"))
         journal = Journal(chosen.build / "last_build.json")
         return Workspace(self.env, Path.cwd(), chosen, targets, Sources(Path(".nnrules/sources.json")), journal)
 

@@ -19,7 +19,7 @@ def test_the_first_build_runs_every_stage_once(built: Project) -> None:
 def test_the_second_build_does_nothing_and_imports_nothing_heavy(project: Project) -> None:
     done = project.build("model=all", python=("-X", "importtime"))
     assert done.status == 0
-    assert "scons: `firmware' is up to date." in done.stdout
+    assert "scons: `all-models' is up to date." in done.stdout
     assert {row["result"] for row in project.last_build()} == {"current"}
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert "nnrules.rules.project" in imported
