@@ -1,5 +1,7 @@
 """Mistakes that only a stage can find: its one line, exit code 2, and no second message."""
 
+import json
+
 import pytest
 
 from tests.rules.project import Project
@@ -60,10 +62,22 @@ def test_over_budget(project: Project) -> None:
     done = project.build("model=tiny", "tiny.gate.ram=100")
     assert done.status == 2
     assert done.stdout.splitlines()[0] == "[tiny x86-64] gate"
-    heading, row = done.stdout.splitlines()[1:]
+    heading, row, note = done.stdout.splitlines()[1:]
     assert heading.split()[:2] == ["model", "target"]
-    assert "/100!" in row
+    assert "+/100!" in row
+    assert note == "+ and the stack, which is not known"
     (line,) = done.stderr.splitlines()
     assert line.startswith("build/tiny/x86-64/tiny.elf: RAM ")
     assert line.endswith(" of 100 bytes; make the model smaller or raise its budget=")
+    assert not (project.top / "build/tiny/x86-64/tiny.budget.json").exists()
+
+
+def test_not_good_enough(project: Project) -> None:
+    project.edit("models/tiny/SConscript", 'ram="16 KB"', 'ram="16 KB", metric_at_least=1.5')
+    done = project.build("model=tiny")
+    score = json.loads((project.top / "build/tiny/tiny.metric.json").read_text())["integer"]
+    cure = "train longer, prune or quantize less, or ask for less in budget="
+    line = f"build/tiny/x86-64/tiny.elf: cells right {score:g} is below 1.5; {cure}\n"
+    assert (done.status, done.stderr) == (2, line)
+    assert f" {score:.4f}! " in done.stdout
     assert not (project.top / "build/tiny/x86-64/tiny.budget.json").exists()
