@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 ENGINES = ("reference", "simulate", "emit")
+DRIVERS = {"simulate": ["torch_simulation.run"]}  # what verify calls, beside the operators' methods
 LIBRARIES = ("torch", "np", "onnx", "helper", "numpy_helper", "TensorProto", "msgspec", "math", "json")
 RUN_TIME_LOOKUP = ("getattr", "eval", "exec", "vars", "globals", "importlib", "__import__")
 SHARED = {  # these tell shapes, or pick constants from a record: no arithmetic on values
@@ -66,10 +67,10 @@ class Functions:
             return [f"{root}.{node.attr}"]
         return [name for name in self.methods(node.attr) if not name.startswith("emit.")]
 
-    def reached(self, name: str) -> set[str]:
-        """Every function that the methods called `name` reach, themselves included."""
+    def reached(self, engine: str) -> set[str]:
+        """Every function that an engine's methods and its driver reach, themselves included."""
         found: set[str] = set()
-        waiting = self.methods(name)
+        waiting = self.methods(engine) + DRIVERS.get(engine, [])
         while waiting:
             full = waiting.pop()
             if full not in found:
@@ -93,7 +94,7 @@ def violations(sources: Mapping[str, str]) -> list[str]:
     for name in sorted(reached["reference"]):
         if any(root_name(each) == "torch" for each in ast.walk(functions.by_name[name])):
             found.append(f"{name} serves reference and uses torch")
-    for name in sorted(reached["simulate"]):
+    for name in sorted(each for each in reached["simulate"] if not each.startswith("torch_simulation.")):
         found += [f"{name} serves simulate and {fault}" for fault in numpy_on_activations(functions.by_name[name])]
     return found
 

@@ -9,6 +9,7 @@ from tests.graph.engines import SHARED, Functions, violations
 
 FOLDER = Path(nnrules.graph.__file__).parent
 MODULES = [*(FOLDER / f"{name}.py" for name in ("emit", "ir", "operator", "requant")), *FOLDER.glob("ops/[!_]*.py")]
+MODULES += [FOLDER.parent / "verify/engines/torch_simulation.py"]
 SOURCES = {path.stem: path.read_text() for path in MODULES}
 SIMULATE = "    def simulate(self, torch: Any, *inputs: Any) -> Any:\n"
 APPLY = "    def simulate(self, torch: Any, acc: Any) -> Any:\n"
@@ -87,6 +88,11 @@ def test_a_violation_through_a_new_helper_is_found() -> None:
     helper = "\n    def summed(self, x: Any) -> Any:\n        return self.geometry.window(x, 0, 0, (1, 1))\n\n"
     text = SOURCES["max_pool2d"].replace(SIMULATE, f"{helper}{SIMULATE}        inputs = [self.summed(inputs[0])]\n")
     assert "operator.Geometry.window serves reference and simulate" in violations(SOURCES | {"max_pool2d": text})
+
+
+def test_a_driver_that_runs_the_reference_is_found() -> None:
+    text = SOURCES["torch_simulation"].replace("    import torch\n", "    return graph.run(*samples.values())\n")
+    assert "conv2d.Conv2d.reference serves reference and simulate" in violations(SOURCES | {"torch_simulation": text})
 
 
 def test_what_may_be_shared_exists() -> None:
