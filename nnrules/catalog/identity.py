@@ -11,6 +11,8 @@ import msgspec
 from nnrules.catalog.sources import Sources, reference_file
 from nnrules.catalog.stages import STAGES, Options
 
+BUILD_PROCESS = "NNRULES_BUILD_PROCESS"  # environment variable: the id of the process without which a stage ends
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 

@@ -16,6 +16,8 @@ from typing import Any, cast
 from nnrules.error import UserError
 
 _TOP = Path(__file__).resolve().parents[2]
+_FORMAT = 2  # of the remembered facts; raised when _parse finds other ones in the same file
+_TYPING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 _APART = _TOP / "nnrules/catalog/stages.py"  # options and versions enter a stage's signature by value
 
 Import = tuple[int, str, tuple[str, ...]]  # level (dots), module, names
@@ -58,7 +60,7 @@ class Sources:
             return
         self._memory.parent.mkdir(parents=True, exist_ok=True)
         partial = self._memory.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(self._kept), encoding="utf-8")
+        partial.write_text(json.dumps({"format": _FORMAT, "files": self._kept}), encoding="utf-8")
         os.replace(partial, self._memory)
         self._learnt = False
 
@@ -115,9 +117,10 @@ def _shipped(path: Path) -> bool:
 def _read_memory(memory: Path | None) -> dict[str, list[Any]]:
     """What an earlier process learnt: path -> [[time of change, size], digest, imports]."""
     try:
-        return cast("dict[str, list[Any]]", json.loads(memory.read_text(encoding="utf-8"))) if memory else {}
+        known = json.loads(memory.read_text(encoding="utf-8")) if memory else {}
     except (FileNotFoundError, ValueError):
         return {}
+    return cast("dict[str, list[Any]]", known["files"]) if known.get("format") == _FORMAT else {}
 
 
 def _parse(path: Path) -> tuple[str, list[Import]]:
@@ -173,5 +176,5 @@ def _running(tree: ast.AST) -> Iterator[ast.AST]:
     while waiting:
         node = waiting.pop()
         yield node
-        typing = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
-        waiting.extend(node.orelse if isinstance(node, ast.If) and typing else ast.iter_child_nodes(node))
+        unseen = isinstance(node, ast.If) and ast.unparse(node.test) in _TYPING
+        waiting.extend(node.orelse if isinstance(node, ast.If) and unseen else ast.iter_child_nodes(node))

@@ -20,6 +20,7 @@ from nnrules.plan.record import Plan
 from nnrules.plan.select import layer_parameters
 
 ALIGNMENT = 8
+UNNAMED = "nn_unnamed"  # what a template is rendered as before it is known whether another layer has the same
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class ModelCode:
         """M.c"""
         return self._render(
             "program/model.c.j2",
-            functions=list(self._functions),
+            functions=[_named(text, name) for text, name in self._functions.items()],
+            uses_arena=any("base" in step.call for step in self.steps),
             constants=self._constants,
             layers=self._layer_table(),
             arena=self._arena_table(),
@@ -174,13 +176,8 @@ class ModelCode:
         return load_kernel((self.kernels / template).with_suffix("").with_suffix(".toml")).packing
 
     def _function(self, kernel: str, template: str, parameters: Mapping[str, Any]) -> str:
-        name = f"{kernel}_{len(self._functions)}"
-        unnamed = render(template, self.kernels, name="@", **parameters)
-        for text, earlier in self._functions.items():
-            if text.replace(earlier, "@") == unnamed:
-                return earlier
-        self._functions[unnamed.replace("@", name)] = name
-        return name
+        text = render(template, self.kernels, name=UNNAMED, **parameters)
+        return self._functions.setdefault(text, f"{kernel}_{len(self._functions)}")
 
     def _pointer(self, tensor: str) -> str:
         """A C expression for where a tensor lies when it is read or written."""
@@ -204,6 +201,15 @@ def _homes(graph: Graph) -> dict[str, str]:
                     f"{graph.name}: output '{view}'", f"is only another shape of '{source}'", "leave it out"
                 )
     return homes
+
+
+def _named(text: str, name: str) -> str:
+    """A rendered kernel under its name, the further lines of its parameters moved below the first."""
+    before, _, after = text.partition(f"{UNNAMED}(")
+    parameters, _, body = after.partition(")")
+    column = len(before.rpartition("\n")[2]) + len(name) + 1
+    lines = ("\n" + " " * column).join(line.strip() for line in parameters.splitlines())
+    return f"{before}{name}({lines}){body}"
 
 
 def _described(tensor: Tensor) -> str:

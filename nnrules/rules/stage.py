@@ -1,6 +1,7 @@
 """A stage as an SCons action: its signature, its process, its failure."""
 
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 from SCons.Action import FunctionAction
 
-from nnrules.catalog.identity import stage_identity
+from nnrules.catalog.identity import BUILD_PROCESS, stage_identity
 from nnrules.catalog.sources import Sources
 from nnrules.catalog.stages import Options
 from nnrules.rules.failure import StageError
@@ -74,7 +75,8 @@ class StageAction(FunctionAction):
         stage, journal = self._stage, self._journal
         journal.say(stage.label)
         start = time.monotonic()
-        status = subprocess.run(stage.command(), check=False).returncode
+        environment = {**os.environ, BUILD_PROCESS: str(os.getpid())}
+        status = subprocess.run(stage.command(), env=environment, check=False).returncode
         seconds = time.monotonic() - start
         journal.took(target[0], seconds)
         if status == 0:

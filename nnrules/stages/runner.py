@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +19,7 @@ from typing import Any, Generic
 from typing_extensions import TypeVar
 
 from nnrules.catalog.checked import checked
-from nnrules.catalog.identity import stage_identity
+from nnrules.catalog.identity import BUILD_PROCESS, stage_identity
 from nnrules.catalog.sources import Sources, reference_file
 from nnrules.catalog.stages import Options
 from nnrules.error import UserError
@@ -105,6 +107,8 @@ def main(run: Callable[[Request[Any]], None], options: type[Options], arguments:
 
     Exit code 0: done; 2: the user's mistake, one line on stderr; 1: our bug, with its traceback; 130: interrupted.
     """
+    if build := os.environ.pop(BUILD_PROCESS, None):
+        threading.Thread(target=_end_with, args=(int(build),), daemon=True).start()
     parsed = _parser().parse_args(arguments)
     inputs = _pairs(parsed.inputs)
     finals = {name: paths[0] for name, paths in _pairs(parsed.outputs).items()}
@@ -124,6 +128,13 @@ def main(run: Callable[[Request[Any]], None], options: type[Options], arguments:
         print(blamed, file=sys.stderr)
         sys.exit(2)
     sys.exit(0)
+
+
+def _end_with(build: int) -> None:
+    """Leave when the build was killed: another one may start at once and run the same stage."""
+    while os.getppid() == build:
+        time.sleep(0.2)
+    os._exit(130)
 
 
 def _run_whole(run: Callable[[Request[Any]], None], bare: Request[Any], finals: Mapping[str, str]) -> None:

@@ -44,10 +44,16 @@ class Project:
 
     def build(self, *words: str, python: tuple[str, ...] = (), path: str | None = None) -> Finished:
         """Run scons with `words`; `python`: options of the interpreter; `path`: another PATH."""
+        process = self.start(*words, python=python, path=path)
+        stdout, stderr = process.communicate()
+        return Finished(process.returncode, stdout, stderr)
+
+    def start(self, *words: str, python: tuple[str, ...] = (), path: str | None = None) -> subprocess.Popen[str]:
+        """The process of such a build."""
         environment = {**os.environ, "PYTHONPATH": str(self.top), "PATH": path or os.environ["PATH"]}
         command = [sys.executable, *python, "-m", "SCons", "-Q", *words]
-        done = subprocess.run(command, cwd=self.top, env=environment, capture_output=True, text=True, check=False)
-        return Finished(done.returncode, done.stdout, done.stderr)
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=self.top, env=environment, stdout=pipe, stderr=pipe, text=True)
 
     def rebuild(self, *words: str) -> set[str]:
         """A build that must succeed; the stages that ran in it."""

@@ -1,6 +1,9 @@
 """Failed stages, cleaning, the lock, and builds that fail half way."""
 
 import fcntl
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 from tests.rules.project import Project, after
 
@@ -66,6 +69,24 @@ def test_a_second_build_in_the_same_folder_is_refused(project: Project) -> None:
     )
     assert (done.status, done.stderr) == (2, line)
     assert project.rebuild("model=tiny") == set()
+
+
+def test_a_killed_build_takes_its_stage_with_it(project: Project) -> None:
+    build = project.start("model=tiny", "tiny.train.epochs=1000000")
+    wait_for(lambda: bool(list(project.top.glob(".nnrules/checkpoints/*/*.safetensors"))), 60)
+    children = Path(f"/proc/{build.pid}/task/{build.pid}/children").read_text().split()
+    build.kill()
+    build.communicate()
+    assert children
+    wait_for(lambda: not any(Path(f"/proc/{child}").exists() for child in children), 10)
+    assert not (project.top / "build/tiny/tiny.trained.safetensors").exists()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_last_build_names_every_stage(project: Project) -> None:

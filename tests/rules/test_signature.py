@@ -20,8 +20,9 @@ MODULES = {
     "pack/deep/__init__.py": "",
     "pack/deep/four.py": "from ..five import B\n",
     "pack/five.py": "B = 1\n",
-    "lone.py": "import json, other\nif TYPE_CHECKING:\n    import unused\nelse:\n    import chosen\n",
+    "lone.py": "import json, other\nif TYPE_CHECKING:\n    import unused\nelse:\n    import chosen\nif not TYPE_CHECKING:\n    import negated\n",
     "chosen.py": "",
+    "negated.py": "",
     "other.py": "C = 1\n",
     "unused.py": "D = 1\n",
 }
@@ -70,9 +71,10 @@ def test_remembered_files_are_not_parsed_again(folder: Path, monkeypatch: pytest
     assert Sources(memory).fingerprint([folder / "root.py"]) == before
 
 
-def test_an_unreadable_memory_is_ignored(folder: Path) -> None:
+@pytest.mark.parametrize("text", ["{", "{}", '{"format": 1, "files": 3}'])
+def test_an_unreadable_memory_is_ignored(folder: Path, text: str) -> None:
     memory = folder / "memory.json"
-    memory.write_text("{")
+    memory.write_text(text)
     assert Sources(memory).fingerprint([folder / "root.py"]) == Sources().fingerprint([folder / "root.py"])
 
 

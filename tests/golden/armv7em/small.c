@@ -74,7 +74,7 @@ NN_WEIGHTS static const int32_t head_multiplier[6] = {
 /* Convolution of one group: each input row is widened to int16 once, into a ring of K_H rows whose borders hold the zero
  * point; then two pixels by two channels at a time. weights: words of (PAIRS, K_H, QUADS, 2), see dsp_pairs. */
 static void conv2d_s8__armv7em_0(const int8_t *x, int8_t *y, const uint32_t *weights, const int32_t *bias,
-                       const int32_t *multiplier, void *scratch)
+                                 const int32_t *multiplier, void *scratch)
 {
     enum {
         IN_H = 8, IN_W = 6, IN_C = 2, OUT_H = 8, OUT_W = 6, OUT_C = 4,
@@ -150,7 +150,7 @@ static void conv2d_s8__armv7em_0(const int8_t *x, int8_t *y, const uint32_t *wei
 /* Depthwise convolution, channels a multiple of four: one pixel by four channels at a time; at the image's border a vector
  * of zero points stands for each pixel outside. weights: words of (BLOCKS, K_H, K_W, 2), see dsp_depthwise. */
 static void depthwise_conv2d_s8__armv7em_1(const int8_t *x, int8_t *y, const uint32_t *weights, const int32_t *bias,
-                       const int32_t *multiplier, void *scratch)
+                                           const int32_t *multiplier, void *scratch)
 {
     enum {
         IN_H = 8, IN_W = 6, C = 4, OUT_H = 8, OUT_W = 6,
@@ -246,7 +246,7 @@ static void max_pool2d_s8__portable_3(const int8_t *x, int8_t *y)
 /* Fully connected, ROWS vectors: each is widened to int16 once, then meets two outputs at a time.
  * weights: words of (PAIRS, QUADS, 2), see dsp_pairs. */
 static void fully_connected_s8__armv7em_4(const int8_t *x, int8_t *y, const uint32_t *weights, const int32_t *bias,
-                       const int32_t *multiplier, void *scratch)
+                                          const int32_t *multiplier, void *scratch)
 {
     enum {
         ROWS = 1, IN_C = 48, OUT_C = 5, Y_ZERO_POINT = -3, LO = -128, HI = 127,
@@ -276,7 +276,8 @@ static void fully_connected_s8__armv7em_4(const int8_t *x, int8_t *y, const uint
 }
 
 #if defined(NN_TRACE_ROWS)
-static void trace(uint32_t layer, const int8_t *data, uint32_t rows, uint32_t bytes) {
+static void trace(uint32_t layer, const int8_t *data, uint32_t rows, uint32_t bytes)
+{
     for (uint32_t row = 0; row < rows; row++) {
         NN_TRACE(layer, row, data + row * bytes, bytes);
     }
@@ -285,9 +286,9 @@ static void trace(uint32_t layer, const int8_t *data, uint32_t rows, uint32_t by
 #define trace(layer, data, rows, bytes) ((void)0)
 #endif
 
-void small_run(void *arena, const int8_t *const inputs[], int8_t *const outputs[]) {
+void small_run(void *arena, const int8_t *const inputs[], int8_t *const outputs[])
+{
     int8_t *const base = arena;
-    (void)base;
 
     /* stem */
     NN_PROFILE(0);

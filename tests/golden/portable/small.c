@@ -78,7 +78,7 @@ NN_WEIGHTS static const int32_t head_multiplier[8] = {
 /* Convolution, any geometry: four output channels at a time, windows clipped at the image's border.
  * weights (GROUPS, BLOCKS, K_H, K_W, GROUP_IN, BLOCK). */
 static void conv2d_s8__portable_0(const int8_t *x, int8_t *y, const int8_t *weights, const int32_t *bias,
-                       const int32_t *multiplier)
+                                  const int32_t *multiplier)
 {
     enum {
         IN_H = 8, IN_W = 6, IN_C = 2, OUT_H = 8, OUT_W = 6, OUT_C = 4,
@@ -137,7 +137,7 @@ static void conv2d_s8__portable_0(const int8_t *x, int8_t *y, const int8_t *weig
 
 /* Depthwise convolution: four channels at a time, windows clipped at the image's border. weights (BLOCKS, K_H, K_W, BLOCK). */
 static void depthwise_conv2d_s8__portable_1(const int8_t *x, int8_t *y, const int8_t *weights, const int32_t *bias,
-                       const int32_t *multiplier)
+                                            const int32_t *multiplier)
 {
     enum {
         IN_H = 8, IN_W = 6, C = 4, OUT_H = 8, OUT_W = 6,
@@ -231,7 +231,7 @@ static void max_pool2d_s8__portable_3(const int8_t *x, int8_t *y)
 
 /* Fully connected, ROWS vectors: four outputs at a time. weights (BLOCKS, IN_C, BLOCK). */
 static void fully_connected_s8__portable_4(const int8_t *x, int8_t *y, const int8_t *weights, const int32_t *bias,
-                       const int32_t *multiplier)
+                                           const int32_t *multiplier)
 {
     enum {
         ROWS = 1, IN_C = 48, OUT_C = 5, X_ZERO_POINT = -3,
@@ -264,7 +264,8 @@ static void fully_connected_s8__portable_4(const int8_t *x, int8_t *y, const int
 }
 
 #if defined(NN_TRACE_ROWS)
-static void trace(uint32_t layer, const int8_t *data, uint32_t rows, uint32_t bytes) {
+static void trace(uint32_t layer, const int8_t *data, uint32_t rows, uint32_t bytes)
+{
     for (uint32_t row = 0; row < rows; row++) {
         NN_TRACE(layer, row, data + row * bytes, bytes);
     }
@@ -273,9 +274,9 @@ static void trace(uint32_t layer, const int8_t *data, uint32_t rows, uint32_t by
 #define trace(layer, data, rows, bytes) ((void)0)
 #endif
 
-void small_run(void *arena, const int8_t *const inputs[], int8_t *const outputs[]) {
+void small_run(void *arena, const int8_t *const inputs[], int8_t *const outputs[])
+{
     int8_t *const base = arena;
-    (void)base;
 
     /* stem */
     NN_PROFILE(0);

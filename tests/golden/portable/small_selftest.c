@@ -13,14 +13,16 @@ static const int8_t expected_0[5] = {
     8, 1, 7, 2, 7,
 };
 
-static int differs(const int8_t *a, const int8_t *b, int n) {
+static int differs(const int8_t *a, const int8_t *b, int n)
+{
     while (n > 0 && *a == *b) {
         a++, b++, n--;
     }
     return n > 0;
 }
 
-void small_selftest_run(void *arena) {
+void small_selftest_run(void *arena)
+{
     int8_t *const base = arena;
     const int8_t *const inputs[] = {small_selftest_input};
     int8_t *const outputs[] = {
@@ -29,7 +31,8 @@ void small_selftest_run(void *arena) {
     small_run(arena, inputs, outputs);
 }
 
-int small_selftest(void *arena) {
+int small_selftest(void *arena)
+{
     const int8_t *const base = arena;
     small_selftest_run(arena);
     if (differs(base + SMALL_OUTPUT_0_OFFSET, expected_0, SMALL_OUTPUT_0_BYTES)) {
