@@ -103,7 +103,6 @@ def test_without_root_it_prints_the_one_command(
     present = {
         "gcc",
         "g++",
-        "qemu-aarch64",
         "aarch64-linux-gnu-gcc",
         "riscv64-unknown-elf-gcc",
         "qemu-system-riscv32",
@@ -112,7 +111,7 @@ def test_without_root_it_prints_the_one_command(
     monkeypatch.setattr(sconsw.shutil, "which", lambda command: command if command in present else None)
     monkeypatch.setattr(sconsw.os, "geteuid", lambda: 1000)
     sconsw.install_tools()
-    packages = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
+    packages = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm qemu-user"
     assert capsys.readouterr().out == (
         f"sconsw: missing: {packages}; install with: sudo apt-get install -y --no-install-recommends {packages}\n"
     )
