@@ -12,7 +12,7 @@ from nnrules.rules.journal import Journal
 from nnrules.rules.stage import Stage, StageAction
 
 MODULES = {
-    "root.py": "from pack import (\n    one,\n    two,\n)\nimport lone\n",
+    "root.py": "from pack import (\n    one,\n    two,\n)\nimport lone, negation\n",
     "pack/__init__.py": "",
     "pack/one.py": "from . import three\n",
     "pack/two.py": "def late():\n    from pack.deep import four\n    return four\n",
@@ -20,7 +20,8 @@ MODULES = {
     "pack/deep/__init__.py": "",
     "pack/deep/four.py": "from ..five import B\n",
     "pack/five.py": "B = 1\n",
-    "lone.py": "import json, other\nif TYPE_CHECKING:\n    import unused\nelse:\n    import chosen\nif not TYPE_CHECKING:\n    import negated\n",
+    "lone.py": "import json, other\nif TYPE_CHECKING:\n    import unused\nelse:\n    import chosen\n",
+    "negation.py": "if not TYPE_CHECKING:\n    import negated\n",
     "chosen.py": "",
     "negated.py": "",
     "other.py": "C = 1\n",
