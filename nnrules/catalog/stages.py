@@ -119,8 +119,8 @@ class GateOptions(Options, frozen=True):
     metric_drop: NotNegative | None = None
 
 
-class ReportOptions(Options, frozen=True):
-    """None."""
+class ReportOptions(GateOptions, frozen=True):
+    """The limits, to be shown beside what was measured: those of the gate."""
 
 
 @dataclass(frozen=True)

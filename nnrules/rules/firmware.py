@@ -66,7 +66,7 @@ class TargetFirmware:
         workspace.env.Depends([elf, *libraries], self.verify)
         measured = self._measure(elf)
         passed = self._add("gate", {"measured": [measured["measured"]]}, {"passed": "{}.budget.json"})
-        report = self._report({**measured, **passed})
+        report = self._report(measured)
         return [elf, *libraries, measured["measured"], *report.values(), *passed.values()]
 
     @cached_property

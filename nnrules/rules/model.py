@@ -10,7 +10,7 @@ from SCons.Node import NodeList
 
 from nnrules.catalog.names import check_model_name
 from nnrules.catalog.sources import reference_file
-from nnrules.catalog.stages import STAGES, GateOptions, Options
+from nnrules.catalog.stages import STAGES, GateOptions, Options, ReportOptions
 from nnrules.error import UserError, suggest
 from nnrules.rules import arguments
 from nnrules.rules.failure import caller, explained
@@ -125,13 +125,14 @@ class Quantized(Step):
         that follow, by name: `verify={"host_samples": 128}`.
         """
         model = self.model
-        known = ("sample", "evaluate", "plan", "generate", "verify", "measure", "report")
+        known = ("sample", "evaluate", "plan", "generate", "verify", "measure")
         for verb in options:
             if verb not in known:
                 raise UserError(caller(), f"Firmware has no stage {verb!r}", suggest(verb, known))
         limits = msgspec.structs.asdict(budget) if budget else {}
         chosen = {verb: model.options(verb, options.get(verb, {})) for verb in known}
         chosen["gate"] = model.options("gate", limits)
+        chosen["report"] = ReportOptions(**msgspec.structs.asdict(chosen["gate"]))
         sources = None if application is None else [_source(model.workspace, name) for name in application]
         wanted = Firmware(model.workspace, model.subject, dict(self.nodes), chosen, sources).build()
         model.workspace.wanted[model.subject.model] = wanted

@@ -1,6 +1,6 @@
 """report: one HTML page and one picture about a firmware.
 
-Inputs: measured, passed (the budget), verify, plan, console, graph, samples; dataset and data where there are any.
+Inputs: measured, verify, plan, console, graph, samples; dataset and data where there are any.
 Outputs: report, picture.
 """
 
@@ -32,7 +32,7 @@ def run(request: Request[ReportOptions]) -> None:
         measured=measured,
         verify=_json(request.input("verify")),
         plan=load_plan(request.input("plan")),
-        limits=_json(request.input("passed"))["limits"],
+        limits=msgspec.structs.asdict(request.options),
         console=console,
         picture=picture.read_bytes(),
     )

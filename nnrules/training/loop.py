@@ -73,6 +73,8 @@ def fit(network: nn.Module, dataset: Dataset, recipe: Recipe, checkpoints: Path,
     losses: list[float] = progress["losses"]
     batches = math.ceil(len(dataset) / recipe.batch_size)
     with Progress(title, recipe.epochs, batches, len(losses)) as bar:
+        if losses:
+            bar.resumed()
         for epoch in range(len(losses), recipe.epochs):
             if isinstance(dataset, VaryingDataset):
                 dataset.set_epoch(epoch)

@@ -30,6 +30,10 @@ class Progress:
     ) -> None:
         self._bar.stop()
 
+    def resumed(self) -> None:
+        """The run goes on from a checkpoint."""
+        print(f"{self._title}: resumed after epoch {self._done}", file=sys.stderr, flush=True)
+
     def step(self, loss: float) -> None:
         """A batch is done."""
         self._bar.update(

@@ -20,7 +20,8 @@ TEMPLATE = """\
 <title>{{ measured.model }} on {{ measured.target }}</title>
 <style>
 :root { color-scheme: light dark; --line: light-dark(#ddd, #3a3a3a); --faint: light-dark(#666, #9a9a9a);
-        --good: light-dark(#176b2c, #6fd08c); --panel: light-dark(#f6f6f6, #1e1e1e); }
+        --good: light-dark(#176b2c, #6fd08c); --bad: light-dark(#b3261e, #ff8a80);
+        --panel: light-dark(#f6f6f6, #1e1e1e); }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin-bottom: 0; }
 h2 { font-size: 1.1rem; margin-top: 2.2rem; }
@@ -31,6 +32,7 @@ th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px soli
 th { font-weight: 600; color: var(--faint); }
 .n { text-align: right; }
 .good { color: var(--good); }
+.bad { color: var(--bad); font-weight: 600; }
 pre { background: var(--panel); padding: .8rem 1rem; overflow-x: auto; border-radius: 6px; }
 img { max-width: 100%; border-radius: 6px; background: #fff; }
 svg { width: 100%; height: auto; font: 11px system-ui, sans-serif; }
@@ -131,15 +133,15 @@ def render(build: Build) -> str:
 
 
 def _summary(measured: Mapping[str, Any], limits: Mapping[str, float | None]) -> list[tuple[str, str, str, str]]:
-    """Label, value, budget and CSS class of every figure: "good" where there is a budget, for none is exceeded."""
+    """Label, value, budget and CSS class of every figure: "good" within its limit, "bad" beyond it."""
     rows = []
     if measured["metric"]:
         metric = measured["metric"]
         least, most = (limits.get(name) for name in quality.LIMITS)
         rows += [
-            (f"{metric['name']}, float model", f"{metric['float']:.4f}", *_goal("", None)),
-            (f"{metric['name']}, integer model", f"{metric['integer']:.4f}", *_goal("at least", least)),
-            (f"{metric['name']}, float less integer", f"{quality.drop(metric):.4f}", *_goal("at most", most)),
+            (f"{metric['name']}, float model", f"{metric['float']:.4f}", "", ""),
+            (f"{metric['name']}, integer model", f"{metric['integer']:.4f}", *_goal("at least", least, metric)),
+            (f"{metric['name']}, float less integer", f"{quality.drop(metric):.4f}", *_goal("at most", most, metric)),
         ]
     figures = {
         "RAM, bytes" if measured["ram"]["stack_is"] else "RAM without stack, bytes": (
@@ -150,7 +152,8 @@ def _summary(measured: Mapping[str, Any], limits: Mapping[str, float | None]) ->
         "instructions": (measured["instructions"], limits.get("instructions")),
     }
     for label, (value, limit) in figures.items():
-        rows.append((label, _number(value), _number(limit), "" if limit is None else "good"))
+        verdict = "" if limit is None or value is None else "bad" if value > limit else "good"
+        rows.append((label, _number(value), _number(limit), verdict))
     if measured["instructions"] is not None:
         rows.append(("instructions per MAC", _ratio(measured["instructions"], measured["macs"]), "", ""))
     return rows
@@ -173,9 +176,12 @@ def _layers(measured: Mapping[str, Any], verify: Mapping[str, Any]) -> list[dict
     ]
 
 
-def _goal(words: str, limit: float | None) -> tuple[str, str]:
-    """Budget and CSS class of a metric."""
-    return ("", "") if limit is None else (f"{words} {limit:g}", "good")
+def _goal(words: str, limit: float | None, metric: Mapping[str, Any]) -> tuple[str, str]:
+    """Budget and CSS class of one limit of a metric."""
+    if limit is None:
+        return "", ""
+    name = quality.LIMITS[0] if words == "at least" else quality.LIMITS[1]
+    return f"{words} {limit:g}", "bad" if quality.shortfalls(metric, {name: limit}) else "good"
 
 
 def _number(value: float | None) -> str:

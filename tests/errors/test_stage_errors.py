@@ -61,8 +61,8 @@ def test_user_code_that_raises(project: Project, file: str, pattern: str, replac
 def test_over_budget(project: Project) -> None:
     done = project.build("model=tiny", "tiny.gate.ram=100")
     assert done.status == 2
-    assert done.stdout.splitlines()[0] == "[tiny x86-64] gate"
-    heading, row, note = done.stdout.splitlines()[1:]
+    *stages, heading, row, note = done.stdout.splitlines()
+    assert stages[-1] == "[tiny x86-64] gate"
     assert heading.split()[:2] == ["model", "target"]
     assert "+/100!" in row
     assert note == "+ and the stack, which is not known"
@@ -70,6 +70,7 @@ def test_over_budget(project: Project) -> None:
     assert line.startswith("build/tiny/x86-64/tiny.elf: RAM ")
     assert line.endswith(" of 100 bytes; make the model smaller or raise its budget=")
     assert not (project.top / "build/tiny/x86-64/tiny.budget.json").exists()
+    assert '<td class="n bad">' in (project.top / "build/tiny/x86-64/tiny.report.html").read_text()
 
 
 def test_not_good_enough(project: Project) -> None:
@@ -81,3 +82,4 @@ def test_not_good_enough(project: Project) -> None:
     assert (done.status, done.stderr) == (2, line)
     assert f" {score:.4f}! " in done.stdout
     assert not (project.top / "build/tiny/x86-64/tiny.budget.json").exists()
+    assert '<td class="n bad">' in (project.top / "build/tiny/x86-64/tiny.report.html").read_text()

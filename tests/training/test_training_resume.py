@@ -38,6 +38,7 @@ def test_a_killed_run_ends_in_the_same_weights(stage, request_for, tmp_path, mon
     resumed = start()
     console = resumed.communicate()[1]
     assert resumed.returncode == 0, console
+    assert "resumed after epoch" in console
     assert "epoch 1/5" not in console
     assert "epoch 5/5" in console
     assert not list(tmp_path.glob(".nnrules/checkpoints/*"))
