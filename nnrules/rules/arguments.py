@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from nnrules.catalog.checked import parse_size
 from nnrules.catalog.stages import STAGES, Options
 from nnrules.error import UserError, suggest
 
@@ -42,14 +43,16 @@ def parse(words: Mapping[str, str], targets: list[str], models: list[str], forei
     for name, value in plain.items():
         if name not in VARIABLES:
             raise UserError(f"{name}={value}", "there is no such variable", suggest(name, [*VARIABLES, *foreign]))
-    data = plain.get("data")
-    if data is not None and not Path(data).is_dir():
-        raise UserError(f"data={data}", "there is no such folder", "correct the path")
+    data, build = plain.get("data"), plain.get("build_dir", "build")
+    if data is not None:
+        _require_data(data)
+    if not build or Path(build).resolve() == Path.cwd():
+        raise UserError(f"build_dir={build}", "is the project's own folder", "name one that holds nothing else")
     return Arguments(
         targets=_chosen("target", plain.get("target", "x86-64"), targets),
         models=_chosen("model", plain.get("model", "all"), models),
         data=data,
-        build=Path(plain.get("build_dir", "build")),
+        build=Path(build),
         overrides=_overrides({name: value for name, value in words.items() if "." in name}),
     )
 
@@ -78,6 +81,14 @@ def refuse_unused(overrides: Overrides, stages: Mapping[str, list[str]]) -> None
         raise UserError(word, f"{model} has no stage {verb!r}", suggest(verb, stages[model]))
 
 
+def _require_data(text: str) -> None:
+    """Raises UserError unless `text` is a folder of data apart from the project."""
+    if not text or not Path(text).is_dir():
+        raise UserError(f"data={text}", "there is no such folder", "correct the path")
+    if Path.cwd().is_relative_to(Path(text).resolve()):
+        raise UserError(f"data={text}", "the folder holds this project", "name a folder of nothing but data")
+
+
 def _chosen(variable: str, text: str, known: list[str]) -> list[str]:
     names = list(dict.fromkeys(text.split(",")))
     if names == ["all"]:
@@ -104,6 +115,8 @@ def _value(place: str, verb: str, types: Mapping[str, Any], name: str, value: An
     """`value` as the option's type; a `written` one comes as text from the command line."""
     if name not in types:
         raise UserError(place, f"{verb} has no option {name!r}", suggest(name, types))
+    if written and verb == "gate" and name in ("ram", "flash"):
+        value = parse_size(place, value)
     try:
         found = msgspec.convert(value, types[name], strict=not written)
     except msgspec.ValidationError as fault:

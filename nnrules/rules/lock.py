@@ -8,9 +8,14 @@ from nnrules.error import UserError
 
 
 def lock(folder: Path) -> IO[str]:
-    """Take the folder's lock until the returned file is closed. Raises UserError where it is taken."""
-    folder.mkdir(parents=True, exist_ok=True)
-    held = (folder / ".lock").open("w", encoding="utf-8")
+    """Take the folder's lock until the returned file is closed. Raises UserError where it is taken or cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = (folder / ".lock").open("w", encoding="utf-8")
+    except OSError as fault:
+        raise UserError(
+            f"build_dir={folder}", f"cannot be written ({fault.strerror})", "choose another folder"
+        ) from None
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

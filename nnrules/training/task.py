@@ -6,6 +6,7 @@ dataset with its split ("train" or "test") and, when the build got `data=PATH`, 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -97,10 +98,18 @@ def example_input(dataset: Dataset) -> Any:
 
 def make_dataset(kind: Callable[..., Any], split: str, data: Path | None) -> Dataset:
     """Construct a model's dataset. Raises UserError where the class lacks what a dataset needs or is empty."""
-    dataset = kind(split, data=data) if data else kind(split)
     place = getattr(kind, "__name__", str(kind))
+    if data and not _takes(kind, "data"):
+        raise UserError(place, "takes no data", "leave data= out or give its constructor an argument of that name")
+    dataset = kind(split, data=data) if data else kind(split)
     if not isinstance(dataset, Dataset):
         raise UserError(place, "is not a dataset", "define __len__ and __getitem__(index) -> (input, target)")
     if len(dataset) == 0:
         raise UserError(place, f"has no samples in its {split!r} split", "check the dataset and data=PATH")
     return dataset
+
+
+def _takes(kind: Callable[..., Any], name: str) -> bool:
+    """Whether a callable has a parameter of this name, or takes any."""
+    parameters = inspect.signature(kind).parameters
+    return name in parameters or any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())

@@ -33,6 +33,10 @@ def refused(project: Project, *words: str, path: str | None = None) -> str:
         ("model=tiny,zzz", "model=tiny,zzz: there is no model 'zzz'; choose from dense, tiny"),
         ("target=cortex-m8", "target=cortex-m8: there is no target 'cortex-m8'; did you mean 'cortex-m7'?"),
         ("data=nowhere", "data=nowhere: there is no such folder; correct the path"),
+        ("data=..", "data=..: the folder holds this project; name a folder of nothing but data"),
+        ("build_dir=", "build_dir=: is the project's own folder; name one that holds nothing else"),
+        ("build_dir=SConstruct", "build_dir=SConstruct: cannot be written (File exists); choose another folder"),
+        ("tiny.gate.ram=many", 'tiny.gate.ram=many: \'many\' is not a size; write it like "48 KB", "4 MB" or 65536'),
         (
             "tiny.train.learning_rat=1",
             "tiny.train.learning_rat=1: train has no option 'learning_rat'; did you mean 'learning_rate'?",
@@ -72,7 +76,7 @@ def test_command_line(fresh: Project, word: str, line: str) -> None:
         ("verify.host_samples", "-1", "-1 is out of range; choose 1 or more"),
         ("verify.target_samples", "-1", "-1 is out of range; choose 0 or more"),
         ("measure.timeout", "0", "0 is out of range; choose more than 0"),
-        ("gate.flash", "-1", "-1 is out of range; choose 0 or more"),
+        ("gate.instructions", "-1", "-1 is out of range; choose 0 or more"),
         ("gate.metric_at_least", "nan", "nan is not a finite number; choose a finite number"),
     ],
 )

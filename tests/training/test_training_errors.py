@@ -143,3 +143,13 @@ def test_a_network_that_raises(stage):
         f"task_files.py:{line}: ValueError: no such thing; fix the exception and build again"
     )
     assert "Traceback" not in console
+
+
+def test_data_for_a_dataset_that_takes_none(tmp_path):
+    class Fixed(Halves):
+        def __init__(self, split):
+            super().__init__(split)
+
+    assert raised(make_dataset, Fixed, "train", tmp_path) == (
+        "Fixed: takes no data; leave data= out or give its constructor an argument of that name"
+    )
