@@ -48,6 +48,15 @@ def passed(project: Project, *words: str) -> int:
     return int(re.findall(r"(\d+) passed", output)[0])
 
 
+def test_a_model(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "project")
+    follow(project, *(name for name in LISTINGS if name.startswith("models/bars/")))
+    project.rebuild("model=bars")
+    measured = json.loads((project.top / "build/bars/x86-64/bars.measured.json").read_text())
+    assert measured["verify"]["differing"] == 0
+    assert measured["metric"]["integer"] > 0.9
+
+
 def test_a_target(tmp_path: Path) -> None:
     need_target("cortex-m7")
     project = Project.create(tmp_path / "project")
