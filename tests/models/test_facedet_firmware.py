@@ -1,4 +1,4 @@
-"""The main job on one epoch of training: the firmware runs under every emulator and finds what its Python twin finds."""
+"""The main job on one epoch of training: the firmware runs under every emulator and finds its Python twin's faces."""
 
 import json
 import re
