@@ -20,12 +20,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A stage's options; every field has a default, so that a stage runs from an empty `{}`."""
 
 
-class TrainOptions(Options, frozen=True):
-    """`warmup_epochs`: the learning rate rises over these, then falls along a cosine. `gradient_clip`: largest L2 norm
-    of all gradients together, 0: no limit. `threads`: torch threads; part of the options because trained weights
-    depend on it. `workers`: processes that prepare batches; the weights do not depend on it."""
+class Recipe(Options, frozen=True):
+    """How training goes. `warmup_epochs`: the learning rate rises over these, then falls along a cosine.
+    `gradient_clip`: largest L2 norm of all gradients together, 0: no limit. `threads`: torch threads; part of the
+    options because trained weights depend on it. `workers`: processes that prepare batches; the weights do not depend
+    on it."""
 
-    epochs: Natural = 24
     batch_size: Positive = 32
     learning_rate: AboveZero = 0.003
     optimizer: str = "adamw"
@@ -37,24 +37,23 @@ class TrainOptions(Options, frozen=True):
     workers: Natural = 1
 
 
-class PruneOptions(Options, frozen=True):
+class TrainOptions(Recipe, frozen=True):
+    """`epochs`: passes over the training split."""
+
+    epochs: Natural = 24
+
+
+class PruneOptions(Recipe, frozen=True):
     """`sparsity`: share of the channels to remove, 0 <= sparsity < 1; what remains is rounded up to a multiple of
-    `round_to`. `norm`: 1 or 2, by which channels are compared. The rest is as for training."""
+    `round_to`. `norm`: 1 or 2, by which channels are compared."""
 
     method: str = "channel"
     sparsity: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     norm: Annotated[int, Meta(ge=1, le=2)] = 1
     round_to: Positive = 4
     retrain_epochs: Natural = 6
-    batch_size: Positive = 32
     learning_rate: AboveZero = 0.001
-    optimizer: str = "adamw"
-    weight_decay: NotNegative = 0.01
     warmup_epochs: NotNegative = 0.5
-    gradient_clip: NotNegative = 5.0
-    seed: Natural = 1
-    threads: Positive = 1
-    workers: Natural = 1
 
 
 class ExportOptions(Options, frozen=True):

@@ -7,7 +7,7 @@ import importlib
 
 from nnrules.catalog.stages import PruneOptions
 from nnrules.stages.runner import Request, main
-from nnrules.training.loop import Recipe, fit, prepare
+from nnrules.training.loop import fit, prepare
 from nnrules.training.report import finish
 from nnrules.training.task import example_input, make_dataset, make_network
 from nnrules.training.weights import load_weights
@@ -23,8 +23,7 @@ def run(request: Request[PruneOptions]) -> None:
     removed = importlib.import_module(f"nnrules.compress.pruners.{options.method}").prune(
         network, example_input(dataset), options
     )
-    recipe = Recipe.of(options, options.retrain_epochs)
-    losses = fit(network, dataset, recipe, request.checkpoints, f"prune {request.model}")
+    losses = fit(network, dataset, options, options.retrain_epochs, request.checkpoints, f"prune {request.model}")
     test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
     finish(network, test, {"pruned": removed, "loss": losses}, request.output("weights"), request.output("log"))
 

@@ -5,7 +5,7 @@ Inputs: network, dataset, optional data. Outputs: weights (safetensors), log (lo
 
 from nnrules.catalog.stages import TrainOptions
 from nnrules.stages.runner import Request, main
-from nnrules.training.loop import Recipe, fit, prepare
+from nnrules.training.loop import fit, prepare
 from nnrules.training.report import finish
 from nnrules.training.task import make_dataset, make_network
 
@@ -16,7 +16,7 @@ def run(request: Request[TrainOptions]) -> None:
     prepare(options.seed, options.threads)
     dataset = make_dataset(request.reference("dataset"), "train", request.optional("data"))
     network = make_network(request.reference("network"))
-    losses = fit(network, dataset, Recipe.of(options, options.epochs), request.checkpoints, f"train {request.model}")
+    losses = fit(network, dataset, options, options.epochs, request.checkpoints, f"train {request.model}")
     test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
     finish(network, test, {"loss": losses}, request.output("weights"), request.output("log"))
 

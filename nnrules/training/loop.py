@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nnrules.catalog.stages import PruneOptions, TrainOptions
+from nnrules.catalog.stages import Recipe
 from nnrules.error import UserError
 from nnrules.training.checkpoint import load_checkpoint, save_checkpoint
 from nnrules.training.optimizers import learning_rate_at, make_optimizer
@@ -22,37 +21,6 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How to train. `gradient_clip`: largest L2 norm of all gradients together, 0: none; `workers`: processes that
-    prepare batches, 0: none."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    optimizer: str = "adamw"
-    weight_decay: float = 0.01
-    warmup_epochs: float = 1.0
-    gradient_clip: float = 5.0
-    seed: int = 1
-    threads: int = 2
-    workers: int = 1
-
-    def __post_init__(self) -> None:
-        """Raises UserError naming the first option that is out of range."""
-        for name, least in {"epochs": 0, "batch_size": 1, "seed": 0, "threads": 1, "workers": 0}.items():
-            if getattr(self, name) < least:
-                raise UserError(f"option {name}={getattr(self, name)}", "is out of range", f"choose {least} or more")
-        if not self.learning_rate > 0:
-            raise UserError(f"option learning_rate={self.learning_rate:g}", "is out of range", "choose more than 0")
-
-    @classmethod
-    def of(cls, options: TrainOptions | PruneOptions, epochs: int) -> Recipe:
-        """The recipe a stage's options describe."""
-        shared = {field.name: getattr(options, field.name) for field in fields(cls) if field.name != "epochs"}
-        return cls(epochs=epochs, **shared)
-
-
 def prepare(seed: int, threads: int) -> None:
     """Make torch repeatable; call it before the network is constructed, for its initial weights."""
     import torch
@@ -62,7 +30,9 @@ def prepare(seed: int, threads: int) -> None:
     torch.manual_seed(seed)
 
 
-def fit(network: nn.Module, dataset: Dataset, recipe: Recipe, checkpoints: Path, title: str) -> list[float]:
+def fit(
+    network: nn.Module, dataset: Dataset, recipe: Recipe, epochs: int, checkpoints: Path, title: str
+) -> list[float]:
     """Train `network` in place and return the mean loss of each epoch.
 
     After each epoch a checkpoint is left in `checkpoints`; one found there is resumed from. Raises UserError when the
@@ -72,13 +42,13 @@ def fit(network: nn.Module, dataset: Dataset, recipe: Recipe, checkpoints: Path,
     progress = load_checkpoint(checkpoints, network, optimizer) or {"losses": []}
     losses: list[float] = progress["losses"]
     batches = math.ceil(len(dataset) / recipe.batch_size)
-    with Progress(title, recipe.epochs, batches, len(losses)) as bar:
+    with Progress(title, epochs, batches, len(losses)) as bar:
         if losses:
             bar.resumed()
-        for epoch in range(len(losses), recipe.epochs):
+        for epoch in range(len(losses), epochs):
             if isinstance(dataset, VaryingDataset):
                 dataset.set_epoch(epoch)
-            losses.append(_epoch(network, dataset, recipe, optimizer, epoch, bar, title))
+            losses.append(_epoch(network, dataset, recipe, optimizer, (epoch, epochs), bar, title))
             bar.epoch(losses[-1])
             save_checkpoint(checkpoints, network, optimizer, {"losses": losses})
     network.eval()
@@ -86,15 +56,22 @@ def fit(network: nn.Module, dataset: Dataset, recipe: Recipe, checkpoints: Path,
 
 
 def _epoch(
-    network: Any, dataset: Dataset, recipe: Recipe, optimizer: Optimizer, epoch: int, bar: Progress, title: str
+    network: Any,
+    dataset: Dataset,
+    recipe: Recipe,
+    optimizer: Optimizer,
+    position: tuple[int, int],
+    bar: Progress,
+    title: str,
 ) -> float:
-    """One pass over the dataset; everything random in it follows from seed and epoch."""
+    """One pass over the dataset, `position` of how many; everything random in it follows from seed and epoch."""
     import torch
 
+    epoch, epochs = position
     torch.manual_seed(recipe.seed * 100_003 + epoch)
     network.train()
     order = _order(dataset, recipe, epoch)
-    steps, warmup = recipe.epochs * len(order), round(recipe.warmup_epochs * len(order))
+    steps, warmup = epochs * len(order), round(recipe.warmup_epochs * len(order))
     total = 0.0
     for batch, (inputs, targets) in enumerate(_batches(dataset, order, recipe.workers)):
         rate = learning_rate_at(epoch * len(order) + batch, steps, warmup, recipe.learning_rate)

@@ -5,7 +5,8 @@ import torch
 from dataset import FaceScenes
 from network import FaceDet, overlap
 
-from nnrules.training.loop import Recipe, fit, prepare
+from nnrules.catalog.stages import Recipe
+from nnrules.training.loop import fit, prepare
 
 WEIGHT_BUDGET = 50 * 1024
 ROW_BUDGET = 8 * 1024
@@ -36,8 +37,8 @@ def test_overlap_of_boxes():
 
 def test_the_loss_falls_within_a_few_steps(tmp_path):
     prepare(seed=1, threads=1)
-    recipe = Recipe(epochs=4, batch_size=16, learning_rate=0.003, threads=1, workers=0)
-    losses = fit(FaceDet(), FaceScenes("train", length=96), recipe, tmp_path, "test")
+    recipe = Recipe(batch_size=16, learning_rate=0.003, workers=0)
+    losses = fit(FaceDet(), FaceScenes("train", length=96), recipe, 4, tmp_path, "test")
     assert losses[-1] < 0.75 * losses[0]
 
 

@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from nnrules.catalog.stages import PruneOptions
-from nnrules.compress.pruners.channel import prune
+from nnrules.catalog.stages import Recipe
 from nnrules.error import UserError
-from nnrules.training.loop import Recipe, fit, prepare
+from nnrules.training.loop import fit, prepare
 from nnrules.training.onnx_export import export
 from nnrules.training.optimizers import make_optimizer
 from nnrules.training.task import make_dataset, make_network
@@ -26,8 +25,8 @@ def raised(action, *arguments):
 
 def test_a_loss_that_is_no_number(tmp_path):
     prepare(seed=1, threads=1)
-    recipe = Recipe(1, 16, 0.5, threads=1, workers=0)
-    assert raised(fit, Residual(), Poisoned("train"), recipe, tmp_path, "train halves") == (
+    recipe = Recipe(batch_size=16, learning_rate=0.5, workers=0)
+    assert raised(fit, Residual(), Poisoned("train"), recipe, 1, tmp_path, "train halves") == (
         "train halves, epoch 1, batch 1: the loss is nan; "
         "lower learning_rate (now 0.5) or look for bad values in the dataset"
     )
@@ -35,9 +34,9 @@ def test_a_loss_that_is_no_number(tmp_path):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_dataset_that_raises_does_so_in_this_process(tmp_path, workers):
-    recipe = Recipe(1, 16, 0.5, threads=1, workers=workers)
+    recipe = Recipe(batch_size=16, learning_rate=0.5, workers=workers)
     with pytest.raises(ValueError, match=r"^item 7 is damaged$") as error:
-        fit(Residual(), Damaged("train"), recipe, tmp_path, "train halves")
+        fit(Residual(), Damaged("train"), recipe, 1, tmp_path, "train halves")
     assert error.traceback[-1].path == Path(__file__).with_name("task_files.py")
 
 
@@ -81,19 +80,6 @@ def test_an_unknown_optimizer():
     assert raised(make_optimizer, "adam", Residual(), 0.1, 0.0) == text
 
 
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [
-        ({"epochs": -1}, "option epochs=-1: is out of range; choose 0 or more"),
-        ({"batch_size": 0}, "option batch_size=0: is out of range; choose 1 or more"),
-        ({"threads": 0}, "option threads=0: is out of range; choose 1 or more"),
-        ({"learning_rate": -0.1}, "option learning_rate=-0.1: is out of range; choose more than 0"),
-    ],
-)
-def test_training_options(options, text):
-    assert raised(lambda: Recipe(**{"epochs": 1, "batch_size": 1, "learning_rate": 0.1, **options})) == text
-
-
 def test_a_network_without_a_loss():
     cure = "derive it from torch.nn.Module and define loss(output, target)"
     assert raised(make_network, Lossless) == f"Lossless: is not a network; {cure}"
@@ -110,18 +96,6 @@ def test_an_empty_split():
 
     text = "empty: has no samples in its 'test' split; check the dataset and data=PATH"
     assert raised(make_dataset, empty, "test", None) == text
-
-
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [
-        ({"sparsity": 1.0}, "prune option sparsity=1: is out of range; choose 0 <= sparsity < 1"),
-        ({"sparsity": 0.5, "norm": 3}, "prune option norm=3: is not known; choose 1 or 2"),
-        ({"sparsity": 0.5, "round_to": 0}, "prune option round_to=0: is out of range; choose 1 or more"),
-    ],
-)
-def test_pruning_options(options, text):
-    assert raised(prune, Residual(), torch.zeros(1, 1, 8, 8), PruneOptions(**options)) == text
 
 
 def test_a_network_torch_cannot_export():

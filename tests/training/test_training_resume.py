@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from nnrules.catalog.stages import TrainOptions
+from nnrules.catalog.stages import Recipe, TrainOptions
 from nnrules.stages import train
 from nnrules.training.checkpoint import load_checkpoint, save_checkpoint
-from nnrules.training.loop import Recipe, fit, prepare
+from nnrules.training.loop import fit, prepare
 from nnrules.training.optimizers import make_optimizer
 
 from .task_files import Halves, Residual
@@ -57,9 +57,12 @@ def test_stopping_after_any_epoch_changes_nothing(tmp_path, optimizer):
         folder.mkdir()
         for stop in stops:
             prepare(seed=3, threads=1)
-            network, recipe = Residual(), Recipe(6, 16, 0.01, optimizer=optimizer, seed=3, threads=1, workers=0)
+            network, recipe = (
+                Residual(),
+                Recipe(batch_size=16, learning_rate=0.01, optimizer=optimizer, seed=3, workers=0),
+            )
             try:
-                fit(network, Interrupted(stop), recipe, folder, "test")
+                fit(network, Interrupted(stop), recipe, 6, folder, "test")
             except KeyboardInterrupt:
                 continue
         return torch.cat([tensor.flatten().float() for tensor in network.state_dict().values()]).numpy()
@@ -73,7 +76,8 @@ def test_workers_do_not_change_the_weights(tmp_path):
         folder.mkdir()
         prepare(seed=3, threads=1)
         network = Residual()
-        fit(network, Halves("train"), Recipe(2, 16, 0.01, threads=1, workers=workers), folder, "test")
+        recipe = Recipe(batch_size=16, learning_rate=0.01, workers=workers)
+        fit(network, Halves("train"), recipe, 2, folder, "test")
         return network.head.weight.detach().numpy()
 
     assert np.array_equal(trained(0), trained(1))

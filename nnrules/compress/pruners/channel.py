@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from nnrules.catalog.stages import PruneOptions
-from nnrules.error import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -17,9 +16,8 @@ def prune(network: nn.Module, example: Tensor, options: PruneOptions) -> dict[st
 
     Channels that are added or scaled together go together. The convolutions become physically smaller; the network's
     outputs keep their channels. `example` is one input with batch. Returns {"layers": {name: [channels before, after]},
-    "parameters": [before, after]}. Raises UserError where the options cannot be met.
+    "parameters": [before, after]}.
     """
-    _check(options)
     import torch_pruning
 
     before, size = _channels(network), _parameters(network)
@@ -42,15 +40,6 @@ def prune(network: nn.Module, example: Tensor, options: PruneOptions) -> dict[st
         "layers": {name: [count, after[name]] for name, count in before.items()},
         "parameters": [size, _parameters(network)],
     }
-
-
-def _check(options: PruneOptions) -> None:
-    if not 0 <= options.sparsity < 1:
-        raise UserError(f"prune option sparsity={options.sparsity:g}", "is out of range", "choose 0 <= sparsity < 1")
-    if options.norm not in (1, 2):
-        raise UserError(f"prune option norm={options.norm}", "is not known", "choose 1 or 2")
-    if options.round_to < 1:
-        raise UserError(f"prune option round_to={options.round_to}", "is out of range", "choose 1 or more")
 
 
 def _ratio(channels: int, options: PruneOptions) -> float:
