@@ -7,11 +7,14 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from nnrules.error import UserError
 from nnrules.graph.emit import integer_model
 from nnrules.graph.ir import Graph, Node, Tensor, dump, load
 from nnrules.graph.operator import Operator, Shape
 from nnrules.graph.ops import OPERATORS
+from nnrules.graph.ops.add import Add
 from tests.cases import CASES, Case
+from tests.cases.case import INT8
 
 QUICK = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
@@ -75,3 +78,21 @@ def test_requantization_is_within_half_a_step(scale: float, zero_point: int, acc
     rule = channel_requantization(np.array([scale]), np.array([2**20]), zero_point, (-128, 127), "here")
     exact = np.clip(acc * scale + zero_point, -128, 127)
     assert abs(int(rule.apply(np.array([acc]))[0]) - exact) <= 0.5 + 2**20 * 2**-32 * max(1.0, 2.0 * scale)
+
+
+@QUICK
+@given(ratios=st.tuples(st.floats(1e-4, 2.0**13), st.floats(1e-4, 2.0**13)), x=st.tuples(INT8, INT8))
+@example(ratios=(0.99999999, 0.5), x=(127, -128))
+def test_addition_is_within_a_step(ratios: tuple[float, float], x: tuple[int, int]) -> None:
+    add = Add.of(ratios, (3, -5), 7, (-128, 127), "here")
+    exact = np.clip((x[0] - 3) * ratios[0] + (x[1] + 5) * ratios[1] + 7, -128, 127)
+    got = int(add.reference(np.array([x[0]], np.int8), np.array([x[1]], np.int8))[0])
+    assert abs(got - exact) <= 0.5 + 256 * max(ratios) * 2**-14 + 256 * 2**-23
+
+
+def test_addition_of_scales_too_far_apart_is_refused() -> None:
+    with pytest.raises(UserError) as caught:
+        Add.of((20_000.0, 1.0), (0, 0), 0, (-128, 127), "net: node 'sum' (Add)")
+    assert str(caught.value) == (
+        "net: node 'sum' (Add): an input's scale is 2e+04 times the output's; recalibrate the output's range"
+    )

@@ -52,14 +52,12 @@ class Add(Operator, frozen=True, kw_only=True):
     ) -> Self:
         """From the input scales over the output scale: the larger multiplier lies in [2^14, 2^15), k <= 22."""
         k = min(LARGEST_SHIFT, 15 - math.frexp(max(ratios))[1])
-        m1, m2 = (round(ratio * 2**k) if k >= 0 else 2**15 for ratio in ratios)
-        if max(m1, m2) == 2**15 and k > 0:
+        if round(max(ratios) * 2.0**k) == 2**15:  # rounded up
             k -= 1
-            m1, m2 = (round(ratio * 2**k) for ratio in ratios)
-        if k < 1 or max(m1, m2) >= 2**15:
-            raise UserError(
-                where, f"an input's scale is {max(ratios):.3g} times the output's", "recalibrate the output's range"
-            )
+        if k < 1:
+            fault = f"an input's scale is {max(ratios):.3g} times the output's"
+            raise UserError(where, fault, "recalibrate the output's range")
+        m1, m2 = (round(ratio * 2.0**k) for ratio in ratios)
         c = (1 << (k - 1)) + (zero_point << k) - m1 * zero_points[0] - m2 * zero_points[1]
         return cls(m1=m1, m2=m2, c=c, k=k, lo=bounds[0], hi=bounds[1])
 
