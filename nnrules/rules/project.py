@@ -9,7 +9,7 @@ import msgspec
 from SCons.Environment import Environment
 
 from nnrules.catalog.sources import Sources
-from nnrules.catalog.stages import STAGES
+from nnrules.catalog.stages import STAGES, ReportOptions
 from nnrules.catalog.toolchain import load_toolchain, target_names, toolchain_path
 from nnrules.rules.arguments import VARIABLES, Arguments, parse, refuse_unused
 from nnrules.rules.compilers import HOST, host_toolchain
@@ -81,6 +81,7 @@ def _help(models: list[str]) -> str:
     options = {
         verb: ", ".join(f"{field.name}={field.default!r}" for field in msgspec.structs.fields(stage.options))
         for verb, stage in STAGES.items()
+        if stage.options is not ReportOptions  # they are the gate's
     }
     lines = ["scons [target=NAME] [model=NAME] [MODEL.STAGE.OPTION=VALUE ...]", ""]
     lines += (
