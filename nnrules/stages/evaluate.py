@@ -40,16 +40,22 @@ def float_runner(path: Path) -> Callable[[Floats], list[Floats]]:
 
 
 def integer_runner(path: Path, graph: Graph) -> Callable[[Floats], list[Floats]]:
-    """Runs the integer ONNX model of one input; real values are quantized on the way in, dequantized on the way out."""
+    """Runs the integer ONNX model of one input on real values in the dataset's layout; its own images are NCHW."""
     run = _session(path)
     source = graph.tensors[graph.inputs[0]]
     results = [graph.tensors[name] for name in graph.outputs]
 
     def infer(batch: Floats) -> list[Floats]:
-        outputs = run(source.quantize(batch))
-        return [tensor.dequantize(output) for tensor, output in zip(results, outputs, strict=True)]
+        outputs = run(_images(source.to_nhwc(source.quantize(batch)), -1, 1))
+        integers = [t.from_nhwc(_images(output, 1, -1)) for t, output in zip(results, outputs, strict=True)]
+        return [tensor.dequantize(each) for tensor, each in zip(results, integers, strict=True)]
 
     return infer
+
+
+def _images(array: np.ndarray, channels: int, where: int) -> np.ndarray:
+    """Images, which have four axes with the batch, with their channels moved to another axis; all else as it is."""
+    return np.ascontiguousarray(np.moveaxis(array, channels, where)) if array.ndim == 4 else array
 
 
 def _session(path: Path) -> Callable[[np.ndarray], list[np.ndarray]]:
