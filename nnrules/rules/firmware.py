@@ -118,7 +118,7 @@ class TargetFirmware:
 
     def _report(self, measured: Nodes) -> Nodes:
         inputs = {name: [node] for name, node in measured.items()} | {"verify": [self.verify], "plan": [self.plan]}
-        inputs |= {**self.common.some("metric", "graph", "integer", "samples"), **self.common.workspace.data}
+        inputs |= {**self.common.some("graph", "samples"), **self.common.workspace.data}
         return self._add("report", inputs, {"report": "{}.report.html", "picture": "{}.png"}, "dataset")
 
     def _add(self, verb: str, inputs: Mapping[str, list[Any]], outputs: Mapping[str, str], *references: str) -> Nodes:
