@@ -12,6 +12,7 @@ from nnrules.catalog.sources import Sources, reference_file
 from nnrules.catalog.stages import STAGES, Options
 
 BUILD_PROCESS = "NNRULES_BUILD_PROCESS"  # environment variable: the id of the process without which a stage ends
+REPORTS = "NNRULES_REPORTS"  # environment variable: training tells how far it is on stdout, as \x1e and JSON
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 

@@ -3,9 +3,11 @@
 import argparse
 import hashlib
 import importlib.util
+import io
 import json
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -19,10 +21,12 @@ from typing import Any, Generic
 from typing_extensions import TypeVar
 
 from nnrules.catalog.checked import checked
-from nnrules.catalog.identity import BUILD_PROCESS, stage_identity
+from nnrules.catalog.identity import BUILD_PROCESS, REPORTS, stage_identity
 from nnrules.catalog.sources import Sources, reference_file
 from nnrules.catalog.stages import Options
 from nnrules.error import UserError
+
+INTERRUPTED = 130  # exit code
 
 O = TypeVar("O", bound=Options, default=Any)  # noqa: E741
 
@@ -107,16 +111,16 @@ def main(run: Callable[[Request[Any]], None], options: type[Options], arguments:
 
     Exit code 0: done; 2: the user's mistake, one line on stderr; 1: our bug, with its traceback; 130: interrupted.
     """
-    if build := os.environ.pop(BUILD_PROCESS, None):
-        threading.Thread(target=_end_with, args=(int(build),), daemon=True).start()
     parsed = _parser().parse_args(arguments)
+    if build := os.environ.pop(BUILD_PROCESS, None):
+        _join(int(build), sys.argv[1:] if arguments is None else arguments)
     inputs = _pairs(parsed.inputs)
     finals = {name: paths[0] for name, paths in _pairs(parsed.outputs).items()}
     try:
         chosen = checked("--options", options, json.loads(parsed.options))
         _run_whole(run, Request(_verb(run), parsed.model, parsed.target, chosen, inputs), finals)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except UserError as fault:
         print(fault, file=sys.stderr)
         sys.exit(2)
@@ -130,17 +134,41 @@ def main(run: Callable[[Request[Any]], None], options: type[Options], arguments:
     sys.exit(0)
 
 
-def _end_with(build: int) -> None:
-    """Leave when the build was killed: another one may start at once and run the same stage."""
+def remove_partial(arguments: list[str]) -> None:
+    """Remove what a stage with this command line wrote and did not finish."""
+    finals = _pairs(_parser().parse_args(arguments).outputs)
+    if finals:
+        shutil.rmtree(_partial(next(iter(finals.values()))[0]), ignore_errors=True)
+
+
+def _join(build: int, arguments: list[str]) -> None:
+    """Under a build or its server (process id `build`): whole lines, reports of progress, and an end with it."""
+    os.environ[REPORTS] = "1"
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    threading.Thread(target=_end_with, args=(build, arguments), daemon=True).start()
+
+
+def _end_with(build: int, arguments: list[str]) -> None:
+    """Leave, with all processes of the stage's own, when the build was killed: another may start at once."""
     while os.getppid() == build:
         time.sleep(0.2)
-    os._exit(130)
+    remove_partial(arguments)
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(INTERRUPTED)
+
+
+def _partial(first: str) -> Path:
+    """The folder that a stage writes into, beside its first output."""
+    path = Path(first)
+    return path.parent / f".{path.name}.partial"
 
 
 def _run_whole(run: Callable[[Request[Any]], None], bare: Request[Any], finals: Mapping[str, str]) -> None:
     """Let `run` write into a folder beside the first output, then move every output into place."""
-    first = Path(next(iter(finals.values())))
-    partial = first.parent / f".{first.name}.partial"
+    partial = _partial(next(iter(finals.values())))
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     outputs = {name: str(partial / Path(final).name) for name, final in finals.items()}

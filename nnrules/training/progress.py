@@ -1,34 +1,41 @@
-"""How far a training run is: a bar on a terminal, a line per epoch elsewhere."""
+"""How far a training run is: reports to the build that it runs under, else a bar on a terminal, a line per epoch."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import time
 from types import TracebackType
+from typing import Any
+
+from nnrules.catalog.identity import REPORTS
+
+_INTERVAL = 0.1  # seconds between reports
 
 
 class Progress:
-    """Context manager; `step` after each batch, `epoch` after each epoch. Writes to stderr."""
+    """Context manager; `step` after each batch, `epoch` after each epoch. Lines and the bar go to stderr."""
 
     def __init__(self, title: str, epochs: int, batches: int, done_epochs: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-        self._title, self._epochs, self._done = title, epochs, done_epochs
+        self._title, self._epochs, self._batches, self._done = title, epochs, batches, done_epochs
+        self._steps = done_epochs * batches
         self._from, self._start = done_epochs, time.monotonic()
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        self._plain = not sys.stderr.isatty()
-        self._bar = Progress(*columns, console=Console(stderr=True), disable=self._plain, transient=True)
-        self._task = self._bar.add_task(title, total=epochs * batches, completed=done_epochs * batches)
+        self._reports, self._reported = bool(os.environ.get(REPORTS)), 0.0
+        self._bar = _bar() if sys.stderr.isatty() and not self._reports else None
+        if self._bar:
+            self._task = self._bar.add_task(title, total=epochs * batches, completed=self._steps)
 
     def __enter__(self) -> Progress:
-        self._bar.start()
+        if self._bar:
+            self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._bar:
+            self._bar.stop()
 
     def resumed(self) -> None:
         """The run goes on from a checkpoint."""
@@ -36,15 +43,33 @@ class Progress:
 
     def step(self, loss: float) -> None:
         """A batch is done."""
-        self._bar.update(
-            self._task, advance=1, description=f"{self._title} epoch {self._done + 1}/{self._epochs} loss {loss:.3f}"
-        )
+        self._steps += 1
+        text = f"epoch {self._done + 1}/{self._epochs} loss {loss:.3f}"
+        if self._bar:
+            self._bar.update(self._task, completed=self._steps, description=f"{self._title} {text}")
+        elif self._reports and time.monotonic() >= self._reported + _INTERVAL:
+            self._report(text)
 
     def epoch(self, loss: float) -> None:
         """An epoch is done with this mean loss."""
         self._done += 1
-        if self._plain:
-            spent = time.monotonic() - self._start
-            left = spent / (self._done - self._from) * (self._epochs - self._done)
-            line = f"{self._title} epoch {self._done}/{self._epochs} loss {loss:.4f}, {left:.0f} s left"
-            print(line, file=sys.stderr, flush=True)
+        spent = time.monotonic() - self._start
+        left = spent / (self._done - self._from) * (self._epochs - self._done)
+        text = f"epoch {self._done}/{self._epochs} loss {loss:.4f}, {left:.0f} s left"
+        if self._reports:
+            self._report(text, line=f"{self._title} {text}")
+        elif not self._bar:
+            print(f"{self._title} {text}", file=sys.stderr, flush=True)
+
+    def _report(self, text: str, **more: str) -> None:
+        self._reported = time.monotonic()
+        report = {"fraction": self._steps / (self._epochs * self._batches), "text": text, **more}
+        print(f"\x1e{json.dumps(report)}", flush=True)
+
+
+def _bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
