@@ -12,8 +12,8 @@ from nnrules.error import UserError, suggest
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
-_SIZE = re.compile(r"(\d+)\s*(B|KB|MB)?")
-_UNIT = {None: 1, "B": 1, "KB": 1024, "MB": 1024 * 1024}
+_SIZE = re.compile(r"(\d+)\s*(B|KB|MB|GB)?")
+_UNIT = {None: 1, "B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 
 
 def parse_size(place: str, text: str | int) -> int:
