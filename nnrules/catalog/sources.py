@@ -5,22 +5,19 @@ paths do not count. Facts about a file are remembered on disk by path, time of c
 parsed again.
 """
 
-import ast
 import hashlib
-import json
-import os
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
 
+from nnrules.catalog.memory import Memory
+from nnrules.catalog.syntax import Import, digest_and_imports
 from nnrules.error import UserError
 
 _TOP = Path(__file__).resolve().parents[2]
-_FORMAT = 2  # of the remembered facts; raised when _parse finds other ones in the same file
-_TYPING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+# Of the remembered facts; raised when other ones are found in the same file. A file may parse on one Python only.
+_FORMAT = 400 + sys.version_info.minor
 _APART = _TOP / "nnrules/catalog/stages.py"  # options and versions enter a stage's signature by value
-
-Import = tuple[int, str, tuple[str, ...]]  # level (dots), module, names
 
 
 def reference_file(text: str) -> tuple[Path, str]:
@@ -35,15 +32,31 @@ class Sources:
     """Digests and imports of Python files. `memory`: where they are remembered between processes, None: nowhere."""
 
     def __init__(self, memory: Path | None = None) -> None:
-        self._memory = memory
-        self._kept = _read_memory(memory)
+        self._memory = Memory(memory, _FORMAT)
         self._facts: dict[Path, tuple[str, tuple[Import, ...]]] = {}
         self._files: dict[tuple[Path, tuple[Path, ...]], tuple[Path, ...]] = {}
-        self._learnt = False
+        self._prints: dict[tuple[Path, ...], str] = {}
+        self.members: dict[str, dict[str, str]] = {}
 
     def fingerprint(self, roots: Iterable[Path]) -> str:
-        """SHA-256 over `roots` and every first-party module they import. Raises UserError where a root is missing."""
-        starts = [path.resolve() for path in roots]
+        """SHA-256 over `roots` and every first-party module they import; `members` then has the digest of each of them.
+
+        Raises UserError where a root is missing.
+        """
+        given = tuple(roots)
+        if given not in self._prints:
+            digests = self._reached([path.resolve() for path in given])
+            found = hashlib.sha256("".join(sorted(digests.values())).encode()).hexdigest()
+            self._prints[given] = found
+            self.members[found] = {_name(path): digest for path, digest in digests.items()}
+        return self._prints[given]
+
+    def save(self) -> None:
+        """Write what was learnt to disk."""
+        self._memory.save()
+
+    def _reached(self, starts: list[Path]) -> dict[Path, str]:
+        """The digest of every file that an import leads to."""
         folders = tuple(dict.fromkeys([*(path.parent for path in starts if not _shipped(path)), Path.cwd()]))
         waiting, digests = list(starts), dict[Path, str]()
         while waiting:
@@ -52,32 +65,16 @@ class Sources:
                 continue
             digests[path] = self._read(path)[0]
             waiting.extend(self._imported(path, (_TOP,) if _shipped(path) else (*folders, _TOP)))
-        return hashlib.sha256("".join(sorted(digests.values())).encode()).hexdigest()
-
-    def save(self) -> None:
-        """Write what was learnt to disk."""
-        if self._memory is None or not self._learnt:
-            return
-        self._memory.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._memory.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps({"format": _FORMAT, "files": self._kept}), encoding="utf-8")
-        os.replace(partial, self._memory)
-        self._learnt = False
+        return digests
 
     def _read(self, path: Path) -> tuple[str, tuple[Import, ...]]:
         """The digest and the imports of one file."""
         if path not in self._facts:
             try:
-                state = path.stat()
+                digest, imports = self._memory.fact(path, digest_and_imports)
             except FileNotFoundError:
                 raise UserError(str(path), "there is no such file", "create it or correct the name") from None
-            stamp = [state.st_mtime_ns, state.st_size]
-            kept = self._kept.get(str(path))
-            if kept is None or kept[0] != stamp:
-                digest, imports = _parse(path)
-                kept = self._kept[str(path)] = [stamp, digest, imports]
-                self._learnt = True
-            self._facts[path] = kept[1], tuple((level, module, tuple(names)) for level, module, names in kept[2])
+            self._facts[path] = digest, tuple((level, module, tuple(names)) for level, module, names in imports)
         return self._facts[path]
 
     def _imported(self, path: Path, bases: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -114,67 +111,9 @@ def _shipped(path: Path) -> bool:
     return path.is_relative_to(_TOP / "nnrules")
 
 
-def _read_memory(memory: Path | None) -> dict[str, list[Any]]:
-    """What an earlier process learnt: path -> [[time of change, size], digest, imports]."""
-    try:
-        known = json.loads(memory.read_text(encoding="utf-8")) if memory else {}
-    except (FileNotFoundError, ValueError):
-        return {}
-    return cast("dict[str, list[Any]]", known["files"]) if known.get("format") == _FORMAT else {}
-
-
-def _parse(path: Path) -> tuple[str, list[Import]]:
-    """Digest and imports of a file; one that does not parse counts by its bytes (the stage will say what is wrong)."""
-    text = path.read_bytes()
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError):
-        return hashlib.sha256(text).hexdigest(), []
-    digest = hashlib.sha256(path.stem.encode())
-    for token in _tokens(tree):
-        digest.update(token.encode("utf-8", "surrogatepass") + b"\0")
-    return digest.hexdigest(), list(_imports(tree))
-
-
-def _tokens(node: ast.AST) -> Iterator[str]:
-    """The tree as text. Empty fields are left out: newer Pythons add some, and the digest must not depend on that."""
-    yield f"({type(node).__name__}"
-    for name, value in ast.iter_fields(node):
-        items = value if isinstance(value, list) else [value]
-        if name == "body" and items and _is_docstring(node, items[0]):
-            items = items[1:]
-        for item in items:
-            if isinstance(item, ast.AST):
-                yield name
-                yield from _tokens(item)
-            elif item is not None and name not in ("kind", "type_comment"):
-                yield f"{name}={item!r}"
-    yield ")"
-
-
-def _is_docstring(owner: ast.AST, first: object) -> bool:
-    documented = isinstance(owner, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-    return (
-        documented
-        and isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    )
-
-
-def _imports(tree: ast.AST) -> Iterator[Import]:
-    """Every import statement that may run: those under `if TYPE_CHECKING:` do not."""
-    for node in _running(tree):
-        if isinstance(node, ast.Import):
-            yield from ((0, alias.name, ()) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.level, node.module or "", tuple(alias.name for alias in node.names)
-
-
-def _running(tree: ast.AST) -> Iterator[ast.AST]:
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        unseen = isinstance(node, ast.If) and ast.unparse(node.test) in _TYPING
-        waiting.extend(node.orelse if isinstance(node, ast.If) and unseen else ast.iter_child_nodes(node))
+def _name(path: Path) -> str:
+    """How a file is called wherever the checkout lies."""
+    for base in (_TOP, Path.cwd()):
+        if path.is_relative_to(base):
+            return str(path.relative_to(base))
+    return path.name

@@ -1,4 +1,4 @@
-"""The command line: `target=`, `model=`, `data=`, `build_dir=`, and `model.stage.option=value`."""
+"""The command line: `target=`, `model=`, `data=`, `build_dir=`, `cache=`, and `model.stage.option=value`."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -17,6 +17,7 @@ VARIABLES = {
     "model": "NAME[,NAME...] or all: what to build (default all)",
     "data": "PATH: a folder with the models' real data set",
     "build_dir": "PATH: where everything is built (default build)",
+    "cache": "PATH, URL or none: where results are shared (default NNRULES_CACHE, else .nnrules/cache)",
 }
 
 Overrides = dict[tuple[str, str], dict[str, str]]
@@ -30,6 +31,7 @@ class Arguments:
     models: list[str]
     data: str | None
     build: Path
+    cache: str | None = None
     overrides: Overrides = field(default_factory=dict)
 
 
@@ -53,6 +55,7 @@ def parse(words: Mapping[str, str], targets: list[str], models: list[str], forei
         models=_chosen("model", plain.get("model", "all"), models),
         data=data,
         build=Path(build),
+        cache=plain.get("cache"),
         overrides=_overrides({name: value for name, value in words.items() if "." in name}),
     )
 

@@ -1,43 +1,67 @@
-"""Environments for the C of a model: one for each toolchain, none of them the user's."""
+"""What a toolchain's programs are told; no path of this machine is among it."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from SCons.Environment import Environment
 
 from nnrules.catalog.paths import TOOLCHAINS
 from nnrules.catalog.toolchain import Toolchain, load_toolchain, toolchain_path
-from nnrules.rules.journal import Journal
-from nnrules.rules.spawn import Spawn
 
 HOST = "x86-64"
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
-def compiler(toolchain: Toolchain, build: Path, journal: Journal, extra: tuple[str, ...] = ()) -> Any:
-    """An Environment for one toolchain; `extra` flags go to compiler and linker. No path enters a signature."""
-    maps = [f"-ffile-prefix-map={folder}={name}" for folder, name in _prefixes(build)]
-    script = toolchain.firmware.linker_script
-    return Environment(
-        tools=["cc", "link"],
-        CC=toolchain.compiler.command,
-        LINK=toolchain.compiler.command,
-        CCFLAGS=[*toolchain.compiler.cflags, *extra, "$(", *maps, "$)"],
-        LINKFLAGS=[*toolchain.linkflags, *extra, *(["-T", script] if script else [])],
-        LIBPATH=[str(TOOLCHAINS)] if script else [],
-        PROGSUFFIX="",
-        SPAWN=Spawn(toolchain, journal),
-        CCCOMSTR="compile $TARGET",
-        LINKCOMSTR="link $TARGET",
-        ENV={name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ} | {"LC_ALL": "C"},
-    )
+@dataclass(frozen=True)
+class Compiler:
+    """`extra` flags go to compiler and linker; `build`: the folder whose name must not show in debug information."""
+
+    toolchain: Toolchain
+    build: Path
+    extra: tuple[str, ...] = ()
+
+    @property
+    def program(self) -> str:
+        """The compiler driver."""
+        return self.toolchain.compiler.command
+
+    @property
+    def cflags(self) -> tuple[str, ...]:
+        """The compiler's flags."""
+        return (*self.toolchain.compiler.cflags, *self.extra)
+
+    @property
+    def linkflags(self) -> tuple[str, ...]:
+        """The linker's flags, with the sizes of the memory for its script."""
+        return (*self.toolchain.linkflags, *self.extra)
+
+    @property
+    def script(self) -> tuple[str, ...]:
+        """Where the linker finds its script."""
+        name = self.toolchain.firmware.linker_script
+        return ("-L", str(TOOLCHAINS), "-T", name) if name else ()
+
+    @property
+    def scripts(self) -> list[Path]:
+        """The linker script and, where it includes others, all that it may mean."""
+        name = self.toolchain.firmware.linker_script
+        if name is None:
+            return []
+        script = TOOLCHAINS / name
+        includes = script.is_file() and "INCLUDE" in script.read_text(encoding="utf-8")
+        return sorted(script.parent.glob("*.ld")) if includes else [script]
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """Flags that give two checkouts the same debug information."""
+        folders = ((TOOLCHAINS.parent, "."), (Path.cwd(), "."), (self.build.resolve(), "build"))
+        return tuple(f"-ffile-prefix-map={folder}={name}" for folder, name in folders)
+
+
+def environment() -> dict[str, str]:
+    """What of the user's environment reaches a compiler."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ} | {"LC_ALL": "C"}
 
 
 def host_toolchain() -> Toolchain:
     """The compiler that checks every target's C on this machine."""
     return load_toolchain(toolchain_path(HOST))
-
-
-def _prefixes(build: Path) -> list[tuple[Path, str]]:
-    return [(TOOLCHAINS.parent, "."), (Path.cwd(), "."), (build.resolve(), "build")]

@@ -39,12 +39,14 @@ class Firmware:
         inputs: Mapping[str, list[Any]],
         outputs: Mapping[str, str],
         *references: str,
-        target: str | None = None,
+        target: TargetFile | None = None,
+        runs: bool = False,
     ) -> Nodes:
-        """Declare a stage; `outputs`: names of files, {} stands for the model's."""
+        """Declare a stage; `outputs`: names of files, {} is the model's; `runs`: it runs the target's programs."""
         named = {name: self.subject.references[name] for name in references}
-        about = replace(self.subject, references=named, target=target)
-        return self.workspace.add(verb, about, self.options[verb], inputs, outputs)
+        about = replace(self.subject, references=named, target=target.name if target else None)
+        runner = target.toolchain.runner if target and runs else None
+        return self.workspace.add(verb, about, self.options[verb], inputs, outputs, runner)
 
     def some(self, *names: str) -> dict[str, list[Any]]:
         """Nodes of the model as a stage's inputs."""
@@ -60,10 +62,8 @@ class TargetFirmware:
 
     def build(self) -> list[Any]:
         """Declare the stages and programs; the nodes that a user wants."""
-        workspace = self.common.workspace
-        elf = self.programs.shipped_program(self.common.application)
-        libraries = [self.programs.shared_library()] if self.target.toolchain.hosted else []
-        workspace.env.Depends([elf, *libraries], self.verify)
+        elf = self.programs.shipped_program(self.common.application, self.verify)
+        libraries = [self.programs.shared_library(self.verify)] if self.target.toolchain.hosted else []
         measured = self._measure(elf)
         passed = self._add("gate", {"measured": [measured["measured"]]}, {"passed": "{}.budget.json"})
         report = self._report(measured)
@@ -103,7 +103,7 @@ class TargetFirmware:
         inputs |= {"host_trace": [self.programs.host_trace()], "objects": [self.programs.shipped]}
         if self.target.toolchain.runner is not None:
             inputs |= {"target_trace": [self.programs.trace()], "target_check": [self.programs.check()]}
-        return self._add("verify", inputs, {"verify": "{}.verify.json"})["verify"]
+        return self._add("verify", inputs, {"verify": "{}.verify.json"}, runs=True)["verify"]
 
     def _measure(self, elf: Any) -> Nodes:
         inputs = {"elf": [elf], "plan": [self.plan], "verify": [self.verify], "toolchain": [self.toolchain]}
@@ -111,9 +111,9 @@ class TargetFirmware:
         runner = self.target.toolchain.runner
         if runner is not None and runner.instructions_per_tick:
             inputs["profile"] = [self.programs.profile()]
-        nodes = self._add("measure", inputs, {"measured": "{}.measured.json", "console": "{}.console.txt"})
+        nodes = self._add("measure", inputs, {"measured": "{}.measured.json", "console": "{}.console.txt"}, runs=True)
         limits = msgspec.structs.asdict(self.common.options["gate"])
-        self.common.workspace.journal.measured(nodes["measured"], limits)
+        self.common.workspace.engine.journal.measured(nodes["measured"], limits)
         return nodes
 
     def _report(self, measured: Nodes) -> Nodes:
@@ -121,5 +121,12 @@ class TargetFirmware:
         inputs |= {**self.common.some("graph", "samples"), **self.common.workspace.data}
         return self._add("report", inputs, {"report": "{}.report.html", "picture": "{}.png"}, "dataset")
 
-    def _add(self, verb: str, inputs: Mapping[str, list[Any]], outputs: Mapping[str, str], *references: str) -> Nodes:
-        return self.common.add(verb, inputs, outputs, *references, target=self.target.name)
+    def _add(
+        self,
+        verb: str,
+        inputs: Mapping[str, list[Any]],
+        outputs: Mapping[str, str],
+        *references: str,
+        runs: bool = False,
+    ) -> Nodes:
+        return self.common.add(verb, inputs, outputs, *references, target=self.target, runs=runs)

@@ -1,29 +1,24 @@
-"""What the build did: one line as each stage starts and ends, `last_build.json`, and the closing table."""
+"""What the build did: one line for each step that ends, `last_build.json`, and the closing table."""
 
 import json
 import os
-import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import SCons.Node
 
 from nnrules.catalog.table import render
 
+if TYPE_CHECKING:
+    from nnrules.rules.keys import Key
+    from nnrules.rules.step import Step
+    from nnrules.rules.terminal import Terminal
+
 _RESULTS = {SCons.Node.executed: "ran", SCons.Node.up_to_date: "current", SCons.Node.failed: "failed"}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A stage, or a step of the C builders; `node`: its first target, whose state says how it went."""
-
-    model: str
-    target: str | None
-    stage: str
-    node: Any
+DONE = ("ran", "cached", "current")
 
 
 @dataclass(frozen=True)
@@ -37,52 +32,70 @@ class Figures:
 class Journal:
     """`path`: where the record of the build goes when it is over."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._entries: list[Entry] = []
+    def __init__(self, path: Path, terminal: "Terminal") -> None:
+        self._path, self._terminal = path, terminal
+        self.steps: list[Step] = []
         self._figures: list[Figures] = []
-        self._seconds: dict[str, float] = {}
+        self._seconds: dict[Step, float] = {}
+        self._cached: set[Step] = set()
+        self.keys: dict[Step, Key] = {}
         self._lock = threading.Lock()
 
-    def expect(self, entry: Entry) -> None:
+    def expect(self, step: "Step") -> None:
         """A step that this build may run."""
-        self._entries.append(entry)
+        self.steps.append(step)
 
     def measured(self, node: Any, limits: Mapping[str, float | None]) -> None:
         """Figures for the closing table."""
         self._figures.append(Figures(node, limits))
 
-    def say(self, line: str) -> None:
-        """One whole line, also while stages run side by side."""
-        with self._lock:
-            sys.stdout.write(line + "\n")
-            sys.stdout.flush()
+    @property
+    def worked(self) -> bool:
+        """Whether any step ran or came from the cache."""
+        return bool(self._seconds)
 
-    def took(self, node: Any, seconds: float) -> None:
-        """How long a stage took, whether it succeeded or not."""
+    def ran(self, step: "Step", key: "Key", seconds: float, succeeded: bool) -> None:
+        """A step ended."""
         with self._lock:
-            self._seconds[str(node)] = seconds
+            self._seconds[step], self.keys[step] = seconds, key
+        if succeeded:
+            self._terminal.say(f"{step.label}: {seconds:.1f} s")
+
+    def cached(self, step: "Step", key: "Key", seconds: float) -> None:
+        """A step's outputs came from the cache in so many seconds."""
+        with self._lock:
+            self._seconds[step], self.keys[step] = seconds, key
+            self._cached.add(step)
+        self._terminal.say(f"{step.label}: cached")
+
+    def reached(self, step: "Step") -> bool:
+        """Whether SCons looked at the step."""
+        return bool(step.first.get_state() > SCons.Node.pending)
+
+    def result(self, step: "Step") -> str | None:
+        """`ran`, `cached`, `current` or `failed`; None for a step that the build did not come to."""
+        result = _RESULTS.get(step.first.get_state())
+        if result == "ran" and step in self._cached:
+            return "cached"
+        return None if result == "failed" and _not_reached(step.first) else result
 
     def close(self) -> None:
         """Write `last_build.json`; print the table when nothing failed."""
-        rows = [row for entry in self._entries if (row := self._row(entry))]
-        if not rows:
+        results = {step: result for step in self.steps if (result := self.result(step))}
+        if not results:
             return
+        rows = [self._row(step, result) for step, result in results.items()]
         partial = self._path.with_suffix(".partial")
         partial.write_text(json.dumps({"stages": rows}, indent=1) + "\n", encoding="utf-8")
         os.replace(partial, self._path)
-        done = [each for each in self._figures if _RESULTS.get(each.node.get_state()) in ("ran", "current")]
-        if done and not any(row["result"] == "failed" for row in rows):
+        done = [each for each in self._figures if _RESULTS.get(each.node.get_state()) in DONE]
+        if done and "failed" not in results.values():
             records = [json.loads(Path(str(each.node)).read_text(encoding="utf-8")) for each in done]
-            self.say(render(records, [each.limits for each in done]).rstrip("\n"))
+            self._terminal.say(render(records, [each.limits for each in done]).rstrip("\n"))
 
-    def _row(self, entry: Entry) -> dict[str, Any] | None:
-        result = _RESULTS.get(entry.node.get_state())
-        if result is None or (result == "failed" and _not_reached(entry.node)):
-            return None
-        seconds = round(self._seconds.get(str(entry.node), 0.0), 3)
-        row = {"model": entry.model, "target": entry.target, "stage": entry.stage, "result": result}
-        return {**row, "seconds": seconds}
+    def _row(self, step: "Step", result: str) -> dict[str, Any]:
+        row = {"model": step.model, "target": step.target, "stage": step.name, "result": result}
+        return {**row, "seconds": round(self._seconds.get(step, 0.0), 3)}
 
 
 def _not_reached(node: Any) -> bool:

@@ -38,7 +38,7 @@ class Step(NodeList):
 
 @dataclass(frozen=True)
 class Declaration:
-    """A model as its SConscript names it."""
+    """A model as its SConscript names it. Any stage's options may have `resources`, what it takes while it runs."""
 
     workspace: Workspace
     subject: Subject
@@ -47,6 +47,9 @@ class Declaration:
         """The options of one of the model's stages, checked; the command line has the last word."""
         name, workspace = self.subject.model, self.workspace
         workspace.stages.setdefault(name, []).append(verb)
+        declared = dict(declared)
+        if resources := declared.pop("resources", None):
+            self.subject.resources[verb] = resources
         overrides = workspace.arguments.overrides.pop((name, verb), {})
         chosen = arguments.options(caller(), verb, declared, overrides, name)
         self._require_method(verb, chosen)
@@ -57,7 +60,7 @@ class Declaration:
     ) -> dict[str, Any]:
         """Declare a stage of the model that is the same for all targets. `outputs`: see Workspace."""
         named = {name: self.subject.references[name] for name in references}
-        given = {name: [node] for name, node in inputs.items()}
+        given = {name: node if isinstance(node, list) else [node] for name, node in inputs.items()}
         return self.workspace.add(verb, replace(self.subject, references=named), options, given, outputs)
 
     def _require_method(self, verb: str, options: Options) -> None:
@@ -169,7 +172,7 @@ def _source(workspace: Workspace, name: str) -> Any:
 
 
 def _data(model: Declaration) -> dict[str, Any]:
-    return {name: nodes[0] for name, nodes in model.workspace.data.items()}
+    return model.workspace.data
 
 
 def _refuse(place: str, fault: str, cure: str) -> None:

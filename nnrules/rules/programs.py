@@ -1,17 +1,18 @@
-"""The programs of one model on one target, all from the same generated C (SCons Object and Program builders)."""
+"""The programs of one model on one target, all from the same generated C."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from SCons.Tool import CScanner
+
 from nnrules.catalog.names import c_identifier
 from nnrules.catalog.paths import KERNELS, TOOLCHAINS
-from nnrules.catalog.toolchain import Toolchain
 from nnrules.error import UserError
-from nnrules.rules.compilers import SANITIZED, compiler, host_toolchain
+from nnrules.rules.compilers import SANITIZED, Compiler, environment, host_toolchain
 from nnrules.rules.failure import caller
-from nnrules.rules.journal import Entry
+from nnrules.rules.tool import NO_SCANNER, Compile, Link
 from nnrules.rules.workspace import TargetFile, Workspace
 
 TRACE, PROFILE = "NN_TRACE_ROWS", "NN_PROFILE_LAYERS"
@@ -20,7 +21,8 @@ DEFAULT_APPLICATION = KERNELS / "program/main.c"
 
 @dataclass
 class Programs:
-    """`generated`: the nodes of M.c, M_selftest.c and M_check.c as `source`, `selftest`, `check`."""
+    """`generated`: the nodes of M.c, M.h, nn_port.h, M_selftest.c and M_check.c as `source`, `header`, `port`,
+    `selftest`, `check`."""
 
     workspace: Workspace
     model: str
@@ -28,83 +30,113 @@ class Programs:
     generated: dict[str, Any]
 
     def __post_init__(self) -> None:
-        build, journal = self.workspace.arguments.build, self.workspace.journal
+        build = self.workspace.arguments.build
         self.folder = self.workspace.folder(self.model, self.target.name)
-        self.env = compiler(self.target.toolchain, build, journal)
-        self.host = compiler(host_toolchain(), build, journal, SANITIZED)
+        self.compiler = Compiler(self.target.toolchain, build)
+        self.host = Compiler(host_toolchain(), build, SANITIZED)
         # One object for the programs and, on a target with an operating system, the shared library.
-        changes = {"CCFLAGS": [*self.env["CCFLAGS"], "-fPIC"]} if self.target.toolchain.hosted else {}
-        self.shipped = self._object(self.env, "", self.generated["source"], **changes)
+        pic = ("-fPIC",) if self.target.toolchain.hosted else ()
+        self.shipped = self._object(self.compiler, "", self.generated["source"], *pic)
 
     def host_trace(self) -> Any:
         """The target's C on this machine, every row traced, under the address and undefined behaviour sanitizers."""
-        return self._variant(self.host, host_toolchain(), "host_trace", TRACE, "host/")
+        return self._variant(self.host, "host_trace", TRACE, "host/")
 
     def trace(self) -> Any:
         """Every row traced, on the target."""
-        return self._variant(self.env, self.target.toolchain, "trace.elf", TRACE)
+        return self._variant(self.compiler, "trace.elf", TRACE)
 
     def profile(self) -> Any:
         """The ticks of every layer, on the target."""
-        return self._variant(self.env, self.target.toolchain, "profile.elf", PROFILE)
+        return self._variant(self.compiler, "profile.elf", PROFILE)
 
     def check(self) -> Any:
         """The shipped object with a program that feeds it samples from a file."""
-        objects = [self.shipped, self._object(self.env, "", self.generated["check"])]
-        return self._program(self.env, self.target.toolchain, "check.elf", objects)
+        objects = [self.shipped, self._object(self.compiler, "", self.generated["check"])]
+        return self._program(self.compiler, "check.elf", objects)
 
-    def shipped_program(self, application: Sequence[Any] | None) -> Any:
-        """The firmware: the shipped object, the self test and the application."""
-        objects = [self.shipped, self._object(self.env, "", self.generated["selftest"])]
+    def shipped_program(self, application: Sequence[Any] | None, verify: Any) -> Any:
+        """The firmware: the shipped object, the self test and the application; linked after `verify`."""
+        objects = [self.shipped, self._object(self.compiler, "", self.generated["selftest"])]
         if application is None:
             objects.append(self._default_application())
         else:
-            objects += [self._object(self.env, "application/", source) for source in application]
-        return self._program(self.env, self.target.toolchain, "elf", objects)
+            objects += [self._object(self.compiler, "application/", source) for source in application]
+        return self._program(self.compiler, "elf", objects, verify=verify)
 
-    def shared_library(self) -> Any:
-        """lib<model>.so from the shipped object, for targets with an operating system."""
+    def shared_library(self, verify: Any) -> Any:
+        """lib<model>.so from the shipped object, for targets with an operating system; linked after `verify`."""
         file = self.workspace.file(self.folder / f"lib{self.model}.so")
-        flags = [*self.env["LINKFLAGS"], "-shared"]
-        return self._expect("link", self.env.Program(file, [self.shipped], LINKFLAGS=flags)[0])
+        return self._link(self.compiler, file, [self.shipped], "-shared", verify=verify)
 
     def _default_application(self) -> Any:
         """The program for a model that brings none; it learns the model's names from defines."""
         name = c_identifier(self.model)
-        defines = {"NN_MODEL": name, "NN_MODEL_MACRO": name.upper(), "NN_MODEL_HEADER": f'\\"{self.model}.h\\"'}
-        source = self.workspace.file(DEFAULT_APPLICATION)
-        node = self._object(self.env, "application/", source, CPPDEFINES=defines)
-        self.env.Depends(node, self.generated["header"])
-        return node
+        defines = {"NN_MODEL": name, "NN_MODEL_MACRO": name.upper(), "NN_MODEL_HEADER": f'"{self.model}.h"'}
+        flags = [f"-D{define}={value}" for define, value in defines.items()]
+        return self._object(self.compiler, "application/", self.workspace.file(DEFAULT_APPLICATION), *flags)
 
-    def _variant(self, env: Any, toolchain: Toolchain, ending: str, define: str, folder: str = "") -> Any:
+    def _variant(self, compiler: Compiler, ending: str, define: str, folder: str = "") -> Any:
         """A program from the model's C and its check program, both compiled with a define."""
         place = f"{folder}{define.lower()}/"
-        defined = [self._object(env, place, self.generated[name], CPPDEFINES=[define]) for name in ("source", "check")]
-        return self._program(env, toolchain, ending, defined, folder)
+        objects = [self._object(compiler, place, self.generated[name], f"-D{define}") for name in ("source", "check")]
+        return self._program(compiler, ending, objects, folder)
 
-    def _program(self, env: Any, toolchain: Toolchain, ending: str, objects: list[Any], folder: str = "") -> Any:
-        board = [self.workspace.file(TOOLCHAINS / name) for name in toolchain.firmware.sources]
-        objects = objects + [self._object(env, f"{folder}board/", source) for source in board]
-        (program,) = env.Program(self.workspace.file(self.folder / f"{self.model}.{ending}"), objects)
-        if toolchain.firmware.linker_script:
-            env.Depends(program, self.workspace.file(TOOLCHAINS / toolchain.firmware.linker_script))
-        return self._expect("link", program)
+    def _program(self, compiler: Compiler, ending: str, objects: list[Any], folder: str = "", **after: Any) -> Any:
+        board = [self.workspace.file(TOOLCHAINS / name) for name in compiler.toolchain.firmware.sources]
+        objects = objects + [self._object(compiler, f"{folder}board/", source) for source in board]
+        return self._link(compiler, self.workspace.file(self.folder / f"{self.model}.{ending}"), objects, **after)
 
-    def _object(self, env: Any, folder: str, source: Any, **changes: Any) -> Any:
+    def _link(self, compiler: Compiler, file: Any, objects: list[Any], *flags: str, **after: Any) -> Any:
+        """`after`: nodes that must be there before, by name."""
+        scripts = [self.workspace.file(path) for path in compiler.scripts]
+        inputs = {"objects": objects, **{name: [node] for name, node in after.items()}}
+        step = Link(
+            model=self.model,
+            target=self.target.name,
+            name=f"link {file.name}",
+            inputs=inputs | ({"scripts": scripts} if scripts else {}),
+            outputs={"program": file},
+            program=compiler.program,
+            flags=(*compiler.linkflags, *flags),
+            places=compiler.script,
+            tools=self.workspace.engine.tools.compiler(compiler.program),
+            environment=environment(),
+            toolchain=compiler.toolchain,
+        )
+        return self.workspace.declare(step)
+
+    def _object(self, compiler: Compiler, folder: str, source: Any, *flags: str) -> Any:
         """An object file, declared once however many programs link it. Raises UserError for two sources of one name."""
         file = self.workspace.file(self.folder / f"objects/{folder}{Path(str(source)).stem}.o")
         if file.has_builder():
-            if file.sources != [source]:
+            if file.sources[0] != source:
                 raise UserError(caller(), f"two C files are named {source.name!r}", "rename one of them")
             return file
-        includes = [TOOLCHAINS / name for name in self.target.toolchain.firmware.include]
-        paths = [
-            self.workspace.env.Dir(f"#{folder}") if not Path(folder).is_absolute() else str(folder)
-            for folder in (self.folder, *includes)
-        ]
-        return self._expect("compile", env.Object(file, source, CPPPATH=paths, **changes)[0])
+        ours, application = source in self.generated.values(), folder == "application/"
+        include = tuple(self.workspace.dir(path) for path in (self.folder, *self._board_folders()))
+        headers = {name: [self.generated[name]] for name in ("header", "port")} if ours or application else {}
+        if source is self.generated["check"]:
+            headers["board"] = [self.workspace.file(path) for path in self._board_headers()]
+        step = Compile(
+            model=self.model,
+            target=self.target.name,
+            name=f"compile {folder}{file.name}",
+            inputs={"source": [source], **headers},
+            outputs={"object": file},
+            program=compiler.program,
+            flags=(*compiler.cflags, *flags),
+            places=compiler.prefixes,
+            tools=self.workspace.engine.tools.compiler(compiler.program),
+            environment=environment(),
+            include=include,
+            scan=not ours,
+        )
+        scanner = {"source_scanner": NO_SCANNER if ours else CScanner, "CPPPATH": list(include)}
+        return self.workspace.declare(step, **scanner)
 
-    def _expect(self, step: str, node: Any) -> Any:
-        self.workspace.journal.expect(Entry(self.model, self.target.name, f"{step} {node.name}", node))
-        return node
+    def _board_folders(self) -> list[Path]:
+        return [TOOLCHAINS / name for name in self.target.toolchain.firmware.include]
+
+    def _board_headers(self) -> list[Path]:
+        return sorted(path for folder in self._board_folders() for path in folder.glob("*.h"))

@@ -1,6 +1,7 @@
 """What a project's SConstruct calls: which targets and models were asked for, what their SConscripts get."""
 
 import atexit
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,16 +9,18 @@ from typing import Any
 import msgspec
 from SCons.Environment import Environment
 
-from nnrules.catalog.sources import Sources
+from nnrules.cache import settings
 from nnrules.catalog.stages import STAGES, ReportOptions
 from nnrules.catalog.toolchain import load_toolchain, target_names, toolchain_path
 from nnrules.rules.arguments import VARIABLES, Arguments, parse, refuse_unused
 from nnrules.rules.compilers import HOST, host_toolchain
-from nnrules.rules.failure import explain_once, explained
-from nnrules.rules.journal import Journal
+from nnrules.rules.engine import Engine
+from nnrules.rules.failure import caller, explain_once, explained
 from nnrules.rules.lock import lock
 from nnrules.rules.model import declare
+from nnrules.rules.options import wishes
 from nnrules.rules.prerequisites import require_tools
+from nnrules.rules.slots import Slots
 from nnrules.rules.workspace import TargetFile, Workspace
 
 ALIAS = "all-models"
@@ -25,23 +28,32 @@ ALIAS = "all-models"
 
 class Project:
     """One build. `arguments`: the command line's variables (SCons's ARGUMENTS); `variables`: names of those that are
-    not ours; `env`: what the SConscripts import.
+    not ours; `resources`: what heavy stages share, see Slots; `env`: what the SConscripts import; `database`: a place
+    for SCons's signatures that two builds in two folders do not share.
 
-    Nothing else of the SConstruct is touched: no default target, no environment, no database of signatures.
+    Nothing else of the SConstruct is touched: no default target, no environment, no database of its own accord.
     """
 
     @explained
-    def __init__(self, arguments: Mapping[str, str], variables: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        arguments: Mapping[str, str],
+        variables: Collection[str] = (),
+        resources: Mapping[str, int | str] | None = None,
+    ) -> None:
         self.env = Environment(tools=[])
         models = sorted(path.parent.name for path in Path().glob("models/*/SConscript"))
         self.scripts: list[str] = []
+        self.database = ".sconsign"
         if self.env.GetOption("help"):
             self.env.Help(_help(models))
             return
         chosen = parse(arguments, target_names(), models, variables)
+        self.database = str(chosen.build.absolute() / ".sconsign")
         explain_once()
-        self.workspace = self._open(chosen)
+        self.workspace = self._open(chosen, resources or {})
         self.env.AddMethod(self._model, "Model")
+        self.env.AddMethod(self._cache, "NNCache")
         self.scripts = [f"models/{name}/SConscript" for name in chosen.models]
 
     @explained
@@ -51,13 +63,16 @@ class Project:
             return []
         workspace = self.workspace
         refuse_unused(workspace.arguments.overrides, workspace.stages)
-        if not (self.env.GetOption("no_exec") or self.env.GetOption("clean")):
-            atexit.register(workspace.journal.close)
-            atexit.register(workspace.sources.save)
+        if self.env.GetOption("no_exec"):
+            workspace.engine.foresee()
+            atexit.register(workspace.engine.tell_forecast)
+        elif not self.env.GetOption("clean"):
+            workspace.engine.open()
+            atexit.register(workspace.engine.close)
         nodes: list[Any] = self.env.Alias(ALIAS, list(workspace.wanted.values()))
         return nodes
 
-    def _open(self, chosen: Arguments) -> Workspace:
+    def _open(self, chosen: Arguments, resources: Mapping[str, int | str]) -> Workspace:
         """Take the build folder, after a look for the tools that its targets need."""
         targets = [
             TargetFile(name, path, load_toolchain(path)) for name in chosen.targets for path in [toolchain_path(name)]
@@ -67,8 +82,15 @@ class Project:
                 require_tools(target.name, target.toolchain)
             require_tools(HOST, host_toolchain())
         self._lock = lock(chosen.build)
-        journal = Journal(chosen.build / "last_build.json")
-        return Workspace(self.env, Path.cwd(), chosen, targets, Sources(Path(".nnrules/sources.json")), journal)
+        engine = Engine(Path.cwd(), chosen.build, Path(chosen.data) if chosen.data else None, wishes())
+        engine.settings = settings(chosen.cache, os.environ, Path.cwd())
+        return Workspace(self.env, Path.cwd(), chosen, targets, engine, Slots(resources))
+
+    @explained
+    def _cache(self, env: Any, place: str, **options: Any) -> None:
+        """`env.NNCache(place, size=, read_only=, push=)`: the cache, unless `cache=` or NNRULES_CACHE names one."""
+        if self.workspace.arguments.cache is None and not os.environ.get("NNRULES_CACHE"):
+            self.workspace.engine.settings = settings(place, os.environ, Path.cwd(), place=caller(), **options)
 
     @explained
     def _model(self, env: Any, name: str, network: str, dataset: str) -> Any:

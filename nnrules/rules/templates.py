@@ -11,14 +11,16 @@ from nnrules.catalog.paths import KERNELS
 _COMMON = sorted([*KERNELS.glob("program/*.j2"), *KERNELS.glob("include/*.h")])
 
 
-def _templates(node: Any, env: Any, path: Any) -> list[Any]:
-    """The kernels of `*.plan.json` and what every C file is made from; nothing for any other file."""
+def templates(plan: bytes) -> list[Path]:
+    """The kernels that a `*.plan.json` names, and what every C file is made from."""
+    names = sorted({layer["template"] for layer in json.loads(plan)["layers"] if layer["template"]})
+    return [file for name in names for file in _pair(KERNELS / name)] + _COMMON
+
+
+def _scan(node: Any, env: Any, path: Any) -> list[Any]:
     if not str(node).endswith(".plan.json") or not node.exists():
         return []
-    plan = json.loads(Path(str(node)).read_text(encoding="utf-8"))
-    names = sorted({layer["template"] for layer in plan["layers"] if layer["template"]})
-    kernels = [file for name in names for file in _pair(KERNELS / name)]
-    return [env.File(str(file)) for file in (*kernels, *_COMMON)]
+    return [env.File(str(file)) for file in templates(Path(str(node)).read_bytes())]
 
 
 def _pair(template: Path) -> list[Path]:
@@ -26,4 +28,4 @@ def _pair(template: Path) -> list[Path]:
     return [file for file in (template, description) if file.is_file()]
 
 
-TEMPLATE_SCANNER = Base(function=_templates, name="kernel templates", skeys=[".json"])
+TEMPLATE_SCANNER = Base(function=_scan, name="kernel templates", skeys=[".json"])

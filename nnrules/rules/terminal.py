@@ -25,9 +25,8 @@ class Terminal:
         self._write(text, sys.stderr)
 
     def started(self, label: str) -> None:
-        """A stage runs: a row, or else a line."""
+        """A stage runs: a row, where there are any."""
         if not self._live:
-            self.say(label)
             return
         with self._lock:
             if self._bar is None:

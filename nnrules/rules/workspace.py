@@ -1,4 +1,4 @@
-"""What all models of a build share (folders, targets, command line, journal), and how a stage is added."""
+"""What all models of a build share (folders, targets, command line), and how a step is added."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,10 +7,12 @@ from typing import Any
 
 from nnrules.catalog.paths import KERNELS
 from nnrules.catalog.stages import Options
-from nnrules.catalog.toolchain import Toolchain
+from nnrules.catalog.toolchain import Runner, Toolchain
 from nnrules.rules.arguments import Arguments
-from nnrules.rules.journal import Entry, Journal
-from nnrules.rules.stage import Stage, StageAction
+from nnrules.rules.engine import Engine
+from nnrules.rules.slots import Slots
+from nnrules.rules.stage import Stage
+from nnrules.rules.step import Step, StepAction
 from nnrules.rules.templates import TEMPLATE_SCANNER
 
 
@@ -25,11 +27,12 @@ class TargetFile:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a stage is about. `target` None: the same for all targets."""
+    """What a stage is about. `target` None: the same for all targets. `resources`: by stage, see Slots."""
 
     model: str
     references: Mapping[str, str]
     target: str | None = None
+    resources: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass
@@ -43,8 +46,8 @@ class Workspace:
     top: Path
     arguments: Arguments
     targets: list[TargetFile]
-    sources: Any
-    journal: Journal
+    engine: Engine
+    slots: Slots
     names: dict[str, str] = field(default_factory=dict)
     stages: dict[str, list[str]] = field(default_factory=dict)
     wanted: dict[str, list[Any]] = field(default_factory=dict)
@@ -54,14 +57,22 @@ class Workspace:
         path = self.top / path
         return self.env.File(f"#{path.relative_to(self.top)}" if path.is_relative_to(self.top) else str(path))
 
+    def dir(self, path: Path | str) -> Any:
+        """The node of a folder, likewise."""
+        path = self.top / path
+        return self.env.Dir(f"#{path.relative_to(self.top)}" if path.is_relative_to(self.top) else str(path))
+
     def folder(self, model: str, target: str | None = None) -> Path:
         """Where a model, or a model for a target, is built."""
         return self.arguments.build / model / (target or "")
 
     @property
     def data(self) -> dict[str, list[Any]]:
-        """The input `data` of stages that read the data set: the folder named on the command line."""
-        return {"data": [self.arguments.data]} if self.arguments.data else {}
+        """The input `data` of stages that read the data set: the files of the folder named on the command line."""
+        folder = self.arguments.data
+        if not folder:
+            return {}
+        return {"data": [self.file(path) for path in sorted(Path(folder).rglob("*")) if path.is_file()]}
 
     def add(
         self,
@@ -70,25 +81,48 @@ class Workspace:
         options: Options,
         inputs: Mapping[str, Sequence[Any]],
         outputs: Mapping[str, str],
+        runner: Runner | None = None,
     ) -> dict[str, Any]:
         """Declare a stage; the nodes of its outputs by name.
 
-        outputs: names of files in the subject's folder, {} stands for the model's name.
+        outputs: names of files in the subject's folder, {} stands for the model's name. runner: what the stage runs
+        programs with.
         """
         folder = self.folder(subject.model, subject.target)
-        nodes = {name: self.file(folder / file.format(subject.model)) for name, file in outputs.items()}
-        known = {name: list(given) for name, given in inputs.items()}
-        stage = Stage(verb, subject.model, subject.target, options, subject.references, known, nodes)
-        action = StageAction(stage, self.sources, self.journal)
-        files = [node for given in known.values() for node in given if node != self.arguments.data]
-        if "data" in known:
-            files += [self.file(path) for path in sorted(Path(known["data"][0]).rglob("*")) if path.is_file()]
+        needs = self.slots.checked(subject.resources.get(verb, {}))
+        stage = Stage(
+            model=subject.model,
+            target=subject.target,
+            name=verb,
+            inputs={name: list(given) for name, given in inputs.items()},
+            outputs={name: self.file(folder / file.format(subject.model)) for name, file in outputs.items()},
+            options=options,
+            references=subject.references,
+            sources=self.engine.sources,
+            tools=self._tools(runner),
+            data=self.arguments.data or "",
+            fresh="gpu" in needs,
+        )
         extra = {"source_scanner": TEMPLATE_SCANNER} if verb == "generate" else {}
-        self.env.Command(list(nodes.values()), files, action, **extra)
-        first = next(iter(nodes.values()))
-        self.journal.expect(Entry(subject.model, subject.target, verb, first))
-        return nodes
+        self.declare(stage, **extra)
+        for slot in self.slots.take(needs):
+            self.env.SideEffect(self.file(self.arguments.build / f".slots/{slot}"), stage.first)
+        return dict(stage.outputs)
+
+    def declare(self, step: Step, **settings: Any) -> Any:
+        """Tell SCons of a step; the node of its first output."""
+        nodes = list(step.outputs.values())
+        sources = [node for given in step.inputs.values() for node in given]
+        self.env.Command(nodes, sources, StepAction(step, self.engine), **settings)
+        self.env.NoCache(nodes)
+        self.engine.journal.expect(step)
+        return step.first
 
     def kernel_descriptions(self) -> list[Any]:
         """The nodes of all kernels/**/*.toml."""
         return [self.file(path) for path in sorted(KERNELS.rglob("*.toml"))]
+
+    def _tools(self, runner: Runner | None) -> dict[str, str]:
+        """The version of the emulator."""
+        command = runner.command[0] if runner else "{elf}"
+        return {} if "{" in command else {Path(command).name: self.engine.tools.version(command)}

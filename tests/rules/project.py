@@ -50,7 +50,8 @@ class Project:
 
     def start(self, *words: str, python: tuple[str, ...] = (), path: str | None = None) -> subprocess.Popen[str]:
         """The process of such a build."""
-        environment = {**os.environ, "PYTHONPATH": str(self.top), "PATH": path or os.environ["PATH"]}
+        environment = {"NNRULES_CACHE": "none", **os.environ, "PYTHONPATH": str(self.top)}
+        environment |= {"PATH": path} if path else {}
         command = [sys.executable, *python, "-m", "SCons", "-Q", *words]
         pipe = subprocess.PIPE
         return subprocess.Popen(command, cwd=self.top, env=environment, stdout=pipe, stderr=pipe, text=True)

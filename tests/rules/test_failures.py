@@ -48,14 +48,14 @@ def test_clean_removes_what_was_built_and_keeps_checkpoints(project: Project) ->
     checkpoint.touch()
     assert project.build("model=all", "-c").status == 0
     left = {path.name for path in (project.top / "build").rglob("*") if path.is_file()}
-    assert left == {"last_build.json", ".lock"}
+    assert left == {"last_build.json", ".lock", ".sconsign.dblite"}
     assert checkpoint.exists()
 
 
 def test_a_dry_run_names_the_stages_and_changes_nothing(project: Project) -> None:
     before = project.last_build()
     done = project.build("-n", "model=tiny", "tiny.quantize.percentile=97")
-    assert done.stdout.splitlines()[0] == "[tiny] quantize"
+    assert done.stdout.splitlines()[0] == "[tiny] quantize: run"
     assert project.last_build() == before
     assert project.rebuild("model=tiny") == set()
 
@@ -107,4 +107,4 @@ def test_the_table_shows_every_model_and_target(project: Project) -> None:
 def test_another_folder_as_build_dir(project: Project) -> None:
     done = project.build("-n", "model=dense", "build_dir=out/here")
     assert done.status == 0
-    assert "link out/here/dense/x86-64/dense.elf" in done.stdout
+    assert "[dense x86-64] link dense.elf: run" in done.stdout

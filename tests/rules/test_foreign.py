@@ -16,6 +16,7 @@ BROKEN = "int main(void) { return nothing; }\n"
 def foreign(project: Project) -> Project:
     """The built project with the README's SConstruct and its program."""
     need_command("gcc", "gcc")
+    (project.top / "build/.sconsign.dblite").rename(project.top / ".sconsign.dblite")
     (project.top / "SConstruct").write_text(SCONSTRUCT)
     (project.top / "blink.c").write_text("int main(void) { return 0; }\n")
     return project
@@ -64,7 +65,7 @@ def test_variables_of_its_own(foreign: Project) -> None:
     line = "debgu=1: there is no such variable; did you mean 'debug'?\n"
     assert (done.status, done.stdout, done.stderr) == (2, "", line)
     (foreign.top / "SConstruct").write_text(SCONSTRUCT.replace(', variables=["debug"]', ""))
-    line = "debug=1: there is no such variable; choose from build_dir, data, model, target\n"
+    line = "debug=1: there is no such variable; choose from build_dir, cache, data, model, target\n"
     assert foreign.build("debug=1").stderr == line
 
 

@@ -54,7 +54,7 @@ def test_the_learning_rate_runs_from_train(project: Project) -> None:
 
 def test_a_module_that_the_network_imports_runs_from_train(project: Project) -> None:
     project.edit("models/tiny/layers.py", "bias=False", "bias=True")
-    assert project.build("-n", "model=all").stdout.splitlines()[:2] == ["[tiny] train", "[tiny] export"]
+    assert project.build("-n", "model=all").stdout.splitlines()[:2] == ["[tiny] train: run", "[tiny] export: run"]
 
 
 def test_an_option_of_quantize_runs_from_quantize(project: Project) -> None:

@@ -3,13 +3,13 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nnrules.catalog import identity, stages
 from nnrules.catalog.sources import Sources
-from nnrules.rules.journal import Journal
-from nnrules.rules.stage import Stage, StageAction
+from nnrules.rules.stage import Stage
 
 MODULES = {
     "root.py": "from pack import (\n    one,\n    two,\n)\nimport lone, negation\n",
@@ -68,7 +68,7 @@ def test_remembered_files_are_not_parsed_again(folder: Path, monkeypatch: pytest
     sources = Sources(memory)
     before = sources.fingerprint([folder / "root.py"])
     sources.save()
-    monkeypatch.setattr("nnrules.catalog.sources._parse", lambda path: pytest.fail(f"parsed {path}"))
+    monkeypatch.setattr("nnrules.catalog.sources.digest_and_imports", lambda path: pytest.fail(f"parsed {path}"))
     assert Sources(memory).fingerprint([folder / "root.py"]) == before
 
 
@@ -79,27 +79,26 @@ def test_an_unreadable_memory_is_ignored(folder: Path, text: str) -> None:
     assert Sources(memory).fingerprint([folder / "root.py"]) == Sources().fingerprint([folder / "root.py"])
 
 
-def presig(stage: Stage, tmp_path: Path) -> bytes:
-    return StageAction(stage, Sources(), Journal(tmp_path / "last_build.json")).get_presig(None, None, None)
+def test_options_versions_and_libraries_count_and_paths_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def signature(**changes: Any) -> str:
+        usual = {"inputs": {"graph": ["a/g.json"]}, "outputs": {"samples": "a/s.npz"}, "tools": {"qemu": "7"}}
+        known: dict[str, Any] = {**usual, "options": stages.SampleOptions(count=3), "references": {}, **changes}
+        return Stage(model="m", target=None, name="sample", sources=Sources(), **known).signature
 
-
-def test_options_versions_and_libraries_count_and_paths_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage(
-        "sample", "m", None, stages.SampleOptions(count=3), {}, {"graph": ["a/g.json"]}, {"samples": "a/s.npz"}
-    )
-    before = presig(stage, tmp_path)
-    assert presig(replace(stage, inputs={"graph": ["b/g.json"]}, outputs={"samples": "b/s.npz"}), tmp_path) == before
-    assert str(Path.cwd()).encode() not in before
-    assert presig(replace(stage, options=stages.SampleOptions(count=4)), tmp_path) != before
-    assert presig(replace(stage, inputs={"graph": ["a", "b"]}), tmp_path) != before
+    before = signature()
+    assert signature(inputs={"graph": ["b/g.json"]}, outputs={"samples": "b/s.npz"}, fresh=True) == before
+    assert str(Path.cwd()) not in before
+    assert signature(options=stages.SampleOptions(count=4)) != before
+    assert signature(inputs={"graph": ["a", "b"]}) != before
+    assert signature(tools={"qemu": "8"}) != before
     known = stages.STAGES["sample"]
     with monkeypatch.context() as patch:
         patch.setitem(stages.STAGES, "sample", replace(known, version=known.version + 1))
-        assert presig(stage, tmp_path) != before
+        assert signature() != before
     with monkeypatch.context() as patch:
         patch.setattr(identity, "installed_versions", lambda: {"numpy": "0.1"})
-        assert presig(stage, tmp_path) != before
-    assert presig(stage, tmp_path) == before
+        assert signature() != before
+    assert signature() == before
 
 
 NO_MATTER = {

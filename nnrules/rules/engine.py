@@ -1,0 +1,111 @@
+"""What the steps of one build share while it runs: cache, workers, terminal, record."""
+
+import shlex
+import signal
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from nnrules.cache import Cache, Settings
+from nnrules.catalog.sources import Sources
+from nnrules.catalog.tools import Tools
+from nnrules.rules import cachelog
+from nnrules.rules.forecast import CURRENT, Forecast
+from nnrules.rules.journal import Journal
+from nnrules.rules.keys import Key, Keys
+from nnrules.rules.options import Wishes
+from nnrules.rules.prints import Prints
+from nnrules.rules.processes import Processes
+from nnrules.rules.step import Step
+from nnrules.rules.terminal import Terminal
+from nnrules.rules.unsaved import Unsaved
+from nnrules.rules.workers import Workers
+
+MEMORY = Path(".nnrules")
+_USER_ERROR = 2
+
+
+class Engine:
+    """`top`, `build`, `data`: folders of the project, of the build and of the data set. `settings`: of the cache,
+    None for none; it may change until the first step runs."""
+
+    def __init__(self, top: Path, build: Path, data: Path | None, wishes: Wishes) -> None:
+        self.wishes = wishes
+        self.settings: Settings | None = None
+        self.sources, self.tools = Sources(MEMORY / "sources.json"), Tools(MEMORY / "tools.json")
+        self.prints = Prints(MEMORY / "fingerprints.json", self.sources.members)
+        self.keys = Keys(top, top / build, data)
+        self.unsaved = Unsaved(build / ".unsaved")
+        self.terminal, self.processes = Terminal(), Processes()
+        self.workers = Workers(self.terminal, self.processes)
+        self.journal = Journal(build / "last_build.json", self.terminal)
+
+    @cached_property
+    def cache(self) -> Cache | None:
+        """Opened by the first step that runs."""
+        return Cache(self.settings, self.terminal.error) if self.settings else None
+
+    @cached_property
+    def forecast(self) -> Forecast:
+        """What would become of each step."""
+        return Forecast(self.journal.steps, self.keys, self.cache, self.prints)
+
+    def open(self) -> None:
+        """Steps may run from here on."""
+        if gone := self.unsaved.clear():
+            self.terminal.say(f"the last build was killed: {gone} files that it made are made again")
+        self.processes.watch_signals()
+
+    def restore(self, key: Key, files: Mapping[str, Path]) -> bool:
+        """Take a step's outputs from the cache; whether they were there."""
+        return bool(self.cache and self.cache.restore(key.digest, files))
+
+    def store(self, key: Key, files: Mapping[str, Path], seconds: float) -> None:
+        """Give a step's outputs to the cache."""
+        if self.cache:
+            self.cache.store(key.digest, files, seconds)
+
+    def repeat(self, step: Step, status: int | None = None) -> str:
+        """The command that runs a step alone, after how it ended."""
+        ending = "" if status is None else f" {_ending(status)}; to repeat it alone"
+        return f"{step.label}{ending}: {shlex.join(step.command())}"
+
+    def close(self) -> None:
+        """The build is over: end what still runs, write what was learnt, tell how it went."""
+        self.workers.close()
+        self.journal.close()
+        if self.wishes.log:
+            cachelog.write(self.wishes.log, self.journal, self.keys)
+        if "cache" in self.__dict__ and self.cache:
+            self.cache.close()
+            if text := self.cache.summary.text():
+                self.terminal.say(text)
+        self.unsaved.saved()
+        for memory in (self.sources, self.tools):
+            memory.save()
+        if self.journal.worked:
+            self.prints.save()
+
+    def foresee(self) -> None:
+        """For a dry run: lets SCons know which steps are not current, as it does not look beyond the first of them."""
+        for step in self.journal.steps:
+            if self.forecast.of(step).state != CURRENT:
+                for node in step.outputs.values():
+                    node.set_always_build(True)
+
+    def tell_forecast(self) -> None:
+        """What a build would do, for all steps that SCons came to."""
+        for step in self.journal.steps:
+            outlook = self.forecast.of(step)
+            if outlook.state != CURRENT and self.journal.reached(step):
+                why = f" because {'; '.join(outlook.why)}" if self.wishes.explain else ""
+                self.terminal.say(f"{step.label}: {outlook.state}{why}")
+        for memory in (self.sources, self.tools):
+            memory.save()
+
+
+def _ending(status: int) -> str:
+    """How a step went wrong; status 2 has told why already."""
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return "failed" if status == _USER_ERROR else f"failed with status {status}"

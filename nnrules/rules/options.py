@@ -1,0 +1,46 @@
+"""Options of scons that only change what a build tells: `--explain`, `--graph`, `--stage-commands`, `--cache-log`."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from optparse import OptionConflictError
+from pathlib import Path
+from typing import Any
+
+from SCons.Script import AddOption, GetOption
+
+_FLAGS = {
+    "explain": "say for each stage why it runs",
+    "stage-commands": "print for each stage the command that repeats it alone",
+}
+_FILES = {
+    "graph": "draw the build into FILE (.svg, .html or .dot): what is current, cached, to be run",
+    "cache-log": "write every step's key and what it is made of into FILE (JSON)",
+}
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What was asked for. `graph`, `log`: files, None: not asked."""
+
+    explain: bool = False
+    commands: bool = False
+    graph: Path | None = None
+    log: Path | None = None
+
+
+def wishes() -> Wishes:
+    """Add the options and read them. One that the user's SConstruct has already is the user's."""
+    flags = {name: bool(_option(name, text, action="store_true", default=False)) for name, text in _FLAGS.items()}
+    files = {name: _option(name, text, type="string", nargs=1, metavar="FILE") for name, text in _FILES.items()}
+    paths = {name: Path(value) if isinstance(value, str) else None for name, value in files.items()}
+    return Wishes(flags["explain"], flags["stage-commands"], paths["graph"], paths["cache-log"])
+
+
+def _option(name: str, text: str, **how: Any) -> Any:
+    dest = f"nnrules_{name.replace('-', '_')}"
+    with suppress(OptionConflictError):
+        AddOption(f"--{name}", dest=dest, help=text, **how)
+    try:
+        return GetOption(dest)
+    except AttributeError:
+        return None

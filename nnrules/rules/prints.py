@@ -1,0 +1,48 @@
+"""Which Python files made a fingerprint, so that a later build can name the one that changed."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+_KEPT = 200  # fingerprints, the oldest are forgotten
+
+
+class Prints:
+    """`file`: where they are kept, read when first asked for; `current`: those of this build."""
+
+    def __init__(self, file: Path, current: Mapping[str, Mapping[str, str]]) -> None:
+        self._file, self._current = file, current
+        self._known: dict[str, dict[str, str]] | None = None
+
+    def save(self) -> None:
+        """Add this build's fingerprints with the digest of each of their files."""
+        known = self._read()
+        if not self._current.keys() - known.keys():
+            return
+        for name, files in self._current.items():
+            known.pop(name, None)
+            known[name] = dict(files)
+        kept = dict(list(known.items())[-_KEPT:])
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._file.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps(kept), encoding="utf-8")
+        os.replace(partial, self._file)
+
+    def differences(self, old: str, new: str) -> list[str]:
+        """`models/a/network.py changed`, ...; without a name where the old fingerprint was forgotten."""
+        known = {**self._read(), **self._current}
+        if old not in known or new not in known:
+            return ["its Python files changed"]
+        then, now = known[old], known[new]
+        return [f"{name} changed" for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
+
+    def _read(self) -> dict[str, dict[str, str]]:
+        if self._known is None:
+            try:
+                self._known = json.loads(self._file.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                self._known = {}
+            if not isinstance(self._known, dict):
+                self._known = {}
+        return self._known

@@ -1,0 +1,112 @@
+"""A step of the build (a stage, a compilation, a link) as an SCons action: signature, cache, failure."""
+
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from SCons.Action import FunctionAction
+
+from nnrules.rules.explain import reasons
+from nnrules.rules.failure import StageError
+
+if TYPE_CHECKING:
+    from nnrules.rules.engine import Engine
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, eq=False)
+class Step(ABC):
+    """`target` None: the same for all. `inputs`, `outputs`: SCons nodes by name. `label`: how the terminal calls it."""
+
+    model: str
+    target: str | None
+    name: str
+    inputs: Mapping[str, list[Any]]
+    outputs: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """`[facedet cortex-m7] verify`."""
+        return f"[{self.model} {self.target}] {self.name}" if self.target else f"[{self.model}] {self.name}"
+
+    @property
+    def first(self) -> Any:
+        """The node whose state says how the step went."""
+        return next(iter(self.outputs.values()))
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Plain data: what decides the outputs besides the content of the inputs. No path of this machine."""
+        return {**self.describe(), "inputs": {name: len(nodes) for name, nodes in self.inputs.items()}}
+
+    @cached_property
+    def signature(self) -> str:
+        """The identity as canonical JSON, which SCons keeps."""
+        return json.dumps(self.identity, sort_keys=True, separators=(",", ":"))
+
+    def implicit(self, content: Any) -> list[Any]:
+        """Nodes that the content of the inputs leads to. `content`: bytes of a node, None where they are not known."""
+        return []
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """The identity without the inputs."""
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """The process that does it alone, as an argument list."""
+
+    @abstractmethod
+    def run(self, engine: "Engine") -> int:
+        """Do it; the exit status, negative for a signal."""
+
+
+class StepAction(FunctionAction):
+    """Takes a step's outputs from the cache or runs it. The signature is the step's own."""
+
+    def __init__(self, step: Step, engine: "Engine") -> None:
+        super().__init__(self._execute, {"cmdstr": None})
+        self._step, self._engine = step, engine
+
+    def get_presig(self, target: Any, source: Any, env: Any, executor: Any = None) -> bytes:
+        """What SCons compares with the last build, beside the inputs."""
+        return self._step.signature.encode()
+
+    def genstring(self, target: Any, source: Any, env: Any, executor: Any = None) -> str:
+        """What SCons keeps in its database to explain a change."""
+        return self._step.signature
+
+    def _execute(self, target: Any, source: Any, env: Any) -> StageError | None:
+        step, engine = self._step, self._engine
+        start = time.monotonic()
+        self._tell(target[0])
+        engine.unsaved.add(step.outputs.values())
+        key, files = engine.keys.of(step), {name: Path(str(node)) for name, node in step.outputs.items()}
+        if engine.restore(key, files):
+            engine.journal.cached(step, key, time.monotonic() - start)
+            return None
+        start = time.monotonic()
+        status = step.run(engine)
+        seconds = time.monotonic() - start
+        engine.journal.ran(step, key, seconds, status == 0)
+        if status == 0:
+            engine.store(key, files, seconds)
+            return None
+        if status != INTERRUPTED and not engine.processes.interrupted:
+            engine.terminal.say(engine.repeat(step, status))
+        return StageError(node=target, errstr=step.label, status=2, exitstatus=2)
+
+    def _tell(self, target: Any) -> None:
+        """What the options of the command line ask to be told before a step."""
+        step, engine = self._step, self._engine
+        if engine.wishes.explain:
+            why = reasons(step, target.children(), engine.prints)
+            engine.terminal.say(f"{step.label} because {'; '.join(why)}")
+        if engine.wishes.commands:
+            engine.terminal.say(engine.repeat(step))
