@@ -46,12 +46,12 @@ class LocalStore:
         with source:
             try:
                 size = _regular_size(source)
-                if size > ENTRY_LIMIT:
-                    raise BadEntry(f"{size} bytes")
-                entry = decode(key, source.read())
+                if not 0 <= size <= ENTRY_LIMIT:
+                    raise BadEntry(f"{size} bytes" if size > 0 else "no regular file")
+                entry = decode(key, b"".join(_readable(source)))
                 if entry.size > self._limit:
                     raise BadEntry(f"a claim of {entry.size} bytes")
-            except (BadEntry, OSError) as fault:
+            except BadEntry as fault:
                 self.discard(ENTRIES, key)
                 raise Damaged(f"entry {key[:12]}: {fault}") from None
             self._touch(source)
@@ -75,19 +75,13 @@ class LocalStore:
         if source is None:
             raise FileNotFoundError(sha256)
         with source:
-            digest = hashlib.sha256()
-            try:
-                found = _regular_size(source)
-                if size is None and found > limit:
-                    raise FileNotFoundError(sha256)
-                if size is None or found == size:
-                    for piece in pieces(source):
-                        digest.update(piece)
-                        yield piece
-            except FileNotFoundError:
-                raise
-            except (BadEntry, OSError):
-                digest = hashlib.sha256()
+            found, digest = _regular_size(source), hashlib.sha256()
+            if size is None and found > limit:
+                raise FileNotFoundError(sha256)
+            if found > 0 and size in (None, found):
+                for piece in _readable(source):
+                    digest.update(piece)
+                    yield piece
             if digest.hexdigest() != sha256:
                 self.discard(CONTENTS, sha256)
                 raise Damaged(f"content {sha256[:12]} has another SHA-256")
@@ -118,9 +112,13 @@ class LocalStore:
 
     def discard(self, kind: str, name: str) -> None:
         """Remove what is damaged, if it can be."""
-        if not self._read_only:
-            with suppress(OSError), self._folder(kind, name) as folder:
+        if self._read_only:
+            return
+        with suppress(OSError), self._folder(kind, name) as folder:
+            try:
                 os.unlink(name, dir_fd=folder)
+            except OSError:
+                os.rmdir(name, dir_fd=folder)
 
     @contextmanager
     def _folder(self, kind: str, name: str, create: bool = False) -> Iterator[int]:
@@ -144,7 +142,12 @@ class LocalStore:
         """A file for reading, None where there is none; not verified. A link in its place is removed, if it can be."""
         try:
             with self._folder(kind, name) as folder:
-                return os.fdopen(os.open(name, _READ, dir_fd=folder), "rb", buffering=0)
+                handle = os.open(name, _READ, dir_fd=folder)
+            try:
+                return os.fdopen(handle, "rb", buffering=0)
+            except OSError:
+                os.close(handle)
+                raise
         except FileNotFoundError:
             return None
         except OSError:
@@ -179,7 +182,12 @@ class LocalStore:
 
 
 def _regular_size(source: BinaryIO) -> int:
+    """-1 for a pipe, a device and their like."""
     state = os.fstat(source.fileno())
-    if not stat.S_ISREG(state.st_mode):
-        raise BadEntry("no regular file")
-    return state.st_size
+    return state.st_size if stat.S_ISREG(state.st_mode) else -1
+
+
+def _readable(source: BinaryIO) -> Iterator[bytes]:
+    """What can be read; a fault of the disk shows in the digest."""
+    with suppress(OSError):
+        yield from pieces(source)

@@ -179,8 +179,8 @@ class Remote:
         except PushRefused as fault:
             self._pushes = False
             self._say(f"{fault}; nothing more is sent in this build")
-        except (_Missing, GivenUp):
-            pass
+        except (_Missing, GivenUp, OSError):
+            return False
         else:
             return True
         return False

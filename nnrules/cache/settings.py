@@ -117,7 +117,7 @@ def _split(place: str, text: str) -> tuple[str, str, tuple[str, Secret] | None]:
     scheme, _, rest = text.partition("://")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     login, at, host = authority.rpartition("@")
-    bare = f"{scheme.lower()}://{host}{rest[len(authority) :]}".rstrip("/")
+    bare = f"{scheme.lower()}://{host}{rest[len(authority) :].rstrip('/')}"
     shown = bare.partition("?")[0]
     if scheme.lower() not in _HTTP:
         _need_module(place, shown)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import httpx
 
 _OK, _MISSING, _DENIED = 200, (404, 410), (401, 403, 407)
-_NO_FOLDER = (404, 409)  # of a PUT under WebDAV
+_NO_FOLDER = (404, 409, 500)  # of a PUT under WebDAV; the last one is nginx's
 _FULL = 507
 _LOGIN = "NNRULES_CACHE_HEADER, a netrc file or user:password@ in the URL gives a login"
 
@@ -29,7 +29,8 @@ class WebStore:
     def __init__(self, settings: Settings) -> None:
         assert settings.url is not None
         self._settings, self._base = settings, settings.url.text
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._made: set[str] = set()
         self._opened: httpx.Client | None = None
 
     def get(self, path: str, limit: int, take: Callable[[bytes], None]) -> bool:
@@ -61,7 +62,7 @@ class WebStore:
         url = f"{self._base}/{path}"
         answer = self._put(url, size, content)
         if answer.status_code in _NO_FOLDER:
-            self._make_folders(path)
+            self._make_folders(path.partition("/")[0])
             answer = self._put(url, size, content)
         if answer.is_success:
             return
@@ -73,10 +74,16 @@ class WebStore:
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         return self._request("PUT", url, content=content(), headers=headers)
 
-    def _make_folders(self, path: str) -> None:
-        """MKCOL for `ac` or `cas` and, where that is not enough, for the folders of the URL. Another build may be
-        faster: that one could not be made says nothing."""
-        folder = path.partition("/")[0]
+    def _make_folders(self, folder: str) -> None:
+        """MKCOL, once, for `ac` or `cas` and, where that is not enough, for the folders of the URL. Another build may
+        be faster: that one could not be made says nothing."""
+        with self._lock:
+            if folder in self._made:
+                return
+            self._made.add(folder)
+            self._make(folder)
+
+    def _make(self, folder: str) -> None:
         scheme, _, rest = f"{self._base}/{folder}".partition("://")
         parts = rest.split("/")
         urls = [f"{scheme}://{'/'.join(parts[:end])}/" for end in range(2, len(parts) + 1)]
@@ -183,4 +190,4 @@ def _status(answer: "httpx.Response") -> str:
 def _told(fault: Exception) -> str:
     """One line."""
     text = str(fault).strip().splitlines()
-    return text[0][:200] if text else type(fault).__name__
+    return text[0][:200].rstrip(".") if text else type(fault).__name__

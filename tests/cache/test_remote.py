@@ -1,0 +1,297 @@
+"""A remote over HTTP that is well: bazel-remote's rules, nginx with WebDAV, logins, TLS."""
+
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnrules.cache import Cache, Summary, settings
+from tests.cache.box import Box, check, key, noise, sha256
+from tests.cache.servers import Server, certificate, free_port, nginx, serving
+
+WEIGHTS = bytes(range(256)) * 4000  # a megabyte
+
+
+def open_cache(box: Box, url: str, environment: dict[str, str] | None = None, **more: Any) -> Cache:
+    """A cache as the SConstruct's would be, in a checkout of its own with an empty store."""
+    top = box.top / f"checkout{len(list(box.top.glob('checkout*')))}"
+    top.mkdir()
+    found = settings(url, {"NETRC": os.devnull, **(environment or {})}, top, **more)
+    assert found is not None
+    return Cache(found, box.warnings.append)
+
+
+def build(box: Box, url: str, **named: Any) -> Summary:
+    """Run a step and push it."""
+    cache = open_cache(box, url, **named)
+    made = box.made(weights=WEIGHTS, log=b"log", nothing=b"")
+    made["weights"].chmod(0o755)
+    assert cache.restore(key(1), made) is None
+    made = box.made(weights=WEIGHTS, log=b"log", nothing=b"")
+    made["weights"].chmod(0o755)
+    cache.store(key(1), made, 2.5)
+    cache.close()
+    return cache.summary
+
+
+def elsewhere(box: Box, url: str, **named: Any) -> Summary:
+    """Restore it in another checkout, twice."""
+    cache = open_cache(box, url, **named)
+    for hit in range(2):
+        files = box.wanted("weights", "log", "nothing")
+        restored = cache.restore(key(1), files)
+        if restored is None:
+            check(files, {})
+            break
+        assert restored.remote == (hit == 0)
+        assert restored.entry.seconds == 2.5
+        check(files, {"weights": WEIGHTS, "log": b"log", "nothing": b""})
+        assert files["weights"].stat().st_mode & stat.S_IXUSR
+        shutil.rmtree(files["weights"].parents[1])
+    cache.close()
+    return cache.summary
+
+
+def test_another_checkout_takes_what_one_made(box: Box, server: Server) -> None:
+    made = build(box, server.url)
+    assert (made.misses, made.hits, made.strikes) == (1, 0, 0)
+    assert made.bytes_up >= len(WEIGHTS) + 3
+    found = elsewhere(box, server.url)
+    assert (found.hits_remote, found.hits_local, found.misses, found.strikes) == (1, 1, 0, 0)
+    assert found.text() == "cache: 2 hits (1 local, 1 remote), 0 misses, 1.0 MB down, 5.0 s saved"
+    assert not box.warnings
+
+
+def test_contents_go_before_the_entry(box: Box, server: Server) -> None:
+    build(box, server.url)
+    puts = [path for method, path in server.requests if method == "PUT"]
+    assert sorted(puts[:2]) == sorted([f"/cas/{sha256(WEIGHTS)}", f"/cas/{sha256(b'log')}"])
+    assert puts[2:] == [f"/ac/{key(1)}"]
+
+
+def test_a_large_content_that_is_there_is_not_sent_again(box: Box, server: Server) -> None:
+    build(box, server.url)
+    server.requests.clear()
+    del server.held[f"ac/{key(1)}"]
+    build(box, server.url)
+    assert ("PUT", f"/cas/{sha256(WEIGHTS)}") not in server.requests
+    assert ("PUT", f"/ac/{key(1)}") in server.requests
+
+
+def test_contents_that_are_local_are_not_fetched(box: Box, server: Server) -> None:
+    build(box, server.url)
+    cache = open_cache(box, server.url)
+    cache.store(key(2), box.made(weights=WEIGHTS), 1.0)
+    assert cache.restore(key(1), box.wanted("weights", "log", "nothing"))
+    asked = [path for method, path in server.requests if method == "GET" and path.startswith("/cas")]
+    assert asked == [f"/cas/{sha256(b'log')}"]
+
+
+def test_a_damaged_local_content_is_fetched_anew(box: Box, server: Server) -> None:
+    build(box, server.url)
+    cache = open_cache(box, server.url)
+    assert cache.restore(key(1), box.wanted("weights", "log", "nothing"))
+    store = next(box.top.glob("checkout1/.nnrules/cache"))
+    blob = store / "cas" / sha256(b"log")[:2] / sha256(b"log")
+    for damage in (lambda: blob.write_bytes(b"bad"), blob.unlink):
+        damage()
+        files = box.wanted("weights", "log", "nothing")
+        restored = cache.restore(key(1), files)
+        assert restored is not None
+        assert restored.remote
+        check(files, {"weights": WEIGHTS, "log": b"log", "nothing": b""})
+        assert blob.read_bytes() == b"log"
+
+
+def test_lookup_and_blob_ask_the_remote(box: Box, server: Server) -> None:
+    build(box, server.url)
+    cache = open_cache(box, server.url)
+    entry = cache.lookup(key(1))
+    assert entry is not None
+    assert {output.name for output in entry.outputs} == {"weights", "log", "nothing"}
+    assert server.asked("GET", "cas") == 0
+    assert cache.blob(sha256(b"log"), 3) == b"log"
+    assert cache.blob(sha256(b"log"), 3) == b"log"
+    assert server.asked("GET", "cas") == 1
+    assert cache.blob(sha256(b"unknown"), 3) is None
+    assert cache.lookup(key(2)) is None
+    assert not box.warnings
+
+
+def test_a_remote_that_lost_a_content_is_a_miss_and_is_repaired(box: Box, server: Server) -> None:
+    """A server that does not check its entries, as nginx; nothing counts against it."""
+    build(box, server.url)
+    entry = server.held[f"ac/{key(1)}"]
+    server.faults["GET", "ac"] = lambda handler: handler.answer(200, entry)
+    del server.held[f"cas/{sha256(b'log')}"]
+    assert elsewhere(box, server.url).misses == 1
+    build(box, server.url)
+    assert elsewhere(box, server.url).hits_remote == 1
+    assert not box.warnings
+
+
+def test_a_wrong_content_at_the_remote_is_repaired(box: Box, server: Server) -> None:
+    """Of the right length, so that asking for it tells nothing: whoever found it wrong sends it again."""
+    build(box, server.url)
+    server.held[f"cas/{sha256(WEIGHTS)}"] = WEIGHTS[::-1]
+    found = build(box, server.url)
+    assert (found.misses, found.strikes) == (1, 1)
+    assert elsewhere(box, server.url).hits_remote == 1
+    assert not box.warnings
+
+
+@pytest.mark.parametrize("push", ["never", "ci"])
+def test_who_may_not_push_pushes_nothing(box: Box, server: Server, push: str) -> None:
+    build(box, server.url, push=push)
+    build(box, server.url, read_only=True)
+    assert {method for method, _ in server.requests} == {"GET"}
+    build(box, server.url, push="ci", environment={"CI": "true"})
+    assert elsewhere(box, server.url, push=push).hits_remote == 1
+    assert not box.warnings
+
+
+def test_everything_lies_below_the_path_of_the_url(box: Box) -> None:
+    with serving(Server(base="/team/nn")) as server:
+        build(box, server.url + "/")
+        assert all(path.startswith(("/team/nn/ac/", "/team/nn/cas/")) for _, path in server.requests)
+        assert elsewhere(box, server.url).hits_remote == 1
+
+
+LOGIN = "Basic Y2k6czNjcmV0"  # ci:s3cret
+
+
+@pytest.mark.parametrize("way", ["url", "header", "netrc"])
+def test_logins(box: Box, server: Server, way: str) -> None:
+    (box.top / "netrc").write_text("machine 127.0.0.1 login ci password s3cret\n")
+    (box.top / "netrc").chmod(0o600)
+    url = server.url.replace("//", "//ci:s3cret@") if way == "url" else server.url
+    environment = {
+        "url": {"NETRC": str(box.top / "netrc")},
+        "header": {"NNRULES_CACHE_HEADER": f"authorization: {LOGIN}", "NETRC": str(box.top / "netrc")},
+        "netrc": {"NETRC": str(box.top / "netrc")},
+    }[way]
+    build(box, url, environment=environment)
+    assert {headers["authorization" if way == "header" else "Authorization"] for headers in server.headers} == {LOGIN}
+
+
+def test_no_login_where_none_is_known(box: Box, server: Server) -> None:
+    (box.top / "netrc").write_text("machine elsewhere login ci password s3cret\n")
+    build(box, server.url, environment={"NETRC": str(box.top / "netrc")})
+    (box.top / "netrc").write_text("nonsense s3cret")
+    server.held.clear()
+    build(box, server.url, environment={"NETRC": str(box.top / "netrc")})
+    assert not any("Authorization" in headers for headers in server.headers)
+
+
+@pytest.fixture(params=[True, False], ids=["create_full_put_path", "MKCOL"])
+def webdav(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """nginx, with and without folders of its own making."""
+    with nginx(tmp_path / "nginx", full_path=request.param) as url:
+        yield url
+
+
+@pytest.mark.parametrize("base", ["", "/team/nn"])
+def test_nginx(box: Box, webdav: str, base: str) -> None:
+    made = build(box, webdav + base)
+    assert (made.strikes, made.misses) == (0, 1)
+    found = elsewhere(box, webdav + base)
+    assert (found.hits_remote, found.hits_local, found.strikes) == (1, 1, 0)
+    assert (box.top / f"nginx/www{base}/cas/{sha256(WEIGHTS)}").read_bytes() == WEIGHTS
+    assert not box.warnings
+
+
+def test_nginx_with_many_steps_at_once(box: Box, webdav: str) -> None:
+    cache = open_cache(box, webdav)
+    contents = {number: noise(20_000) for number in range(30)}
+    for number, content in contents.items():
+        cache.store(key(number), box.made(weights=content), 1.0)
+    cache.close()
+    cache = open_cache(box, webdav)
+    for number, content in contents.items():
+        files = box.wanted("weights")
+        assert cache.restore(key(number), files)
+        check(files, {"weights": content})
+    assert not box.warnings
+
+
+def test_nginx_repairs_what_is_damaged(box: Box, tmp_path: Path) -> None:
+    with nginx(tmp_path / "nginx") as url:
+        build(box, url)
+        blob = tmp_path / f"nginx/www/cas/{sha256(WEIGHTS)}"
+        for bad in (WEIGHTS[:-5], WEIGHTS[::-1], b""):
+            blob.write_bytes(bad)
+            assert elsewhere(box, url).misses == 1
+            build(box, url)
+            assert elsewhere(box, url).hits_remote == 1
+        (tmp_path / f"nginx/www/ac/{key(1)}").write_bytes(b"")
+        assert elsewhere(box, url).misses == 1
+        build(box, url)
+        assert elsewhere(box, url).hits_remote == 1
+    assert not box.warnings
+
+
+def test_nginx_asks_for_a_password(box: Box, tmp_path: Path) -> None:
+    (tmp_path / "users").write_text("ci:{PLAIN}s3cret\n")
+    more = f'auth_basic "cache"; auth_basic_user_file {tmp_path / "users"};'
+    with nginx(tmp_path / "nginx", more=more) as url:
+        build(box, url.replace("//", "//ci:s3cret@"))
+        assert elsewhere(box, url, environment={"NNRULES_CACHE_HEADER": f"Authorization: {LOGIN}"}).hits_remote == 1
+        assert not box.warnings
+        assert elsewhere(box, url.replace("//", "//ci:wr0ng@")).misses == 1
+    text = "NNRULES_CACHE_HEADER, a netrc file or user:password@ in the URL gives a login"
+    done = "only the local cache is used for the rest of this build"
+    assert box.warnings == [f"cache {url}: 401 Unauthorized; {text}; {done}"]
+
+
+@pytest.mark.parametrize(
+    ("more", "largest", "told"),
+    [
+        ("limit_except GET HEAD { deny all; }", "0", "403 Forbidden"),
+        ("", "1k", "413 Request Entity Too Large"),
+    ],
+)
+def test_nginx_that_takes_no_pushes_can_be_read(box: Box, tmp_path: Path, more: str, largest: str, told: str) -> None:
+    with nginx(tmp_path / "writing") as url:
+        build(box, url)
+    with nginx(tmp_path / "reading", more=more, largest=largest) as url:
+        shutil.copytree(tmp_path / "writing/www", tmp_path / "reading/www", dirs_exist_ok=True)
+        cache = open_cache(box, url)
+        cache.store(key(2), box.made(weights=noise(5000)), 1.0)
+        cache.store(key(3), box.made(weights=noise(5000)), 1.0)
+        cache.close()
+        assert elsewhere(box, url).hits_remote == 1
+    assert box.warnings == [f"cache {url}: takes no pushes ({told}); nothing more is sent in this build"]
+
+
+def test_certificates_are_verified(box: Box, tmp_path: Path) -> None:
+    pem = certificate(tmp_path)
+    with nginx(tmp_path / "nginx", certificate=pem) as url:
+        trusted = {"SSL_CERT_FILE": str(tmp_path / "public.pem")}
+        build(box, url, environment=trusted)
+        assert elsewhere(box, url, environment=trusted).hits_remote == 1
+        assert not box.warnings
+        cache = open_cache(box, url)
+        assert [cache.restore(key(1), box.wanted("weights", "log", "nothing")) for _ in range(3)] == [None] * 3
+    assert len(box.warnings) == 1
+    assert "CERTIFICATE_VERIFY_FAILED" in box.warnings[0]
+    assert "self-signed certificate" in box.warnings[0]
+
+
+def test_a_file_of_certificates_that_is_missing(box: Box) -> None:
+    cache = open_cache(box, f"https://127.0.0.1:{free_port()}", {"SSL_CERT_FILE": "/nowhere.pem"})
+    assert [cache.restore(key(1), box.wanted("weights")) for _ in range(3)] == [None] * 3
+    assert len(box.warnings) == 1
+    assert "No such file or directory" in box.warnings[0]
+
+
+def test_pushes_do_not_hold_up_the_build(box: Box, server: Server) -> None:
+    server.faults["PUT", "cas"] = lambda _: time.sleep(0.5)
+    cache = open_cache(box, server.url)
+    start = time.monotonic()
+    cache.store(key(1), box.made(weights=b"w"), 1.0)
+    assert time.monotonic() - start < 0.4
