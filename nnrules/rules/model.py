@@ -1,6 +1,6 @@
 """What a SConscript calls: env.Model().Train().Prune().Quantize().Firmware(); each step is a list of SCons nodes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -137,18 +137,22 @@ class Quantized(Step):
         chosen["gate"] = model.options("gate", limits)
         chosen["report"] = ReportOptions(**msgspec.structs.asdict(chosen["gate"]))
         sources = None if application is None else [_source(model.workspace, name) for name in application]
-        wanted = Firmware(model.workspace, model.subject, dict(self.nodes), chosen, sources).build()
+        firmware = Firmware(model.workspace, model.subject, dict(self.nodes), chosen, sources)
+        model.workspace.firmwares[model.subject.model] = firmware
+        wanted = firmware.build()
         model.workspace.wanted[model.subject.model] = wanted
         return NodeList(wanted)
 
 
-def declare(workspace: Workspace, name: str, network: str, dataset: str) -> Model:
-    """env.Model: a network and a data set as "file.py:Class" beside the SConscript."""
+def declare(workspace: Workspace, name: str, network: str, dataset: str, files: Sequence[str] = ()) -> Model:
+    """env.Model: a network and a data set as "file.py:Class" beside the SConscript; `files`: files and folders that
+    these read, whose content counts."""
     place = caller()
     check_model_name(place, name, workspace.names)
     workspace.stages[name] = []
     references = {"network": _reference(workspace, place, network), "dataset": _reference(workspace, place, dataset)}
-    return Model(Declaration(workspace, Subject(name, references)), {})
+    read = [node for each in files for node in _files(workspace, each)]
+    return Model(Declaration(workspace, Subject(name, references, files=read)), {})
 
 
 def _reference(workspace: Workspace, place: str, text: str) -> str:
@@ -169,6 +173,12 @@ def _source(workspace: Workspace, name: str) -> Any:
         known = path.relative_to(workspace.top) if path.is_relative_to(workspace.top) else path
         raise UserError(caller(), f"there is no file {known}", "create it or correct the name")
     return node
+
+
+def _files(workspace: Workspace, name: str) -> list[Any]:
+    """The nodes of a file, or of all files in a folder, beside the SConscript. Raises UserError for neither."""
+    path = Path(workspace.env.Entry(name).srcnode().get_abspath())
+    return workspace.tree(path) if path.is_dir() else [_source(workspace, name)]
 
 
 def _data(model: Declaration) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import atexit
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +93,8 @@ class Project:
             self.workspace.engine.settings = settings(place, os.environ, Path.cwd(), place=caller(), **options)
 
     @explained
-    def _model(self, env: Any, name: str, network: str, dataset: str) -> Any:
-        return declare(self.workspace, name, network, dataset)
+    def _model(self, env: Any, name: str, network: str, dataset: str, files: Sequence[str] = ()) -> Any:
+        return declare(self.workspace, name, network, dataset, files)
 
 
 def _help(models: list[str]) -> str:

@@ -27,11 +27,13 @@ class TargetFile:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a stage is about. `target` None: the same for all targets. `resources`: by stage, see Slots."""
+    """What a stage is about. `target` None: the same for all targets. `files`: nodes of what the references read;
+    `resources`: by stage, see Slots."""
 
     model: str
     references: Mapping[str, str]
     target: str | None = None
+    files: list[Any] = field(default_factory=list)
     resources: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -40,6 +42,7 @@ class Workspace:
     """`env`: an Environment of our own, without tools; `top`: the project's folder, from which all paths are taken.
 
     names: see check_model_name. stages: the verbs of every model. wanted: the nodes of every model's last step.
+    firmwares: the Firmware of every model that has come so far.
     """
 
     env: Any
@@ -51,6 +54,7 @@ class Workspace:
     names: dict[str, str] = field(default_factory=dict)
     stages: dict[str, list[str]] = field(default_factory=dict)
     wanted: dict[str, list[Any]] = field(default_factory=dict)
+    firmwares: dict[str, Any] = field(default_factory=dict)
 
     def file(self, path: Path | str) -> Any:
         """The node of a file, by its path from the top; other folders by their absolute path."""
@@ -70,9 +74,12 @@ class Workspace:
     def data(self) -> dict[str, list[Any]]:
         """The input `data` of stages that read the data set: the files of the folder named on the command line."""
         folder = self.arguments.data
-        if not folder:
-            return {}
-        return {"data": [self.file(path) for path in sorted(Path(folder).rglob("*")) if path.is_file()]}
+        return {"data": self.tree(Path(folder))} if folder else {}
+
+    def tree(self, path: Path) -> list[Any]:
+        """The nodes of a file, or of all files in a folder."""
+        found = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+        return [self.file(each) for each in found]
 
     def add(
         self,
@@ -89,6 +96,8 @@ class Workspace:
         programs with.
         """
         folder = self.folder(subject.model, subject.target)
+        if subject.references and subject.files:
+            inputs = {**inputs, "files": subject.files}
         needs = self.slots.checked(subject.resources.get(verb, {}))
         stage = Stage(
             model=subject.model,

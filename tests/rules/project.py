@@ -42,15 +42,19 @@ class Project:
         shutil.copytree(self.top, top, symlinks=True)
         return Project(top)
 
-    def build(self, *words: str, python: tuple[str, ...] = (), path: str | None = None) -> Finished:
-        """Run scons with `words`; `python`: options of the interpreter; `path`: another PATH."""
-        process = self.start(*words, python=python, path=path)
+    def build(
+        self, *words: str, python: tuple[str, ...] = (), path: str | None = None, cache: str | None = "none"
+    ) -> Finished:
+        """Run scons with `words`; `python`: options of the interpreter; `path`: another PATH; `cache`: NNRULES_CACHE."""
+        process = self.start(*words, python=python, path=path, cache=cache)
         stdout, stderr = process.communicate()
         return Finished(process.returncode, stdout, stderr)
 
-    def start(self, *words: str, python: tuple[str, ...] = (), path: str | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, *words: str, python: tuple[str, ...] = (), path: str | None = None, cache: str | None = "none"
+    ) -> subprocess.Popen[str]:
         """The process of such a build."""
-        environment = {"NNRULES_CACHE": "none", **os.environ, "PYTHONPATH": str(self.top)}
+        environment = {**os.environ, "PYTHONPATH": str(self.top), "NNRULES_CACHE": cache or ""}
         environment |= {"PATH": path} if path else {}
         command = [sys.executable, *python, "-m", "SCons", "-Q", *words]
         pipe = subprocess.PIPE
