@@ -1,0 +1,36 @@
+"""Draws a build graph from plain data: as .dot for other tools, as .svg, and as a page to look around in (.html)."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from nnrules.error import UserError
+from nnrules.rules.drawing.dot import text as dot
+from nnrules.rules.drawing.node import Node
+from nnrules.rules.drawing.page import text as html
+from nnrules.rules.drawing.svg import text as svg
+
+__all__ = ["Node", "draw"]
+
+_FORMATS = {".dot": dot, ".svg": svg, ".html": html}
+
+
+def draw(path: Path, nodes: Sequence[Node]) -> None:
+    """Write the drawing that the path's suffix says. The same nodes give the same bytes.
+
+    `inputs` that no node has are left out. Raises UserError for another suffix, and where nothing can be written.
+    """
+    render = _FORMATS.get(path.suffix.lower())
+    if render is None:
+        fault = f"cannot be drawn as {path.suffix!r}" if path.suffix else "does not say how to draw"
+        raise UserError(f"--graph={path}", fault, "end the name in .svg, .html or .dot")
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(render(nodes), encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as fault_of_system:
+        raise UserError(
+            f"--graph={path}", f"cannot be written ({fault_of_system.strerror})", "choose another file"
+        ) from None
+    finally:
+        partial.unlink(missing_ok=True)
