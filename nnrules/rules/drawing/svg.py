@@ -3,9 +3,9 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from itertools import pairwise
 from pathlib import Path
-from xml.sax.saxutils import escape, quoteattr
 
 from nnrules.rules.drawing.frames import Frame, frames
 from nnrules.rules.drawing.layout import Point, Size
@@ -149,11 +149,11 @@ def _shape(number: int, shape: Shape, corner: Point) -> list[str]:
         baseline = y + row.height
         lines.append(f'<text class="{row.kind}" x="{_n(x)}" y="{_n(baseline)}">{escape(row.words)}</text>')
         y += row.height * _LEADING
-    group = quoteattr(printable(shape.group))
+    group = escape(printable(shape.group))
     where = f'transform="translate({_n(corner[0])} {_n(corner[1])})"'
     mark = f'<g transform="translate({_n(side)} 8)">{_mark(shape.state)}</g>' if marked else ""
     return [
-        f'<g class="node {shape.kind} {shape.state}" id="node{number}" data-group={group} {where}>',
+        f'<g class="node {shape.kind} {shape.state}" id="node{number}" data-group="{group}" {where}>',
         f"<title>{escape(shape.told)}</title>",
         f'<rect class="body" width="{_n(width)}" height="{_n(height)}" rx="{_n(radius)}"/>{mark}',
         *lines,
