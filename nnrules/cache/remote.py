@@ -94,7 +94,7 @@ class Remote:
                 self._lock.wait(left)
             late, self._pushes = self._pending, False
         if late:
-            self._say(f"{late} of the pushes did not end in {self._settings.wait:.0f} s and are given up")
+            self._say(f"{late} of the pushes did not end in {self._settings.wait:g} s and are given up")
         for _ in self._pushers:
             self._queue.put(None)
 
@@ -171,7 +171,7 @@ class Remote:
         try:
             attend(works, self._settings.timeout)
         except TimeoutError:
-            self._strike(f"no answer, or one too slow, in {self._settings.timeout:.0f} s")
+            self._strike(f"no answer, or one too slow, in {self._settings.timeout:g} s")
         except DeniedError as fault:
             self._strike(str(fault), _STRIKES)
         except TransferError as fault:

@@ -41,13 +41,24 @@ class Handler(BaseHTTPRequestHandler):
         """Misbehave if told to, else do as bazel-remote does."""
         self.home.requests.append((self.command, self.path))
         self.home.headers.append(dict(self.headers.items()))
+        behaviour = self.home.faults.get((self.command, self.address[0]))
+        if behaviour is None:
+            self.behave()
+            return
+        with suppress(OSError):
+            behaviour(self)
+        self.close_connection = True
+
+    @property
+    def address(self) -> tuple[str, str]:
+        """ "ac" or "cas", and the rest."""
         kind, _, name = self.path.removeprefix(self.home.base).strip("/").partition("/")
-        behaviour = self.home.faults.get((self.command, kind))
-        if behaviour is not None:
-            with suppress(OSError):
-                behaviour(self)
-            self.close_connection = True
-        elif self.command == "PUT":
+        return kind, name
+
+    def behave(self) -> None:
+        """As bazel-remote does."""
+        kind, name = self.address
+        if self.command == "PUT":
             self.put(kind, name, self.rfile.read(int(self.headers["Content-Length"])))
         elif (content := self.home.held.get(f"{kind}/{name}")) is None or not self.home.complete(kind, content):
             self.answer(404, b"Not found")
