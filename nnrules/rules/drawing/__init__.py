@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from nnrules.error import UserError
@@ -10,9 +11,17 @@ from nnrules.rules.drawing.node import Node
 from nnrules.rules.drawing.page import text as html
 from nnrules.rules.drawing.svg import text as svg
 
-__all__ = ["Node", "draw"]
+__all__ = ["Node", "checked", "draw"]
 
 _FORMATS = {".dot": dot, ".svg": svg, ".html": html}
+
+
+def checked(path: Path) -> Path:
+    """The path itself. Raises UserError where its suffix names no kind of drawing."""
+    if path.suffix.lower() not in _FORMATS:
+        fault = f"cannot be drawn as {path.suffix!r}" if path.suffix else "does not say how to draw"
+        raise UserError(f"--graph={path}", fault, "end the name in .svg, .html or .dot")
+    return path
 
 
 def draw(path: Path, nodes: Sequence[Node]) -> None:
@@ -20,13 +29,11 @@ def draw(path: Path, nodes: Sequence[Node]) -> None:
 
     `inputs` that no node has are left out. Raises UserError for another suffix, and where nothing can be written.
     """
-    render = _FORMATS.get(path.suffix.lower())
-    if render is None:
-        fault = f"cannot be drawn as {path.suffix!r}" if path.suffix else "does not say how to draw"
-        raise UserError(f"--graph={path}", fault, "end the name in .svg, .html or .dot")
+    render = _FORMATS[checked(path).suffix.lower()]
+    text = import_module(f"nnrules.rules.drawing.{module}").text(nodes)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_text(render(nodes), encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
     except OSError as fault_of_system:
         raise UserError(
