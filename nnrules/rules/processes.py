@@ -69,6 +69,8 @@ class Processes:
             read_lines(process.stderr, stderr or kept[1].append),
         ]
         status = self.wait(process)
+        if status and self.interrupted:
+            return Finished(INTERRUPTED, "", "")
         for reader in readers:
             reader.join(PATIENCE)
         texts = ["".join(f"{line}\n" for line in lines) for lines in kept]

@@ -22,15 +22,17 @@ from nnrules.rules.terminal import Terminal
 SWITCH = "NNRULES_WORKERS"  # environment variable; 0: every stage is a process of its own
 
 _TORCH = ("torch", "torch._dynamo")  # the first optimizer and the exporter import the second
-_PRELOAD = {  # what a server imports before it forks a stage: nothing that starts a thread
+_EXPORTER = ("torch.export._trace", "torch.onnx._internal.exporter._core", "onnxscript.function_libs.torch_lib.ops")
+_PRELOAD = {  # what a server imports before it forks a stage; nothing that starts a thread, as onnxruntime does
     "train": (*_TORCH, "numpy", "safetensors.torch"),
     "prune": (*_TORCH, "numpy", "safetensors.torch", "torch_pruning"),
-    "export": (*_TORCH, "numpy", "onnx", "onnxscript", "torch.onnx._internal.exporter._core"),
+    "export": (*_TORCH, *_EXPORTER, "numpy", "onnx", "safetensors.torch"),
     "verify": ("torch", "numpy", "onnx"),
     "quantize": ("numpy", "onnx"),
     "lower": ("numpy", "onnx"),
     "generate": ("numpy", "jinja2"),
     "measure": ("numpy", "elftools.elf.elffile"),
+    "report": ("numpy", "jinja2", "matplotlib.figure", "matplotlib.backends.backend_agg"),
     "gate": (),
 }
 _MARK = "\x1e"  # begins a report of progress

@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 import importlib.util
-import io
 import json
 import os
 import shutil
@@ -144,9 +143,10 @@ def remove_partial(arguments: list[str]) -> None:
 def _join(build: int, arguments: list[str]) -> None:
     """Under a build or its server (process id `build`): whole lines, reports of progress, and an end with it."""
     os.environ[REPORTS] = "1"
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    sys.stdout, sys.stderr = (
+        open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        for number in (1, 2)
+    )
     threading.Thread(target=_end_with, args=(build, arguments), daemon=True).start()
 
 
