@@ -9,6 +9,7 @@ from pathlib import Path
 from nnrules.cache import Cache, Settings
 from nnrules.catalog.sources import Sources
 from nnrules.catalog.tools import Tools
+from nnrules.error import UserError
 from nnrules.rules import cachelog
 from nnrules.rules.forecast import CURRENT, Forecast
 from nnrules.rules.journal import Journal
@@ -81,6 +82,7 @@ class Engine:
             if text := self.cache.summary.text():
                 self.terminal.say(text)
         self.unsaved.saved()
+        self._draw({step: (result, "") for step in self.journal.steps if (result := self.journal.result(step))})
         for memory in (self.sources, self.tools):
             memory.save()
         if self.journal.worked:
@@ -95,13 +97,25 @@ class Engine:
 
     def tell_forecast(self) -> None:
         """What a build would do, for all steps that SCons came to."""
-        for step in self.journal.steps:
+        reached = [step for step in self.journal.steps if self.journal.reached(step)]
+        for step in reached:
             outlook = self.forecast.of(step)
-            if outlook.state != CURRENT and self.journal.reached(step):
+            if outlook.state != CURRENT:
                 why = f" because {'; '.join(outlook.why)}" if self.wishes.explain else ""
                 self.terminal.say(f"{step.label}: {outlook.state}{why}")
+        self._draw({step: ((known := self.forecast.of(step)).state, "; ".join(known.why)) for step in reached})
         for memory in (self.sources, self.tools):
             memory.save()
+
+    def _draw(self, standing: Mapping[Step, tuple[str, str]]) -> None:
+        """The picture that was asked for."""
+        if self.wishes.graph and standing:
+            from nnrules.rules import picture
+
+            try:
+                picture.write(self.wishes.graph, standing, standing.__getitem__)
+            except UserError as fault:
+                self.terminal.error(str(fault))
 
 
 def _ending(status: int) -> str:

@@ -26,11 +26,13 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class Outlook:
-    """`state`: current, cached or run; `why`: not current; `digests`: of the outputs by name, none where it runs."""
+    """`state`: current, cached or run; `why`: not current; `digests`: of the outputs by name, none where it runs;
+    `roots`: of a step that follows from others that run, those that run for reasons of their own."""
 
     state: str
     why: list[str] = field(default_factory=list)
     digests: Mapping[str, str] = field(default_factory=dict)
+    roots: tuple[Step, ...] = ()
 
 
 class Forecast:
@@ -52,7 +54,8 @@ class Forecast:
         children = self._children(step)
         running = [maker for node in children if (maker := self._maker(node)) and self.of(maker).state == RUN]
         if running:
-            return Outlook(RUN, [f"follows from {maker.label}" for maker in dict.fromkeys(running)])
+            roots = dict.fromkeys(root for maker in running for root in self.of(maker).roots or (maker,))
+            return Outlook(RUN, [f"follows from {root.label}" for root in roots], roots=tuple(roots))
         why = reasons(step, children, self._prints, self._unchanged)
         if why == [LOST] and all(Path(str(node)).is_file() for node in step.outputs.values()):
             return Outlook(CURRENT, [], {name: self._keys.digest(node) for name, node in step.outputs.items()})

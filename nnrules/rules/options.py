@@ -29,10 +29,14 @@ class Wishes:
 
 
 def wishes() -> Wishes:
-    """Add the options and read them. One that the user's SConstruct has already is the user's."""
+    """Add the options and read them. One that the user's SConstruct has already is the user's. Raises UserError."""
     flags = {name: bool(_option(name, text, action="store_true", default=False)) for name, text in _FLAGS.items()}
     files = {name: _option(name, text, type="string", nargs=1, metavar="FILE") for name, text in _FILES.items()}
     paths = {name: Path(value) if isinstance(value, str) else None for name, value in files.items()}
+    if paths["graph"]:
+        from nnrules.rules.drawing import checked  # a build that draws nothing does not load it
+
+        checked(paths["graph"])
     return Wishes(flags["explain"], flags["stage-commands"], paths["graph"], paths["cache-log"])
 
 

@@ -104,3 +104,16 @@ def test_the_command_that_repeats_a_stage(project: Project, option: str) -> None
     (line,) = [line for line in done.stdout.splitlines() if "nnrules.stages.quantize" in line]
     assert line.startswith("[dense] quantize: ")
     assert "--out qparams=build/dense/dense.qparams.json" in line
+
+
+def test_the_picture_of_a_build_and_of_a_dry_run(project: Project) -> None:
+    drawn = project.top / "graph.dot"
+    assert project.build("-n", "--graph=graph.dot", "model=tiny", "tiny.quantize.percentile=90").status == 0
+    assert "option percentile: 99.9 -> 90" in drawn.read_text()
+    planned = drawn.read_text()
+    assert project.build("--graph=graph.dot", "model=tiny", "tiny.quantize.percentile=90").status == 0
+    assert drawn.read_text() != planned
+    assert project.build("--graph=graph.dot", "model=tiny", "tiny.quantize.percentile=90").status == 0
+    assert "[tiny x86-64] link tiny.elf" in drawn.read_text()
+    done = project.build("--graph=graph.png", "model=tiny")
+    assert done.stderr == "--graph=graph.png: cannot be drawn as '.png'; end the name in .svg, .html or .dot\n"

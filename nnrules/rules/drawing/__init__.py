@@ -29,7 +29,7 @@ def draw(path: Path, nodes: Sequence[Node]) -> None:
 
     `inputs` that no node has are left out. Raises UserError for another suffix, and where nothing can be written.
     """
-    render = _FORMATS[checked(path).suffix.lower()]
+    module = _FORMATS[checked(path).suffix.lower()]
     text = import_module(f"nnrules.rules.drawing.{module}").text(nodes)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
