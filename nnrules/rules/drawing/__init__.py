@@ -6,14 +6,11 @@ from importlib import import_module
 from pathlib import Path
 
 from nnrules.error import UserError
-from nnrules.rules.drawing.dot import text as dot
 from nnrules.rules.drawing.node import Node
-from nnrules.rules.drawing.page import text as html
-from nnrules.rules.drawing.svg import text as svg
 
 __all__ = ["Node", "checked", "draw"]
 
-_FORMATS = {".dot": dot, ".svg": svg, ".html": html}
+_FORMATS = {".dot": "dot", ".svg": "svg", ".html": "page"}  # the modules; a build that draws nothing imports none
 
 
 def checked(path: Path) -> Path:
@@ -35,9 +32,8 @@ def draw(path: Path, nodes: Sequence[Node]) -> None:
     try:
         partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
-    except OSError as fault_of_system:
-        raise UserError(
-            f"--graph={path}", f"cannot be written ({fault_of_system.strerror})", "choose another file"
-        ) from None
+    except OSError as fault:
+        cause = f"cannot be written ({fault.strerror})"
+        raise UserError(f"--graph={path}", cause, "choose another file") from None
     finally:
         partial.unlink(missing_ok=True)
