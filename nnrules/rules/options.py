@@ -9,12 +9,15 @@ from typing import Any
 from SCons.Script import AddOption, GetOption
 
 _FLAGS = {
-    "explain": "say for each stage why it runs",
-    "stage-commands": "print for each stage the command that repeats it alone",
+    "explain": "say for each step why it runs",
+    "stage-commands": "print for each step the command that repeats it alone",
 }
 _FILES = {
     "graph": "draw the build into FILE (.svg, .html or .dot): what is current, cached, to be run",
     "cache-log": "write every step's key and what it is made of into FILE (JSON)",
+}
+DESCRIBED = {f"--{name}": text for name, text in _FLAGS.items()} | {
+    f"--{name}=FILE": text for name, text in _FILES.items()
 }
 
 

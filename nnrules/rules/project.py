@@ -18,7 +18,7 @@ from nnrules.rules.engine import Engine
 from nnrules.rules.failure import caller, explain_once, explained
 from nnrules.rules.lock import lock
 from nnrules.rules.model import declare
-from nnrules.rules.options import wishes
+from nnrules.rules.options import DESCRIBED, wishes
 from nnrules.rules.prerequisites import require_tools
 from nnrules.rules.slots import Slots
 from nnrules.rules.workspace import TargetFile, Workspace
@@ -108,6 +108,7 @@ def _help(models: list[str]) -> str:
     lines = ["scons [target=NAME] [model=NAME] [MODEL.STAGE.OPTION=VALUE ...]", ""]
     lines += (
         _section("Variables", VARIABLES)
+        + _section("Options, beside those of scons (-n: what would run)", DESCRIBED)
         + _section("Models", dict.fromkeys(models, ""))
         + _section("Targets", described)
     )
