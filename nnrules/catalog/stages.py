@@ -84,9 +84,11 @@ class EvaluateOptions(Options, frozen=True):
 
 
 class PlanOptions(Options, frozen=True):
-    """`portable`: leave the target's SIMD kernels out, to compare with them."""
+    """`portable`: leave the target's SIMD kernels out, to compare with them. `isa`: kernel features instead of the
+    target's."""
 
     portable: bool = False
+    isa: tuple[str, ...] | None = None
 
 
 class GenerateOptions(Options, frozen=True):
@@ -116,6 +118,10 @@ class GateOptions(Options, frozen=True):
     instructions: Natural | None = None
     metric_at_least: float | None = None
     metric_drop: NotNegative | None = None
+
+
+class ReleaseOptions(Options, frozen=True):
+    """None."""
 
 
 class ReportOptions(GateOptions, frozen=True):
@@ -156,5 +162,6 @@ STAGES: dict[str, Stage] = {
     "verify": Stage(VerifyOptions, libraries=("numpy", "torch", "onnx", "onnxruntime"), plugins=_OPERATORS),
     "measure": Stage(MeasureOptions, libraries=("numpy", "pyelftools"), plugins=_OPERATORS),
     "gate": Stage(GateOptions),
+    "release": Stage(ReleaseOptions, libraries=("jinja2",)),
     "report": Stage(ReportOptions, libraries=("jinja2", "matplotlib", *_DATASET), plugins=_OPERATORS),
 }

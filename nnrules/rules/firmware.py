@@ -62,24 +62,26 @@ class TargetFirmware:
 
     def build(self) -> list[Any]:
         """Declare the stages and programs; the nodes that a user wants."""
-        elf = self.programs.shipped_program(self.common.application, self.verify)
         libraries = [self.programs.shared_library(self.verify)] if self.target.toolchain.hosted else []
-        measured = self._measure(elf)
-        passed = self._add("gate", {"measured": [measured["measured"]]}, {"passed": "{}.budget.json"})
-        report = self._report(measured)
-        return [elf, *libraries, measured["measured"], *report.values(), *passed.values()]
+        report = self._report()
+        return [self.elf, *libraries, self.measured["measured"], *report.values(), self.passed]
+
+    @property
+    def toolchain(self) -> dict[str, list[Any]]:
+        """The node of the target's TOML file, as a stage's input."""
+        return {"toolchain": [self.common.workspace.file(self.target.path)]}
 
     @cached_property
-    def toolchain(self) -> Any:
-        """The node of the target's TOML file."""
-        return self.common.workspace.file(self.target.path)
+    def elf(self) -> Any:
+        """The node of the shipped program."""
+        return self.programs.shipped_program(self.common.application, self.verify)
 
     @cached_property
     def plan(self) -> Any:
         """The node of the plan."""
         kernels = self.common.workspace.kernel_descriptions()
-        inputs = {**self.common.some("graph"), "toolchain": [self.toolchain], "kernels": kernels}
-        return self._add("plan", inputs, {"plan": "{}.plan.json"})["plan"]
+        inputs = {**self.common.some("graph"), **self.toolchain, "kernels": kernels}
+        return self.add("plan", inputs, {"plan": "{}.plan.json"})["plan"]
 
     @cached_property
     def programs(self) -> Programs:
@@ -93,35 +95,47 @@ class TargetFirmware:
             "port": "nn_port.h",
         }
         common = self.common
-        generated = self._add("generate", inputs, outputs)
+        generated = self.add("generate", inputs, outputs)
         return Programs(common.workspace, common.subject.model, self.target, generated)
 
     @cached_property
     def verify(self) -> Any:
         """The node of the proof that all engines agree."""
-        inputs = {**self.common.some("graph", "integer", "float", "model", "samples"), "toolchain": [self.toolchain]}
+        inputs = {**self.common.some("graph", "integer", "float", "model", "samples"), **self.toolchain}
         inputs |= {"host_trace": [self.programs.host_trace()], "objects": [self.programs.shipped]}
         if self.target.toolchain.runner is not None:
             inputs |= {"target_trace": [self.programs.trace()], "target_check": [self.programs.check()]}
-        return self._add("verify", inputs, {"verify": "{}.verify.json"}, runs=True)["verify"]
+        return self.add("verify", inputs, {"verify": "{}.verify.json"}, runs=True)["verify"]
 
-    def _measure(self, elf: Any) -> Nodes:
-        inputs = {"elf": [elf], "plan": [self.plan], "verify": [self.verify], "toolchain": [self.toolchain]}
+    @cached_property
+    def measured(self) -> Nodes:
+        """The nodes of the figures."""
+        inputs = {"elf": [self.elf], "plan": [self.plan], "verify": [self.verify], **self.toolchain}
         inputs |= {**self.common.some("graph", "metric", "samples"), "objects": [self.programs.shipped]}
         runner = self.target.toolchain.runner
         if runner is not None and runner.instructions_per_tick:
             inputs["profile"] = [self.programs.profile()]
-        nodes = self._add("measure", inputs, {"measured": "{}.measured.json", "console": "{}.console.txt"}, runs=True)
+        nodes = self.add("measure", inputs, {"measured": "{}.measured.json", "console": "{}.console.txt"}, runs=True)
         limits = msgspec.structs.asdict(self.common.options["gate"])
         self.common.workspace.engine.journal.measured(nodes["measured"], limits)
         return nodes
 
-    def _report(self, measured: Nodes) -> Nodes:
-        inputs = {name: [node] for name, node in measured.items()} | {"verify": [self.verify], "plan": [self.plan]}
-        inputs |= {**self.common.some("graph", "samples"), **self.common.workspace.data}
-        return self._add("report", inputs, {"report": "{}.report.html", "picture": "{}.png"}, "dataset")
+    @cached_property
+    def passed(self) -> Any:
+        """The node of the proof that the budget is held."""
+        return self.add("gate", {"measured": [self.measured["measured"]]}, {"passed": "{}.budget.json"})["passed"]
 
-    def _add(
+    def evidence(self) -> dict[str, list[Any]]:
+        """What tells of the C, as a stage's inputs."""
+        nodes = {"plan": self.plan, "verify": self.verify, "passed": self.passed, "measured": self.measured["measured"]}
+        return {name: [node] for name, node in nodes.items()}
+
+    def _report(self) -> Nodes:
+        inputs = {name: [node] for name, node in self.measured.items()} | {"verify": [self.verify], "plan": [self.plan]}
+        inputs |= {**self.common.some("graph", "samples"), **self.common.workspace.data}
+        return self.add("report", inputs, {"report": "{}.report.html", "picture": "{}.png"}, "dataset")
+
+    def add(
         self,
         verb: str,
         inputs: Mapping[str, list[Any]],
@@ -129,4 +143,5 @@ class TargetFirmware:
         *references: str,
         runs: bool = False,
     ) -> Nodes:
+        """Declare a stage of this target; see Firmware.add."""
         return self.common.add(verb, inputs, outputs, *references, target=self.target, runs=runs)

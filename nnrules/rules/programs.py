@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,12 @@ class Programs:
         self.folder = self.workspace.folder(self.model, self.target.name)
         self.compiler = Compiler(self.target.toolchain, build)
         self.host = Compiler(host_toolchain(), build, SANITIZED)
-        # One object for the programs and, on a target with an operating system, the shared library.
+
+    @cached_property
+    def shipped(self) -> Any:
+        """One object for the programs and, on a target with an operating system, the shared library."""
         pic = ("-fPIC",) if self.target.toolchain.hosted else ()
-        self.shipped = self._object(self.compiler, "", self.generated["source"], *pic)
+        return self._object(self.compiler, "", self.generated["source"], *pic)
 
     def host_trace(self) -> Any:
         """The target's C on this machine, every row traced, under the address and undefined behaviour sanitizers."""

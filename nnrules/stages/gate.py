@@ -1,9 +1,11 @@
 """gate: holds what was measured against the budget; outside it, the build stops here with the table.
 
-Inputs: measured. Outputs: passed.
+Inputs: measured; or plan, verify and metric, for C that others link: the arena is then what is known of the RAM.
+Outputs: passed.
 """
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,6 +14,7 @@ from nnrules.catalog import quality
 from nnrules.catalog.stages import GateOptions
 from nnrules.catalog.table import render
 from nnrules.error import UserError
+from nnrules.plan.record import load_plan
 from nnrules.stages.runner import Request, main
 
 SIZES = ("ram", "flash", "instructions")
@@ -21,10 +24,11 @@ BETTER = "train longer, prune or quantize less, or ask for less in budget="
 
 def run(request: Request[GateOptions]) -> None:
     """Write the limits and what is used of them. Raises UserError when a figure is on the wrong side of its limit."""
-    path = request.input("measured")
-    measured = msgspec.json.decode(path.read_bytes())
+    path = request.optional("measured")
+    measured = _json(path) if path else _planned(request)
     limits = msgspec.structs.asdict(request.options)
-    place, used = str(path.with_name(f"{measured['model']}.elf")), _used(measured)
+    place = str(path.with_name(f"{measured['model']}.elf")) if path else f"{request.model} on {request.target}"
+    used = _used(measured)
     over = [_excess(name, used[name], limits[name]) for name in SIZES if _exceeds(used[name], limits[name])]
     short = _shortfalls(place, measured["metric"], limits)
     if over or short:
@@ -33,6 +37,25 @@ def run(request: Request[GateOptions]) -> None:
         cures = [cure for cure, faults in ((SMALLER, over), (BETTER, short)) if faults]
         raise UserError(place, ", ".join(over + short), "; ".join(cures))
     request.output("passed").write_bytes(msgspec.json.encode({"limits": limits, "used": used}) + b"\n")
+
+
+def _planned(request: Request[GateOptions]) -> dict[str, Any]:
+    """What is known before anything is linked, in the form of measured.json."""
+    metric = _json(request.input("metric"))
+    return {
+        "model": request.model,
+        "target": request.target,
+        "macs": 0,
+        "instructions": None,
+        "ram": {"total": load_plan(request.input("plan")).arena_bytes, "stack": None},
+        "flash": {"total": None},
+        "metric": metric if metric["name"] else None,
+        "verify": _json(request.input("verify")),
+    }
+
+
+def _json(path: Path) -> Any:
+    return msgspec.json.decode(path.read_bytes())
 
 
 def _used(measured: dict[str, Any]) -> dict[str, Any]:

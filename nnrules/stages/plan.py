@@ -4,7 +4,7 @@ from pathlib import Path
 
 from nnrules.catalog.kernel import Kernel, load_kernel
 from nnrules.catalog.stages import PlanOptions
-from nnrules.catalog.toolchain import load_toolchain
+from nnrules.catalog.toolchain import Toolchain, load_toolchain
 from nnrules.codegen.packing import pack
 from nnrules.error import UserError
 from nnrules.graph.ir import Graph, load
@@ -15,21 +15,32 @@ from nnrules.stages.runner import Request, main
 
 
 def run(request: Request[PlanOptions]) -> None:
-    """Inputs ``graph``, ``toolchain`` (TOML) and ``kernels`` (TOMLs); output ``plan`` (JSON)."""
+    """Inputs ``graph``, ``kernels`` (TOMLs) and, unless the option ``isa`` is given, ``toolchain`` (TOML); output
+    ``plan`` (JSON)."""
     graph = load(request.input("graph"))
-    toolchain = load_toolchain(request.input("toolchain"))
     kernels = [load_kernel(Path(text).resolve()) for text in request.inputs["kernels"]]
-    isa = ("portable",) if request.options.portable else toolchain.isa
-    plan = make_plan(graph, kernels, request.target, isa)
+    path = request.optional("toolchain")
+    toolchain = load_toolchain(path) if path else None
+    plan = make_plan(graph, kernels, request.target, _isa(request.options, toolchain))
+    if toolchain is not None:
+        _require_room(request, toolchain, plan, _constant_bytes(graph, plan, kernels))
+    request.output("plan").write_bytes(dump_plan(plan))
+
+
+def _isa(options: PlanOptions, toolchain: Toolchain | None) -> tuple[str, ...]:
+    if options.portable:
+        return ("portable",)
+    return toolchain.isa if options.isa is None and toolchain else (*(options.isa or ()), "portable")
+
+
+def _require_room(request: Request[PlanOptions], toolchain: Toolchain, plan: Plan, weights: int) -> None:
     place = f"{request.model} on {request.target}"
     if toolchain.ram is not None and plan.arena_bytes > toolchain.ram:
         fault = f"its activations need {plan.arena_bytes:,} bytes, the target has {toolchain.ram:,} of RAM"
         raise UserError(place, fault, "shrink the network's images or channels, or choose a larger target")
-    weights = _constant_bytes(graph, plan, kernels)
     if toolchain.flash is not None and weights > toolchain.flash:
         fault = f"its weights need {weights:,} bytes, the target has {toolchain.flash:,} of flash"
         raise UserError(place, fault, "prune the network or choose a larger target")
-    request.output("plan").write_bytes(dump_plan(plan))
 
 
 def _constant_bytes(graph: Graph, plan: Plan, kernels: list[Kernel]) -> int:

@@ -1,7 +1,7 @@
 """verify: the held-out samples through every engine, all layers' integers compared; any difference fails the build.
 
-Inputs: graph, integer, float, model (QDQ), samples, host_trace, objects, toolchain; target_trace and target_check where
-the target has a runner. Outputs: verify.
+Inputs: graph, integer, float, model (QDQ), samples, host_trace, objects; toolchain where the C is for one target, and
+target_trace and target_check where that has a runner. Outputs: verify.
 """
 
 from collections.abc import Callable, Iterator
@@ -71,7 +71,8 @@ class Engines:
             "onnxruntime": oracle.run,
             "c-host": lambda batch: c_program.trace(graph, on_host, batch),
         }
-        runner = load_toolchain(request.input("toolchain")).runner
+        toolchain = request.optional("toolchain")
+        runner = load_toolchain(toolchain).runner if toolchain else None
         if runner is None or not request.options.target_samples:
             return cls(host, {}, {})
         traced = Program("c-target", request.input("target_trace"), runner.command, seconds)

@@ -1,0 +1,6 @@
+void entry(void);
+
+int main(void) {
+    entry();
+    return 1;
+}

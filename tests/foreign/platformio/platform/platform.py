@@ -1,0 +1,5 @@
+from platformio.public import PlatformBase
+
+
+class BenchPlatform(PlatformBase):
+    """Compilers are taken from PATH."""

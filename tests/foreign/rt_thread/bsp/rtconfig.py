@@ -1,0 +1,11 @@
+TARGET_EXT = "elf"
+PREFIX = "arm-none-eabi-"
+CC = PREFIX + "gcc"
+AS = PREFIX + "gcc"
+AR = PREFIX + "ar"
+LINK = PREFIX + "gcc"
+
+DEVICE = " -mcpu=cortex-m4 -mthumb -mfpu=fpv4-sp-d16 -mfloat-abi=hard -ffunction-sections -fdata-sections"
+CFLAGS = DEVICE + " -Dgcc -O2 -g -Wall"
+AFLAGS = " -c" + DEVICE + " -x assembler-with-cpp"
+LFLAGS = DEVICE + " -nostdlib -Wl,--gc-sections,-Map=rtthread.map,-cref -T board/link.lds"
