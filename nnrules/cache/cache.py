@@ -1,8 +1,10 @@
 """Look a step up, restore its outputs, store them: on this machine first, then at the remote."""
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -143,11 +145,12 @@ class Cache:
         return entry
 
     def _open(self, output: Output, path: Path) -> BinaryIO | None:
-        """The content of an output, to be pushed: the local store's, else the file if it still is the same."""
+        """The content of an output, to be pushed: the local store's, else the file's, if it still is the same."""
         source = self._local.open(output)
-        with suppress(OSError):
-            if source is None and digest_of(path) == (output.sha256, output.size):
-                source = path.open("rb", buffering=0)
+        if source is None:
+            with suppress(OSError):
+                content = path.read_bytes()
+                return BytesIO(content) if hashlib.sha256(content).hexdigest() == output.sha256 else None
         return source
 
 

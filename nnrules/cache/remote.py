@@ -10,7 +10,7 @@ from typing import BinaryIO
 from nnrules.cache.action_result import decode, encode
 from nnrules.cache.deadline import GivenUp, Progress, attend
 from nnrules.cache.entry import EMPTY, ENTRY_LIMIT, BadEntry, Entry, Output
-from nnrules.cache.files import pieces, write_all
+from nnrules.cache.files import Unwritable, pieces, write_all
 from nnrules.cache.settings import Settings
 from nnrules.cache.summary import Tally
 from nnrules.cache.transport import DeniedError, PushRefused, TransferError, Transport, transport
@@ -145,7 +145,7 @@ class Remote:
         self._tally.add(bytes_up=len(data))
 
     def _send_content(self, output: Output, content: Opener, progress: Progress) -> None:
-        """Raises _Missing where the file has another content by now, TransferError, PushRefused."""
+        """Raises _Missing where the content is not there any more, TransferError, PushRefused."""
         path = f"cas/{output.sha256}"
         source = content(output)
         if source is None:
@@ -179,8 +179,12 @@ class Remote:
         except PushRefused as fault:
             self._pushes = False
             self._say(f"{fault}; nothing more is sent in this build")
-        except (_Missing, GivenUp, OSError):
-            return False
+        except (_Missing, GivenUp):
+            pass
+        except Unwritable:
+            raise
+        except Exception as fault:
+            self._strike(type(fault).__name__)  # of a library below: it must not end the build either
         else:
             return True
         return False

@@ -134,7 +134,7 @@ class WebStore:
                 headers = {"User-Agent": "nnrules", "Accept": "*/*", "Accept-Encoding": "identity"}
                 headers.update(self._login())
                 try:
-                    context, limits = self._context(), httpx.Limits(max_connections=None, max_keepalive_connections=16)
+                    context, limits = self._context(), httpx.Limits(max_connections=None, keepalive_expiry=2.0)
                     timeout = httpx.Timeout(self._settings.timeout, connect=min(5.0, self._settings.timeout))
                     self._opened = httpx.Client(headers=headers, verify=context, timeout=timeout, limits=limits)
                 except (OSError, ImportError, ValueError) as fault:

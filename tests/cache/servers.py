@@ -28,7 +28,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         """A whole answer. Underscores in names of headers stand for hyphens."""
+        if self.command == "PUT":
+            self.body()
         self.send_response(status)
+        if self.close_connection:
+            self.send_header("Connection", "close")
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         if "Content_Length" not in headers:
@@ -45,9 +49,15 @@ class Handler(BaseHTTPRequestHandler):
         if behaviour is None:
             self.behave()
             return
+        self.close_connection = True
         with suppress(OSError):
             behaviour(self)
-        self.close_connection = True
+
+    def body(self) -> bytes:
+        """What the request brings; once."""
+        length = int(self.headers.get("Content-Length", 0))
+        self.headers.replace_header("Content-Length", "0")
+        return self.rfile.read(length)
 
     @property
     def address(self) -> tuple[str, str]:
@@ -59,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
         """As bazel-remote does."""
         kind, name = self.address
         if self.command == "PUT":
-            self.put(kind, name, self.rfile.read(int(self.headers["Content-Length"])))
+            self.put(kind, name, self.body())
         elif (content := self.home.held.get(f"{kind}/{name}")) is None or not self.home.complete(kind, content):
             self.answer(404, b"Not found")
         else:
