@@ -1,5 +1,6 @@
 """What tests need from the machine: a named skip where it is missing, a failure in CI."""
 
+import importlib.util
 import os
 import shutil
 
@@ -23,3 +24,10 @@ def need_target(target: str) -> Toolchain:
     if chain.runner is not None:
         need_command(chain.runner.command[0], chain.runner.package)
     return chain
+
+
+def need_module(module: str, package: str) -> None:
+    """Skip (in CI: fail), naming the package, where a Python module is missing."""
+    if importlib.util.find_spec(module) is None:
+        report = pytest.fail if os.environ.get("CI") else pytest.skip
+        report(f"{module} is missing; pip install {package}")

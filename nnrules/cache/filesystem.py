@@ -7,6 +7,7 @@ from typing import Any
 from nnrules.cache.transport import Content, TransferError
 
 _PIECE = 16 << 20  # bytes of one request
+_BUCKETS = ("s3:", "gs:", "gcs:", "az:", "abfs:")
 
 
 class FileSystemStore:
@@ -45,12 +46,14 @@ class FileSystemStore:
             raise TransferError(self._told(fault)) from fault
 
     def put(self, path: str, size: int, content: Content) -> None:
-        """See Transport; folders are made where the file system has some."""
+        """See Transport; folders are made, buckets are not."""
         try:
             files, base = self._open()
             try:
                 self._write(files, f"{base}/{path}", content)
             except FileNotFoundError:
+                if self._url.startswith(_BUCKETS):
+                    raise
                 files.makedirs(f"{base}/{path.partition('/')[0]}", exist_ok=True)
                 self._write(files, f"{base}/{path}", content)
         except Exception as fault:
