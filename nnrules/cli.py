@@ -73,9 +73,10 @@ def _build(given: argparse.Namespace, variables: list[str]) -> int:
 
 def _require_variable(word: str) -> None:
     name, equals, _ = word.partition("=")
+    if word.startswith("-"):
+        raise UserError(word, "there is no such option", "see nnrules build --help")
     if not equals or (name not in _VARIABLES and name.count(".") < 2):
-        kind = "option" if word.startswith("-") else "variable"
-        raise UserError(word, f"there is no such {kind}", suggest(name, [*_VARIABLES, "model.stage.option"]))
+        raise UserError(word, "there is no such variable", suggest(name, [*_VARIABLES, "model.stage.option"]))
 
 
 def _site_tools(given: argparse.Namespace, rest: list[str]) -> int:
@@ -92,13 +93,13 @@ def _site_tools(given: argparse.Namespace, rest: list[str]) -> int:
 
 def _cache_diff(given: argparse.Namespace, rest: list[str]) -> int:
     _require_no(rest)
-    print(importlib.import_module("nnrules.cache.compare").compare(given.first, given.second), end="")
+    print(importlib.import_module("nnrules.cache.compare").compare(given.first, given.second).rstrip("\n"))
     return 0
 
 
 def _require_no(rest: list[str]) -> None:
     if rest:
-        raise UserError(f"nnrules: {rest[0]}", "is one word too many", "see nnrules --help")
+        raise UserError("nnrules", f"{rest[0]} is one word too many", "see nnrules --help")
 
 
 if __name__ == "__main__":

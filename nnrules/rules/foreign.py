@@ -1,6 +1,6 @@
 """Models in somebody else's SConstruct: what env.NNModel and env.NNCache do there."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,16 @@ MODEL_OPTIONS = ("target", "isa", "selftest")
 @explained
 def add_methods(env: Any, options: Mapping[str, Any]) -> None:
     """Give an Environment NNModel, with defaults, and NNCache."""
-    place, known = caller(), (*MODEL_OPTIONS, *BUILD_OPTIONS)
+    place = caller()
+    _require_known(place, "nnrules", options, (*MODEL_OPTIONS, *BUILD_OPTIONS))
     for name, value in options.items():
-        if name not in known:
-            raise UserError(place, f"nnrules has no option {name!r}", suggest(name, known))
         if name in BUILD_OPTIONS:
             workshop().wish(place, name, value)
     defaults = {name: value for name, value in options.items() if name in MODEL_OPTIONS}
 
     def model(env: Any, where: Any, **chosen: Any) -> NNModel:
         """See nn_model."""
+        explained(_require_known)(caller(), "NNModel", chosen, MODEL_OPTIONS)
         return nn_model(env, where, **{**defaults, **chosen})
 
     env.AddMethod(model, "NNModel")
@@ -48,12 +48,12 @@ def nn_model(
     emulator are used; isa: instruction sets, instead of those that the flags of `env` name. selftest: with the C that
     lets a board prove itself.
     """
-    here = get_default_fs().getcwd()
-    made = library(env, caller(), where, target, isa)
+    place, here = caller(), get_default_fs().getcwd()
+    made = library(env, place, where, target, isa)
     sources = [made.nodes[name] for name in (("source", "selftest") if selftest else ("source",))]
     folder = Path(here.get_path(here.fs.Top)) if here.srcnode() is not here else made.folder
     return NNModel(
-        declare=lambda: [workshop().objects.of(env, source, folder) for source in sources],
+        declare=lambda: [_object(env, place, source, folder) for source in sources],
         sources=sources,
         headers=[made.nodes["header"], made.nodes["port"]],
         include=made.include,
@@ -67,6 +67,19 @@ def nn_cache(env: Any, place: str, **options: Any) -> None:
     """env.NNCache(place, size=..., read_only=..., push=...): the cache of the build."""
     with chdir(workshop().top):
         workshop().use_cache(caller(), place, options)
+
+
+@explained
+def _object(env: Any, place: str, source: Any, folder: Path) -> Any:
+    if "Object" not in env["BUILDERS"]:
+        raise UserError(place, "the environment cannot compile C", 'give it tools, like tools=["default"]')
+    return workshop().objects.of(env, source, folder)
+
+
+def _require_known(place: str, owner: str, given: Mapping[str, Any], known: Collection[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise UserError(place, f"{owner} has no option {name!r}", suggest(name, known))
 
 
 def library(env: Any, place: str, where: Any, target: str | None, isa: Iterable[str] | None) -> Library:
