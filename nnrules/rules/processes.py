@@ -94,10 +94,9 @@ class Processes:
                     os.P_PID, process.pid, os.WEXITED | os.WNOWAIT
                 )  # its id stays taken while the group is killed
         kill_group(process.pid)
-        status = process.wait()
         with self._lock:
             self._running.discard(process)
-        return status
+        return process.wait()
 
     def interrupt(self) -> None:
         """End all processes: SIGINT, after PATIENCE SIGKILL; who asks again gets that at once."""

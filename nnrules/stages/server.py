@@ -81,7 +81,7 @@ class Server:
 
     def _start(self, request: dict[str, Any]) -> None:
         for name in request["preload"]:
-            with suppress(ImportError):  # the stage says so itself if it needs it
+            with suppress(Exception):  # the stage says so itself if it needs it
                 importlib.import_module(name)
         pipes = {name: os.pipe() for name in ("stdout", "stderr")}
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # a child must not take one for the server
@@ -211,7 +211,7 @@ def _run(request: dict[str, Any]) -> NoReturn:
         sys.argv = [str(module.__file__), *arguments]
         runner.main(module.run, STAGES[verb].options, arguments)
     except SystemExit as leaving:
-        status = leaving.code
+        status = leaving.code if isinstance(leaving.code, int) else bool(leaving.code)
     except KeyboardInterrupt:
         status = runner.INTERRUPTED
     except BaseException:

@@ -19,8 +19,8 @@ class Progress:
 
     def __init__(self, title: str, epochs: int, batches: int, done_epochs: int) -> None:
         self._title, self._epochs, self._batches, self._done = title, epochs, batches, done_epochs
-        self._steps = done_epochs * batches
-        self._from, self._start = done_epochs, time.monotonic()
+        self._steps = self._from = done_epochs * batches
+        self._start = time.monotonic()
         self._reports, self._reported = bool(os.environ.get(REPORTS)), 0.0
         self._bar = _bar() if sys.stderr.isatty() and not self._reports else None
         if self._bar:
@@ -48,18 +48,21 @@ class Progress:
         if self._bar:
             self._bar.update(self._task, completed=self._steps, description=f"{self._title} {text}")
         elif self._reports and time.monotonic() >= self._reported + _INTERVAL:
-            self._report(text)
+            self._report(f"{text}, {self._left():.0f} s left")
 
     def epoch(self, loss: float) -> None:
         """An epoch is done with this mean loss."""
         self._done += 1
-        spent = time.monotonic() - self._start
-        left = spent / (self._done - self._from) * (self._epochs - self._done)
-        text = f"epoch {self._done}/{self._epochs} loss {loss:.4f}, {left:.0f} s left"
+        text = f"epoch {self._done}/{self._epochs} loss {loss:.4f}, {self._left():.0f} s left"
         if self._reports:
             self._report(text, line=f"{self._title} {text}")
         elif not self._bar:
             print(f"{self._title} {text}", file=sys.stderr, flush=True)
+
+    def _left(self) -> float:
+        """Seconds."""
+        spent = time.monotonic() - self._start
+        return spent / (self._steps - self._from) * (self._epochs * self._batches - self._steps)
 
     def _report(self, text: str, **more: str) -> None:
         self._reported = time.monotonic()

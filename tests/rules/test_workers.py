@@ -121,8 +121,9 @@ def test_the_same_bytes_from_a_server(build: Build, alone: Build, options: Mappi
 def test_texts_and_progress(kind: str, request: pytest.FixtureRequest) -> None:
     build: Build = request.getfixturevalue(kind)
     code = "import atexit; atexit.register(lambda: print('no end', end='', file=sys.stderr))"
-    assert build.train("texts", f"print('\\x41\\u00e9\\r\\u65e5', end=''); {code}") == 0
-    assert build.lines.stdout == ["\u65e5"]
+    code += "; print('\\x1e{}\\r'); print('\\x41\\u00e9\\r\\u65e5', end='')"
+    assert build.train("texts", code) == 0
+    assert build.lines.stdout == ["\x1e{}", "\u65e5"]
     assert build.lines.stderr[-1] == "no end"
     lines = [line for line in build.lines.stderr if line.startswith("train tiny epoch 2/2 loss 0.")]
     assert [line.endswith(", 0 s left") for line in lines] == [True]
@@ -244,6 +245,14 @@ def test_every_stage_of_torch_is_preloaded_with_what_is_there() -> None:
     assert set(_PRELOAD) <= set(STAGES)
     names = {name for modules in _PRELOAD.values() for name in modules}
     assert not [name for name in sorted(names) if importlib.util.find_spec(name) is None]
+
+
+@LINUX
+def test_where_a_server_breaks_down_the_stage_says_why(tmp_path: Path) -> None:
+    (tmp_path / "jinja2.py").write_text("import os, sys\nprint('broken', file=sys.stderr, flush=True)\nos._exit(5)")
+    build = Build(tmp_path, PYTHONPATH=str(tmp_path))
+    assert build.workers.run("generate", "[tiny] generate", [sys.executable, "-m", "nnrules.stages.generate"]) == 5
+    assert build.lines.stderr == ["broken", "broken"]
 
 
 @LINUX
