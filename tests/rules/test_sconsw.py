@@ -48,17 +48,20 @@ def test_the_second_time_it_becomes_scons_at_once(sconsw: ModuleType) -> None:
 def test_the_tests_come_after_the_lints(sconsw: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     lints: list[Any] = []
     monkeypatch.setattr(sconsw, "run", lints.append)
+    tools: list[dict[str, list[str]]] = []
+    monkeypatch.setattr(sconsw, "install_tools", tools.append)
     sconsw.STAMP.write_text(sconsw.stamp())
     assert started(sconsw, "test", "-x") == "pytest -q -n 2 -x"
     assert [lint[0] for lint in lints] == ["ruff", "ruff", "mypy", "lint-imports"]
     assert started(sconsw, "soak") == "pytest -q -m soak"
+    assert tools == [sconsw.TESTS] * 2
 
 
 def test_it_sets_up_again_after_a_change_of_the_choice_of_torch(
     sconsw: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    monkeypatch.setattr(sconsw, "install_tools", lambda: done.append("tools"))
+    monkeypatch.setattr(sconsw, "install_tools", lambda tools: done.append("tools"))
     monkeypatch.setattr(sconsw, "install_packages", lambda: done.append("packages"))
     started(sconsw)
     started(sconsw)
@@ -110,7 +113,7 @@ def test_without_root_it_prints_the_one_command(
     }
     monkeypatch.setattr(sconsw.shutil, "which", lambda command: command if command in present else None)
     monkeypatch.setattr(sconsw.os, "geteuid", lambda: 1000)
-    sconsw.install_tools()
+    sconsw.install_tools(sconsw.DEBIAN)
     packages = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm qemu-user"
     assert capsys.readouterr().out == (
         f"sconsw: missing: {packages}; install with: sudo apt-get install -y --no-install-recommends {packages}\n"
@@ -127,7 +130,7 @@ def test_root_installs_the_packages(sconsw: ModuleType, monkeypatch: pytest.Monk
     monkeypatch.setattr(sconsw.shutil, "which", lambda command: None if command == "qemu-system-arm" else command)
     monkeypatch.setattr(sconsw.os, "geteuid", lambda: 0)
     monkeypatch.setattr(sconsw.subprocess, "run", run)
-    sconsw.install_tools()
+    sconsw.install_tools(sconsw.DEBIAN)
     assert [" ".join(command) for command in commands] == [
         "apt-get update -qq",
         "apt-get install -y --no-install-recommends qemu-system-arm -qq",
@@ -142,7 +145,7 @@ def test_every_tool_of_targets_and_tests_has_a_package(sconsw: ModuleType) -> No
         tools |= set(re.findall(r'need_command\("([^"]+)"', file.read_text()))
         tools |= set(re.findall(r'\["(g\+\+|\S*gcc)",', file.read_text()))
     assert "g++" in tools
-    assert tools <= set(sconsw.DEBIAN)
+    assert tools <= {*sconsw.DEBIAN, *sconsw.TESTS}
 
 
 def test_in_ci_a_missing_tool_is_a_failure(tmp_path: Path) -> None:
