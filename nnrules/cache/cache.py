@@ -84,10 +84,10 @@ class Cache:
         if entry and self._remote:
             self._remote.push(key, entry, lambda output: self._open(output, files[output.name]))
 
-    def close(self) -> None:
-        """Wait for pushes; keep the local store below its cap."""
+    def close(self, wait: bool = True) -> None:
+        """Wait for pushes (not where the build was interrupted); keep the local store below its cap."""
         if self._remote:
-            self._remote.close()
+            self._remote.close(wait)
         self._local.account()
 
     def _entries(self, key: str) -> Iterator[tuple[Entry, bool]]:

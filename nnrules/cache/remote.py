@@ -86,14 +86,14 @@ class Remote:
                 self._pushers[-1].start()
         self._queue.put((key, entry, content))
 
-    def close(self) -> None:
-        """Wait for the pushes, as long as the settings say."""
-        end = time.monotonic() + self._settings.wait
+    def close(self, wait: bool = True) -> None:
+        """Wait for the pushes, as long as the settings say, or not at all."""
+        end = time.monotonic() + (self._settings.wait if wait else 0)
         with self._lock:
             while self._pending and (left := end - time.monotonic()) > 0:
                 self._lock.wait(left)
             late, self._pushes = self._pending, False
-        if late:
+        if late and wait:
             self._say(f"{late} of the pushes did not end in {self._settings.wait:g} s and are given up")
         for _ in self._pushers:
             self._queue.put(None)

@@ -323,6 +323,16 @@ def test_the_end_of_a_build_does_not_wait_for_ever(box: Box, server: Server) -> 
     assert box.warnings[0].endswith(" of the pushes did not end in 0.5 s and are given up")
 
 
+def test_an_interrupted_build_does_not_wait_at_all(box: Box, server: Server) -> None:
+    server.faults["PUT", "cas"] = hangs
+    cache = cache_of(box, server, "none")
+    cache.store(key(1), box.made(weights=b"w"), 1.0)
+    start = time.monotonic()
+    cache.close(wait=False)
+    assert time.monotonic() - start < 0.5
+    assert not box.warnings
+
+
 def test_an_output_that_changes_before_it_is_pushed(box: Box, server: Server) -> None:
     """Without a local store the output itself is sent; another content than the key's is not."""
     (box.top / "file").write_text("no folder")
