@@ -50,9 +50,10 @@ class FeatureFirmware(TargetFirmware):
 
     @cached_property
     def verify(self) -> Any:
-        """The node of the proof. What is kept of it is the digest of the C."""
+        """The node of the proof, which has the digests of the C."""
         inputs = {**self.common.some("graph", "integer", "float", "model", "samples")}
-        inputs |= {"host_trace": [self.programs.host_trace()], "objects": [self.programs.generated["source"]]}
+        c_files = [self.programs.generated[name] for name in ("source", "header", "port")]
+        inputs |= {"host_trace": [self.programs.host_trace()], "objects": c_files}
         return self.add("verify", inputs, {"verify": "{}.verify.json"})["verify"]
 
     @cached_property

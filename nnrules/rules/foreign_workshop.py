@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import sys
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -21,12 +22,13 @@ from nnrules.rules.compilers import HOST, host_toolchain
 from nnrules.rules.engine import Engine
 from nnrules.rules.failure import caller, explain_once, explained
 from nnrules.rules.firmware import Firmware, TargetFirmware
+from nnrules.rules.forecast import Forecast
 from nnrules.rules.foreign_isa import PORTABLE, Features, named
 from nnrules.rules.foreign_library import FeatureFirmware, Library, release, with_options
 from nnrules.rules.foreign_nodes import Objects
 from nnrules.rules.lock import lock
 from nnrules.rules.model import declare
-from nnrules.rules.options import wishes
+from nnrules.rules.options import DESCRIBED, Wishes, wishes
 from nnrules.rules.prerequisites import require_tools
 from nnrules.rules.slots import Slots
 from nnrules.rules.workspace import TargetFile, Workspace
@@ -71,7 +73,8 @@ class Workshop:
     def workspace(self) -> Workspace:
         """Opened when it is first needed; the process's folder is the top then."""
         env, chosen = SConsEnvironment(tools=[]), self._arguments()
-        engine = Engine(self.top, chosen.build, Path(chosen.data) if chosen.data else None, wishes())
+        env.Decider("content")
+        engine = Engine(self.top, chosen.build, Path(chosen.data) if chosen.data else None, _wishes())
         engine.settings = settings(chosen.cache, os.environ, self.top)
         env.AddMethod(self._declare, "Model")
         self._start(env, chosen, engine)
@@ -113,7 +116,15 @@ class Workshop:
         key = made.common.subject.model, made.target.name
         if key not in self._libraries:
             self._libraries[key] = release(made, isa)
+            if self.workspace.env.GetOption("no_exec"):
+                self._foresee()
         return self._libraries[key]
+
+    def _foresee(self) -> None:
+        """For a dry run, with every step that there is by now."""
+        engine = self.workspace.engine
+        engine.forecast = Forecast(engine.journal.steps, engine.keys, engine.cache, engine.prints)
+        engine.foresee()
 
     def _arguments(self) -> Arguments:
         """What of the command line is ours: the rest belongs to the user's own SConstruct."""
@@ -154,6 +165,13 @@ class Workshop:
 def _is_option(name: str) -> bool:
     """facedet.train.epochs; a word whose middle is no stage is refused when the first part is a model of this build."""
     return name.count(".") >= 2
+
+
+def _wishes() -> Wishes:
+    """Our options are added only where one is used: their names are the user's otherwise."""
+    words = [*sys.argv, *os.environ.get("SCONSFLAGS", "").split()]
+    ours = {name.partition("=")[0] for name in DESCRIBED}
+    return wishes() if any(word.partition("=")[0] in ours for word in words) else Wishes()
 
 
 @cache

@@ -5,7 +5,6 @@ make_template; measured where the target was measured. Outputs: source, header, 
 """
 
 import shutil
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,10 @@ import msgspec
 
 from nnrules.catalog.names import c_identifier
 from nnrules.catalog.stages import ReleaseOptions
+from nnrules.error import UserError
 from nnrules.plan.record import Plan, load_plan
 from nnrules.stages.runner import Request, main
+from nnrules.verify.objects import digests
 
 FILES = ("source", "header", "selftest", "port")
 
@@ -44,7 +45,7 @@ def figures(request: Request[ReleaseOptions], plan: Plan) -> dict[str, Any]:
         "verify": {name: verify[name] for name in ("samples", "values", "differing", "engines")},
         "budget": _json(request.input("passed"))["limits"],
         **{name: told[name] for name in ("macs", "instructions", "ram", "flash") if name in told},
-        "files": {_name(request, name): _digest(request.input(name)) for name in FILES},
+        "files": _digests(request, verify["objects"]),
     }
 
 
@@ -55,12 +56,13 @@ def _filled(request: Request[ReleaseOptions], template: Path) -> str:
     return environment.from_string(template.read_text(encoding="utf-8")).render(names)
 
 
-def _name(request: Request[ReleaseOptions], name: str) -> str:
-    return Path(request.input(name)).name
-
-
-def _digest(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest()
+def _digests(request: Request[ReleaseOptions], verified: dict[str, str]) -> dict[str, str]:
+    """SHA-256 by file name. Raises UserError for a file that is not the one that was verified."""
+    found = digests(str(request.input(name)) for name in FILES)
+    for name, digest in found.items():
+        if verified.get(name, digest) != digest:
+            raise UserError(name, "is not what was verified", "build it again")
+    return found
 
 
 def _json(path: Path) -> Any:
