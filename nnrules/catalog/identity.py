@@ -26,7 +26,7 @@ def stage_identity(verb: str, options: Options, references: Mapping[str, str], s
     return {
         "stage": verb,
         "version": known.version,
-        "options": msgspec.to_builtins(options),
+        "options": msgspec.json.decode(msgspec.json.encode(options)),
         "libraries": {name: installed_versions().get(name.replace("-", "_")) for name in known.libraries},
         "sources": sources.fingerprint(python_files(verb, options, references)),
         "references": {name: reference_file(text)[1] for name, text in references.items()},
@@ -36,9 +36,14 @@ def stage_identity(verb: str, options: Options, references: Mapping[str, str], s
 def python_files(verb: str, options: Options, references: Mapping[str, str]) -> list[Path]:
     """The roots of the Python that a stage runs: its module, its plug-ins, the files of its references."""
     fields = msgspec.structs.asdict(options)
-    globs = [pattern.format_map(fields) for pattern in STAGES[verb].plugins]
-    plugins = [path for pattern in globs for path in sorted(_PACKAGE.glob(pattern))]
-    return [_PACKAGE / f"stages/{verb}.py", *plugins, *(reference_file(text)[0] for text in references.values())]
+    globs = (pattern.format_map(fields) for pattern in STAGES[verb].plugins)
+    return [*_shipped(f"stages/{verb}.py", *globs), *(reference_file(text)[0] for text in references.values())]
+
+
+@cache
+def _shipped(*globs: str) -> list[Path]:
+    """The files of the package that match."""
+    return [path for pattern in globs for path in sorted(_PACKAGE.glob(pattern))]
 
 
 @cache

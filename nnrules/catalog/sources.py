@@ -6,18 +6,23 @@ parsed again.
 """
 
 import hashlib
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 from nnrules.catalog.memory import Memory
 from nnrules.catalog.syntax import Import, digest_and_imports
 from nnrules.error import UserError
 
-_TOP = Path(__file__).resolve().parents[2]
+_TOP = str(Path(__file__).resolve().parents[2])
+_PACKAGE = f"{_TOP}/nnrules/"
 # Of the remembered facts; raised when other ones are found in the same file. A file may parse on one Python only.
 _FORMAT = 400 + sys.version_info.minor
-_APART = _TOP / "nnrules/catalog/stages.py"  # options and versions enter a stage's signature by value
+_APART = f"{_PACKAGE}catalog/stages.py"  # options and versions enter a stage's signature by value
+
+Bases = tuple[str, ...]
 
 
 def reference_file(text: str) -> tuple[Path, str]:
@@ -33,63 +38,82 @@ class Sources:
 
     def __init__(self, memory: Path | None = None) -> None:
         self._memory = Memory(memory, _FORMAT)
-        self._facts: dict[Path, tuple[str, tuple[Import, ...]]] = {}
-        self._files: dict[tuple[Path, tuple[Path, ...]], tuple[Path, ...]] = {}
+        self._facts: dict[str, tuple[str, tuple[Import, ...]]] = {}
+        self._imports: dict[tuple[str, Bases], tuple[str, ...]] = {}
+        self._shipped: dict[str, frozenset[str]] = {}
         self._prints: dict[tuple[Path, ...], str] = {}
-        self.members: dict[str, dict[str, str]] = {}
+        self._reach: dict[str, set[str]] = {}
+        self._members: dict[str, dict[str, str]] = {}
 
     def fingerprint(self, roots: Iterable[Path]) -> str:
-        """SHA-256 over `roots` and every first-party module they import; `members` then has the digest of each of them.
-
-        Raises UserError where a root is missing.
-        """
+        """SHA-256 over `roots` and every first-party module they import. Raises UserError where a root is missing."""
         given = tuple(roots)
         if given not in self._prints:
-            digests = self._reached([path.resolve() for path in given])
-            found = hashlib.sha256("".join(sorted(digests.values())).encode()).hexdigest()
-            self._prints[given] = found
-            self.members[found] = {_name(path): digest for path, digest in digests.items()}
+            files = self._reached([_resolved(str(path)) for path in given])
+            digests = sorted(self._read(path)[0] for path in files)
+            found = hashlib.sha256("".join(digests).encode()).hexdigest()
+            self._prints[given], self._reach[found] = found, files
         return self._prints[given]
+
+    def members(self) -> Mapping[str, Mapping[str, str]]:
+        """Of each fingerprint so far, its files, named as in every checkout, with their digests."""
+        for found in self._reach.keys() - self._members.keys():
+            self._members[found] = {_name(path): self._facts[path][0] for path in sorted(self._reach[found])}
+        return self._members
 
     def save(self) -> None:
         """Write what was learnt to disk."""
         self._memory.save()
 
-    def _reached(self, starts: list[Path]) -> dict[Path, str]:
-        """The digest of every file that an import leads to."""
-        folders = tuple(dict.fromkeys([*(path.parent for path in starts if not _shipped(path)), Path.cwd()]))
-        waiting, digests = list(starts), dict[Path, str]()
+    def _reached(self, roots: list[str]) -> set[str]:
+        """Every file that an import leads to, the roots too."""
+        own = [path for path in roots if not path.startswith(_PACKAGE)]
+        bases = (*dict.fromkeys([*(path.rpartition("/")[0] for path in own), str(Path.cwd())]), _TOP)
+        found, waiting = set[str](), list(roots)
         while waiting:
             path = waiting.pop()
-            if path in digests or path == _APART:
-                continue
-            digests[path] = self._read(path)[0]
-            waiting.extend(self._imported(path, (_TOP,) if _shipped(path) else (*folders, _TOP)))
-        return digests
+            if path.startswith(_PACKAGE):
+                found |= self._within(path)
+            elif path not in found:
+                found.add(path)
+                waiting.extend(self._imported(path, bases))
+        return found
 
-    def _read(self, path: Path) -> tuple[str, tuple[Import, ...]]:
+    def _within(self, root: str) -> frozenset[str]:
+        """The same for a file of nnrules, whose imports lead to nothing but nnrules."""
+        if root not in self._shipped:
+            found, waiting = set[str](), [root]
+            while waiting:
+                path = waiting.pop()
+                if path not in found and path != _APART:
+                    found.add(path)
+                    waiting.extend(self._imported(path, (_TOP,)))
+            self._shipped[root] = frozenset(found)
+        return self._shipped[root]
+
+    def _read(self, path: str) -> tuple[str, tuple[Import, ...]]:
         """The digest and the imports of one file."""
         if path not in self._facts:
             try:
-                digest, imports = self._memory.fact(path, digest_and_imports)
+                digest, imports = self._memory.fact(Path(path), digest_and_imports)
             except FileNotFoundError:
-                raise UserError(str(path), "there is no such file", "create it or correct the name") from None
+                raise UserError(path, "there is no such file", "create it or correct the name") from None
             self._facts[path] = digest, tuple((level, module, tuple(names)) for level, module, names in imports)
         return self._facts[path]
 
-    def _imported(self, path: Path, bases: tuple[Path, ...]) -> tuple[Path, ...]:
+    def _imported(self, path: str, bases: Bases) -> tuple[str, ...]:
         """The first-party files that a file's import statements run."""
-        if (path, bases) not in self._files:
+        if (path, bases) not in self._imports:
             found = {file for each in self._read(path)[1] for file in _locate(each, path, bases)}
-            self._files[path, bases] = tuple(sorted(found))
-        return self._files[path, bases]
+            self._imports[path, bases] = tuple(sorted(found))
+        return self._imports[path, bases]
 
 
-def _locate(imported: Import, importer: Path, bases: tuple[Path, ...]) -> list[Path]:
+def _locate(imported: Import, importer: str, bases: Bases) -> list[str]:
     """The files of one import statement: `nnrules` from the package, others from the user's folders."""
     level, module, names = imported
     if level:
-        bases = (importer.parents[level - 1],)
+        bases = (importer.rsplit("/", level)[0],)
     elif module.partition(".")[0] == "nnrules":
         bases = (_TOP,)
     elif bases == (_TOP,):
@@ -99,21 +123,32 @@ def _locate(imported: Import, importer: Path, bases: tuple[Path, ...]) -> list[P
     return next(filter(None, found), [])
 
 
-def _module_files(base: Path, module: str) -> list[Path]:
+def _module_files(base: str, module: str) -> list[str]:
     """`a.py`, `a/__init__.py`, `a/b.py` and `a/b/__init__.py` of module `a.b` under `base`, as far as they exist."""
     parts = [part for part in module.split(".") if part]
-    stems = [base.joinpath(*parts[: n + 1]) for n in range(len(parts))]
-    files = [file for stem in stems for file in (stem.with_name(stem.name + ".py"), stem / "__init__.py")]
-    return [file for file in files if file.is_file()]
+    stems = ["/".join([base, *parts[: n + 1]]) for n in range(len(parts))]
+    files = [file for stem in stems for file in (f"{stem}.py", f"{stem}/__init__.py")]
+    return [file for file in files if _is_file(file)]
 
 
-def _shipped(path: Path) -> bool:
-    return path.is_relative_to(_TOP / "nnrules")
+def _is_file(path: str) -> bool:
+    return path in _package_files() if path.startswith(_PACKAGE) else Path(path).is_file()
 
 
-def _name(path: Path) -> str:
+@cache
+def _package_files() -> frozenset[str]:
+    """All files of nnrules: asking for each of the thousand that an import may mean takes longer."""
+    return frozenset(f"{folder}/{name}" for folder, _, names in os.walk(_PACKAGE.rstrip("/")) for name in names)
+
+
+@cache
+def _resolved(path: str) -> str:
+    return os.path.realpath(path)
+
+
+def _name(path: str) -> str:
     """How a file is called wherever the checkout lies."""
-    for base in (_TOP, Path.cwd()):
-        if path.is_relative_to(base):
-            return str(path.relative_to(base))
-    return path.name
+    for base in (_TOP, str(Path.cwd())):
+        if path.startswith(f"{base}/"):
+            return path.removeprefix(f"{base}/")
+    return path.rpartition("/")[2]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def options(place: str, verb: str, declared: Mapping[str, Any], overrides: Mappi
     Raises UserError for an unknown option or a value of the wrong type, at `place` or at the word of the command line.
     """
     kind = STAGES[verb].options
-    types = {each.name: each.type for each in msgspec.structs.fields(kind)}
+    types = _types(kind)
     values = dict[str, Any]()
     for name, value in declared.items():
         values[name] = _value(place, verb, types, name, value)
@@ -143,3 +144,8 @@ def _range(kind: Any) -> str:
         if told:
             return "choose " + " and ".join(told)
     return "choose a finite number"
+
+
+@cache
+def _types(kind: type[Options]) -> dict[str, Any]:
+    return {each.name: each.type for each in msgspec.structs.fields(kind)}

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from nnrules.catalog.paths import TOOLCHAINS
@@ -40,7 +41,7 @@ class Compiler:
         name = self.toolchain.firmware.linker_script
         return ("-L", str(TOOLCHAINS), "-T", name) if name else ()
 
-    @property
+    @cached_property
     def scripts(self) -> list[Path]:
         """The linker script and, where it includes others, all that it may mean."""
         name = self.toolchain.firmware.linker_script
@@ -50,7 +51,7 @@ class Compiler:
         includes = script.is_file() and "INCLUDE" in script.read_text(encoding="utf-8")
         return sorted(script.parent.glob("*.ld")) if includes else [script]
 
-    @property
+    @cached_property
     def prefixes(self) -> tuple[str, ...]:
         """Flags that give two checkouts the same debug information."""
         folders = ((TOOLCHAINS.parent, "."), (Path.cwd(), "."), (self.build.resolve(), "build"))

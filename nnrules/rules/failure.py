@@ -65,11 +65,20 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
 
 def caller() -> str:
     """`models/x/SConscript:7`: the line of the user's that called us, relative to the top of the project."""
-    top = Path(get_default_fs().Top.get_abspath())
     frame: Any = sys._getframe()
-    while frame is not None and str(Path(frame.f_code.co_filename).resolve()).startswith(_OURS):
+    while frame is not None and _is_ours(frame.f_code.co_filename):
         frame = frame.f_back
     if frame is None:
         return "SConscript"
-    path = (top / frame.f_code.co_filename).resolve()
-    return f"{path.relative_to(top) if path.is_relative_to(top) else path}:{frame.f_lineno}"
+    return f"{_from_top(frame.f_code.co_filename, get_default_fs().Top.get_abspath())}:{frame.f_lineno}"
+
+
+@functools.cache
+def _is_ours(file: str) -> bool:
+    return str(Path(file).resolve()).startswith(_OURS)
+
+
+@functools.cache
+def _from_top(file: str, top: str) -> str:
+    path = Path(top, file).resolve()
+    return str(path.relative_to(top) if path.is_relative_to(top) else path)

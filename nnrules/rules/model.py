@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,10 @@ class Declaration:
         """Raises UserError where no file has the chosen method."""
         for pattern in STAGES[verb].plugins:
             folder, _, rest = pattern.partition("{method}")
-            methods = [path.stem for path in (_PACKAGE / folder).glob("[!_]*.py")] if rest else []
             method = getattr(options, "method", None)
-            if rest and method not in methods:
+            if rest and method not in _methods(folder):
                 fault = f"{verb} has no method {method!r}"
-                raise UserError(caller(), fault, suggest(str(method), methods))
+                raise UserError(caller(), fault, suggest(str(method), _methods(folder)))
 
 
 class Model(Step):
@@ -187,3 +187,8 @@ def _data(model: Declaration) -> dict[str, Any]:
 
 def _refuse(place: str, fault: str, cure: str) -> None:
     raise UserError(place, fault, cure)
+
+
+@cache
+def _methods(folder: str) -> list[str]:
+    return [path.stem for path in (_PACKAGE / folder).glob("[!_]*.py")]

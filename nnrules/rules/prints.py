@@ -2,25 +2,25 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 _KEPT = 200  # fingerprints, the oldest are forgotten
 
 
 class Prints:
-    """`file`: where they are kept, read when first asked for; `current`: those of this build."""
+    """`file`: where they are kept, read when first asked for; `current`: says those of this build."""
 
-    def __init__(self, file: Path, current: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(self, file: Path, current: Callable[[], Mapping[str, Mapping[str, str]]]) -> None:
         self._file, self._current = file, current
         self._known: dict[str, dict[str, str]] | None = None
 
     def save(self) -> None:
         """Add this build's fingerprints with the digest of each of their files."""
-        known = self._read()
-        if not self._current.keys() - known.keys():
+        known, current = self._read(), self._current()
+        if not current.keys() - known.keys():
             return
-        for name, files in self._current.items():
+        for name, files in current.items():
             known.pop(name, None)
             known[name] = dict(files)
         kept = dict(list(known.items())[-_KEPT:])
@@ -31,7 +31,7 @@ class Prints:
 
     def differences(self, old: str, new: str) -> list[str]:
         """`models/a/network.py changed`, ...; without a name where the old fingerprint was forgotten."""
-        known = {**self._read(), **self._current}
+        known = {**self._read(), **self._current()}
         if old not in known or new not in known:
             return ["its Python files changed"]
         then, now = known[old], known[new]

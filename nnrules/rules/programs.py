@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,7 @@ class Programs:
         include = tuple(self.workspace.dir(path) for path in (self.folder, *self._board_folders()))
         headers = {name: [self.generated[name]] for name in ("header", "port")} if ours or application else {}
         if source is self.generated["check"]:
-            headers["board"] = [self.workspace.file(path) for path in self._board_headers()]
+            headers["board"] = [self.workspace.file(path) for path in _headers(*self._board_folders())]
         step = Compile(
             model=self.model,
             target=self.target.name,
@@ -142,5 +142,7 @@ class Programs:
     def _board_folders(self) -> list[Path]:
         return [TOOLCHAINS / name for name in self.target.toolchain.firmware.include]
 
-    def _board_headers(self) -> list[Path]:
-        return sorted(path for folder in self._board_folders() for path in folder.glob("*.h"))
+
+@cache
+def _headers(*folders: Path) -> list[Path]:
+    return sorted(path for folder in folders for path in folder.glob("*.h"))

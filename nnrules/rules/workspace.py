@@ -1,7 +1,8 @@
 """What all models of a build share (folders, targets, command line), and how a step is added."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +56,21 @@ class Workspace:
     stages: dict[str, list[str]] = field(default_factory=dict)
     wanted: dict[str, list[Any]] = field(default_factory=dict)
     firmwares: dict[str, Any] = field(default_factory=dict)
+    _nodes: dict[str, Any] = field(default_factory=dict)
 
     def file(self, path: Path | str) -> Any:
         """The node of a file, by its path from the top; other folders by their absolute path."""
-        path = self.top / path
-        return self.env.File(f"#{path.relative_to(self.top)}" if path.is_relative_to(self.top) else str(path))
+        return self._node(str(path), self.env.fs.Top.File)
 
     def dir(self, path: Path | str) -> Any:
         """The node of a folder, likewise."""
-        path = self.top / path
-        return self.env.Dir(f"#{path.relative_to(self.top)}" if path.is_relative_to(self.top) else str(path))
+        return self._node(str(path), self.env.fs.Top.Dir)
+
+    def _node(self, path: str, make: Callable[[str], Any]) -> Any:
+        """Without env.File, which looks for variables in every name. Thousands are asked for again and again."""
+        if path not in self._nodes:
+            self._nodes[path] = make(path.removeprefix(f"{self.top}/"))
+        return self._nodes[path]
 
     def folder(self, model: str, target: str | None = None) -> Path:
         """Where a model, or a model for a target, is built."""
@@ -74,7 +80,7 @@ class Workspace:
     def data(self) -> dict[str, list[Any]]:
         """The input `data` of stages that read the data set: the files of the folder named on the command line."""
         folder = self.arguments.data
-        return {"data": self.tree(Path(folder))} if folder else {}
+        return {"data": self.tree(self.top / folder)} if folder else {}
 
     def tree(self, path: Path) -> list[Any]:
         """The nodes of a file, or of all files in a folder."""
@@ -123,15 +129,21 @@ class Workspace:
         nodes = list(step.outputs.values())
         sources = [node for given in step.inputs.values() for node in given]
         self.env.Command(nodes, sources, StepAction(step, self.engine), **settings)
-        self.env.NoCache(nodes)
+        for node in nodes:
+            node.set_nocache()
         self.engine.journal.expect(step)
         return step.first
 
     def kernel_descriptions(self) -> list[Any]:
         """The nodes of all kernels/**/*.toml."""
-        return [self.file(path) for path in sorted(KERNELS.rglob("*.toml"))]
+        return [self.file(path) for path in _descriptions()]
 
     def _tools(self, runner: Runner | None) -> dict[str, str]:
         """The version of the emulator."""
         command = runner.command[0] if runner else "{elf}"
         return {} if "{" in command else {Path(command).name: self.engine.tools.version(command)}
+
+
+@cache
+def _descriptions() -> list[Path]:
+    return sorted(KERNELS.rglob("*.toml"))
