@@ -7,9 +7,23 @@ A local store has a folder for the first two digits of each name. Light to impor
 where it does.
 """
 
-from nnrules.cache.cache import Cache, Restored
-from nnrules.cache.entry import Entry, Output
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from nnrules.cache.settings import DEFAULT, Settings, settings
-from nnrules.cache.summary import Summary
+
+if TYPE_CHECKING:
+    from nnrules.cache.cache import Cache, Restored
+    from nnrules.cache.entry import Entry, Output
+    from nnrules.cache.summary import Summary
 
 __all__ = ["DEFAULT", "Cache", "Entry", "Output", "Restored", "Settings", "Summary", "settings"]
+
+_MODULES = {"Cache": "cache", "Restored": "cache", "Entry": "entry", "Output": "entry", "Summary": "summary"}
+
+
+def __getattr__(name: str) -> Any:
+    """What only a build with something to do needs is imported then."""
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"nnrules.cache.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

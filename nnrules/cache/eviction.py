@@ -46,7 +46,10 @@ def account(top: Path, stored: int, cap: int) -> None:
 
 def evict(top: Path, cap: int) -> None:
     """Scan; remove what killed builds left, and the least recently used files until the store is below its cap."""
-    files = sorted(_files(top, time.time()))
+    now = time.time()
+    for folder in (top, top / CONTENTS):
+        _drop_abandoned(folder, now)
+    files = sorted(_files(top, now))
     total = sum(each.size for each in files)
     if total > cap:
         for each in files:
@@ -55,7 +58,7 @@ def evict(top: Path, cap: int) -> None:
             with suppress(OSError):
                 _remove(each.path)
                 total -= each.size
-    temporary = top / f"{TEMPORARY}{os.getpid()}-{_LEDGER}"
+    temporary = top / f"{TEMPORARY}{os.urandom(8).hex()}"
     temporary.write_bytes(f"={total} {int(time.time())}\n".encode())
     os.replace(temporary, top / _LEDGER)
 
@@ -67,11 +70,15 @@ def _files(top: Path, now: float) -> Iterator[_File]:
             if folder.is_dir(follow_symlinks=False):
                 for each in _entries(Path(folder.path)):
                     if is_digest(each.name) and each.is_file(follow_symlinks=False):
-                        state = each.stat(follow_symlinks=False)
-                        size = -(-state.st_size // _BLOCK) * _BLOCK
-                        yield _File(_not_after(now, each.path, state.st_mtime), size, each.path)
-            elif folder.name.startswith(TEMPORARY) and folder.is_file(follow_symlinks=False):
-                _drop_abandoned(folder, now)
+                        yield from _file(each, now)
+
+
+def _file(entry: "os.DirEntry[str]", now: float) -> Iterator[_File]:
+    """Itself; nothing where another build removed it since."""
+    with suppress(OSError):
+        state = entry.stat(follow_symlinks=False)
+        size = -(-state.st_size // _BLOCK) * _BLOCK
+        yield _File(_not_after(now, entry.path, state.st_mtime), size, entry.path)
 
 
 def _not_after(now: float, path: str, used: float) -> float:
@@ -83,11 +90,13 @@ def _not_after(now: float, path: str, used: float) -> float:
     return now
 
 
-def _drop_abandoned(file: "os.DirEntry[str]", now: float) -> None:
-    """Remove the temporary file of a build that was killed: one that nobody has written to for a while."""
-    with suppress(OSError):
-        if _not_after(now, file.path, file.stat(follow_symlinks=False).st_mtime) < now - _ABANDONED:
-            Path(file.path).unlink()
+def _drop_abandoned(folder: Path, now: float) -> None:
+    """Remove the temporary files of builds that were killed: those that nobody has written to for a while."""
+    for file in _entries(folder):
+        if file.name.startswith(TEMPORARY) and file.is_file(follow_symlinks=False):
+            with suppress(OSError):
+                if _not_after(now, file.path, file.stat(follow_symlinks=False).st_mtime) < now - _ABANDONED:
+                    Path(file.path).unlink()
 
 
 def _entries(folder: Path) -> "list[os.DirEntry[str]]":

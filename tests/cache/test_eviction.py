@@ -159,9 +159,11 @@ def test_an_interrupted_eviction(box: Box, monkeypatch: pytest.MonkeyPatch) -> N
 def test_temporaries_of_killed_builds_go(box: Box) -> None:
     fill(box, 1)
     old, new, future = (box.store / f"cas/.partial-1-{name}" for name in ("old", "new", "future"))
-    for path in (old, new, future):
+    ledger = box.store / ".partial-2"
+    for path in (old, new, future, ledger):
         path.write_bytes(b"half")
-    os.utime(old, (time.time() - 7200,) * 2)
+    for path in (old, ledger):
+        os.utime(path, (time.time() - 7200,) * 2)
     os.utime(future, (time.time() + 7200,) * 2)
     eviction.evict(box.store, 10**9)
     assert sorted(temporaries(box.store)) == sorted([new, future])
@@ -194,3 +196,24 @@ def test_a_store_that_is_a_link_to_elsewhere_is_not_scanned(box: Box) -> None:
     (box.store / "cas").symlink_to(outside)
     eviction.evict(box.store, 0)
     assert (outside / "aa" / ("a" * 64)).exists()
+    assert len(list(outside.iterdir())) == 1
+
+
+def test_files_that_others_remove_meanwhile(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another build's eviction runs between the listing of a folder and the look at its files."""
+    fill(box, 4)
+    listed = eviction._entries
+
+    def removed(folder: Path) -> list["os.DirEntry[str]"]:
+        found = listed(folder)
+        for each in found:
+            if each.is_file() and len(each.name) == 64:
+                Path(each.path).unlink()
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(eviction, "_entries", removed)
+        eviction.evict(box.store, 100 * KB)
+    box.keep(9, weights=b"w")
+    assert box.hit(9, weights=b"w")
+    assert not box.warnings
