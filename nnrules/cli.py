@@ -1,7 +1,6 @@
 """The command `nnrules`: a model's C for builds that are not SCons, the SCons tool's shim, and a look at cache logs."""
 
 import argparse
-import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -93,7 +92,9 @@ def _site_tools(given: argparse.Namespace, rest: list[str]) -> int:
 
 def _cache_diff(given: argparse.Namespace, rest: list[str]) -> int:
     _require_no(rest)
-    print(importlib.import_module("nnrules.cache.compare").compare(given.first, given.second).rstrip("\n"))
+    from nnrules.cache.compare import compare
+
+    print(compare(Path(given.first), Path(given.second)).rstrip("\n"))
     return 0
 
 

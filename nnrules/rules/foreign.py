@@ -1,5 +1,6 @@
 """Models in somebody else's SConstruct: what env.NNModel and env.NNCache do there."""
 
+import os
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import chdir
 from pathlib import Path
@@ -45,8 +46,8 @@ def nn_model(
     """env.NNModel: a model's C, compiled by `env` as it is, after the proof that it computes what the model does.
 
     where: the model's folder or SConscript, or its name in models/. target: of toolchains/, whose instruction set and
-    emulator are used; isa: instruction sets, instead of those that the flags of `env` name. selftest: with the C that
-    lets a board prove itself.
+    emulator are used; isa: instruction sets (a list, or names with commas), instead of those that the flags of `env`
+    name. selftest: with the C that lets a board prove itself.
     """
     place, here = caller(), get_default_fs().getcwd()
     made = library(env, place, where, target, isa)
@@ -96,7 +97,7 @@ def library(env: Any, place: str, where: Any, target: str | None, isa: Iterable[
             wanted = load_toolchain(toolchain_path(target)).isa
             features(place, flags, wanted)
             return shop.for_target(shop.firmware(script), target)
-        chosen = features(place, flags, [isa] if isinstance(isa, str) else isa)
+        chosen = features(place, flags, isa.split(",") if isinstance(isa, str) else isa)
         return shop.for_features(shop.firmware(script), chosen)
 
 
@@ -107,7 +108,7 @@ def _script(place: str, where: Any) -> Path:
     path = shop.top / text[1:].lstrip("/") if text.startswith("#") else here / text
     for found in (path / "SConscript", path, shop.top / "models" / text / "SConscript"):
         if found.is_file():
-            return found.resolve()
+            return Path(os.path.normpath(found))
     known = [each.parent.relative_to(shop.top) for each in shop.top.glob("models/*/SConscript")]
     names = [each.name if "/" not in text else str(each) for each in known]
     cure = suggest(text.lstrip("#"), names) if names else "name a folder that holds a SConscript"

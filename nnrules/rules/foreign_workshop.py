@@ -22,7 +22,6 @@ from nnrules.rules.compilers import HOST, host_toolchain
 from nnrules.rules.engine import Engine
 from nnrules.rules.failure import caller, explain_once, explained
 from nnrules.rules.firmware import Firmware, TargetFirmware
-from nnrules.rules.forecast import Forecast
 from nnrules.rules.foreign_isa import PORTABLE, Features, named
 from nnrules.rules.foreign_library import FeatureFirmware, Library, release, with_options
 from nnrules.rules.foreign_nodes import Objects
@@ -117,14 +116,8 @@ class Workshop:
         if key not in self._libraries:
             self._libraries[key] = release(made, isa)
             if self.workspace.env.GetOption("no_exec"):
-                self._foresee()
+                self.workspace.engine.foresee()
         return self._libraries[key]
-
-    def _foresee(self) -> None:
-        """For a dry run, with every step that there is by now."""
-        engine = self.workspace.engine
-        engine.forecast = Forecast(engine.journal.steps, engine.keys, engine.cache, engine.prints)
-        engine.foresee()
 
     def _arguments(self) -> Arguments:
         """What of the command line is ours: the rest belongs to the user's own SConstruct."""

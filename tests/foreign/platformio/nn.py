@@ -3,6 +3,5 @@ import nnrules
 Import("env")
 
 nnrules.generate(env)
-cortex_m = "-mcpu=" in str(env.GetProjectOption("build_flags", ""))
-model = env.NNModel("models/tiny", isa=["armv7em"] if cortex_m else [], selftest=True)
+model = env.NNModel("models/tiny", isa=env.GetProjectOption("custom_isa", "portable"), selftest=True)
 env.Append(CPPPATH=[model.include], PIOBUILDFILES=model)
