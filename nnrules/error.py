@@ -1,6 +1,5 @@
 """The one exception for mistakes a user can make and mend."""
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -24,6 +23,8 @@ def suggest(word: str, known: Iterable[str]) -> str:
     >>> suggest("zzz", ["b", "a"])
     'choose from a, b'
     """
+    import difflib  # which a build without a mistake does not need
+
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"did you mean '{near[0]}'?" if near else "choose from " + ", ".join(names)

@@ -17,7 +17,7 @@ from nnrules.catalog.syntax import Import, digest_and_imports
 from nnrules.error import UserError
 
 _TOP = str(Path(__file__).resolve().parents[2])
-_PACKAGE = f"{_TOP}/nnrules/"
+_PACKAGE, _MODULE = f"{_TOP}/nnrules/", f"{_TOP}/nnrules.py"
 # Of the remembered facts; raised when other ones are found in the same file. A file may parse on one Python only.
 _FORMAT = 400 + sys.version_info.minor
 _APART = f"{_PACKAGE}catalog/stages.py"  # options and versions enter a stage's signature by value
@@ -132,7 +132,8 @@ def _module_files(base: str, module: str) -> list[str]:
 
 
 def _is_file(path: str) -> bool:
-    return path in _package_files() if path.startswith(_PACKAGE) else Path(path).is_file()
+    ours = path.startswith(_PACKAGE) or path == _MODULE
+    return path in _package_files() if ours else Path(path).is_file()
 
 
 @cache

@@ -67,7 +67,7 @@ def options(place: str, verb: str, declared: Mapping[str, Any], overrides: Mappi
     Raises UserError for an unknown option or a value of the wrong type, at `place` or at the word of the command line.
     """
     kind = STAGES[verb].options
-    types = _types(kind)
+    types = _types(kind) if declared or overrides else {}
     values = dict[str, Any]()
     for name, value in declared.items():
         values[name] = _value(place, verb, types, name, value)

@@ -2,16 +2,15 @@
 
 import shlex
 import signal
+import threading
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nnrules.cache import Cache, Settings
+from nnrules.cache import Settings
 from nnrules.catalog.sources import Sources
 from nnrules.catalog.tools import Tools
 from nnrules.error import UserError
-from nnrules.rules import cachelog
-from nnrules.rules.forecast import CURRENT, Forecast
 from nnrules.rules.journal import Journal
 from nnrules.rules.keys import Key, Keys
 from nnrules.rules.options import Wishes
@@ -20,7 +19,11 @@ from nnrules.rules.processes import Processes
 from nnrules.rules.step import Step
 from nnrules.rules.terminal import Terminal
 from nnrules.rules.unsaved import Unsaved
-from nnrules.rules.workers import Workers
+
+if TYPE_CHECKING:
+    from nnrules.cache import Cache
+    from nnrules.rules.forecast import Forecast
+    from nnrules.rules.workers import Workers
 
 MEMORY = Path(".nnrules")
 _USER_ERROR = 2
@@ -28,7 +31,8 @@ _USER_ERROR = 2
 
 class Engine:
     """`top`, `build`, `data`: folders of the project, of the build and of the data set. `settings`: of the cache,
-    None for none; it may change until the first step runs."""
+    None for none; it may change until the first step runs. What only a build with something to do needs is
+    imported then."""
 
     def __init__(self, top: Path, build: Path, data: Path | None, wishes: Wishes) -> None:
         self.wishes = wishes
@@ -38,18 +42,38 @@ class Engine:
         self.keys = Keys(top, top / build, data)
         self.unsaved = Unsaved(build / ".unsaved")
         self.terminal, self.processes = Terminal(), Processes()
-        self.workers = Workers(self.terminal, self.processes)
         self.journal = Journal(build / "last_build.json", self.terminal)
+        self._cache: Cache | None = None
+        self._workers: Workers | None = None
+        self._forecast: Forecast | None = None
+        self._lock = threading.Lock()
 
-    @cached_property
-    def cache(self) -> Cache | None:
+    @property
+    def cache(self) -> "Cache | None":
         """Opened by the first step that runs."""
-        return Cache(self.settings, self.terminal.error) if self.settings else None
+        from nnrules.cache import Cache
 
-    @cached_property
-    def forecast(self) -> Forecast:
+        with self._lock:
+            if self._cache is None and self.settings:
+                self._cache = Cache(self.settings, self.terminal.error)
+            return self._cache
+
+    @property
+    def workers(self) -> "Workers":
+        """Made by the first stage that runs."""
+        from nnrules.rules.workers import Workers
+
+        with self._lock:
+            self._workers = self._workers or Workers(self.terminal, self.processes)
+            return self._workers
+
+    @property
+    def forecast(self) -> "Forecast":
         """What would become of each step."""
-        return Forecast(self.journal.steps, self.keys, self.cache, self.prints)
+        from nnrules.rules.forecast import Forecast
+
+        self._forecast = self._forecast or Forecast(self.journal.steps, self.keys, self.cache, self.prints)
+        return self._forecast
 
     def open(self) -> None:
         """Steps may run from here on."""
@@ -73,23 +97,31 @@ class Engine:
 
     def close(self) -> None:
         """The build is over: end what still runs, write what was learnt, tell how it went."""
-        self.workers.close()
+        if self._workers:
+            self._workers.close()
         self.journal.close()
         if self.wishes.log:
+            from nnrules.rules import cachelog
+
             cachelog.write(self.wishes.log, self.journal, self.keys)
-        if "cache" in self.__dict__ and self.cache:
-            self.cache.close()
-            if text := self.cache.summary.text():
+        if self._cache:
+            self._cache.close()
+            if text := self._cache.summary.text():
                 self.terminal.say(text)
         self.unsaved.saved()
-        self._draw({step: (result, "") for step in self.journal.steps if (result := self.journal.result(step))})
+        if self.wishes.graph:
+            self._draw({step: (result, "") for step in self.journal.steps if (result := self.journal.result(step))})
         for memory in (self.sources, self.tools):
             memory.save()
         if self.journal.worked:
             self.prints.save()
 
     def foresee(self) -> None:
-        """For a dry run: lets SCons know which steps are not current, as it does not look beyond the first of them."""
+        """For a dry run, with every step that there is by now: lets SCons know which are not current; it does not look
+        beyond the first of them."""
+        from nnrules.rules.forecast import CURRENT
+
+        self._forecast = None
         for step in self.journal.steps:
             if self.forecast.of(step).state != CURRENT:
                 for node in step.outputs.values():
@@ -97,6 +129,8 @@ class Engine:
 
     def tell_forecast(self) -> None:
         """What a build would do, for all steps that SCons came to."""
+        from nnrules.rules.forecast import CURRENT
+
         reached = [step for step in self.journal.steps if self.journal.reached(step)]
         for step in reached:
             outlook = self.forecast.of(step)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 
+_encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
 
 @dataclass(frozen=True, eq=False)
 class Step(ABC):
@@ -48,7 +50,7 @@ class Step(ABC):
     @cached_property
     def signature(self) -> str:
         """The identity as canonical JSON, which SCons keeps."""
-        return json.dumps(self.identity, sort_keys=True, separators=(",", ":"))
+        return _encoded(self.identity)
 
     def implicit(self, content: Any) -> list[Any]:
         """Nodes that the content of the inputs leads to. `content`: bytes of a node, None where they are not known."""
