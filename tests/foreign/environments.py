@@ -3,7 +3,6 @@
 import fcntl
 import subprocess
 import sys
-import sysconfig
 import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +45,8 @@ def environment(folder: Path, *packages: str) -> Path:
         if missing:
             venv.create(folder, clear=True, symlinks=True)
             (site,) = folder.glob("lib/python*/site-packages")
-            (site / "running.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+            running = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+            (site / "running.pth").write_text("\n".join(running) + "\n")
             for package in packages:
                 alone = ["--no-deps"] if package.endswith(".whl") else []
                 pip("--python", str(python), "install", "--quiet", "--ignore-installed", *alone, package)
