@@ -1,4 +1,4 @@
-"""Models in somebody else's SConstruct, as the README writes it: what is not ours is built, and fails, as before."""
+"""Models in somebody else's SConstruct, as docs/firmware.md writes it: what is not ours is built, and fails, as before."""
 
 import re
 
@@ -7,14 +7,14 @@ import pytest
 from tests.needs import need_command
 from tests.rules.project import TOP, Finished, Project
 
-README = (TOP / "README.md").read_text().partition("## From your own SConstruct")[2]
-(SCONSTRUCT, *_) = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+PAGE = (TOP / "docs/firmware.md").read_text().partition("## Models of the repository's own")[2]
+(SCONSTRUCT, *_) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 BROKEN = "int main(void) { return nothing; }\n"
 
 
 @pytest.fixture
 def foreign(project: Project) -> Project:
-    """The built project with the README's SConstruct and its program."""
+    """The built project with that SConstruct and its program."""
     need_command("gcc", "gcc")
     (project.top / "build/.sconsign.dblite").rename(project.top / ".sconsign.dblite")
     (project.top / "SConstruct").write_text(SCONSTRUCT)
