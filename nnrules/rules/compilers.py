@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from nnrules.catalog.paths import TOOLCHAINS
@@ -14,9 +14,11 @@ SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover
 
 @dataclass(frozen=True)
 class Compiler:
-    """`extra` flags go to compiler and linker; `build`: the folder whose name must not show in debug information."""
+    """`extra` flags go to compiler and linker; `top`, `build`: folders whose names must not show in debug information,
+    the project's and, from there, the build's."""
 
     toolchain: Toolchain
+    top: Path
     build: Path
     extra: tuple[str, ...] = ()
 
@@ -54,7 +56,7 @@ class Compiler:
     @cached_property
     def prefixes(self) -> tuple[str, ...]:
         """Flags that give two checkouts the same debug information."""
-        folders = ((TOOLCHAINS.parent, "."), (Path.cwd(), "."), (self.build.resolve(), "build"))
+        folders = ((TOOLCHAINS.parent, "."), (self.top, "."), ((self.top / self.build).resolve(), "build"))
         return tuple(f"-ffile-prefix-map={folder}={name}" for folder, name in folders)
 
 
@@ -63,6 +65,7 @@ def environment() -> dict[str, str]:
     return {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ} | {"LC_ALL": "C"}
 
 
+@cache
 def host_toolchain() -> Toolchain:
     """The compiler that checks every target's C on this machine."""
     return load_toolchain(toolchain_path(HOST))

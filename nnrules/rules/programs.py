@@ -33,8 +33,8 @@ class Programs:
     def __post_init__(self) -> None:
         build = self.workspace.arguments.build
         self.folder = self.workspace.folder(self.model, self.target.name)
-        self.compiler = Compiler(self.target.toolchain, build)
-        self.host = Compiler(host_toolchain(), build, SANITIZED)
+        self.compiler = Compiler(self.target.toolchain, self.workspace.top, build)
+        self.host = Compiler(host_toolchain(), self.workspace.top, build, SANITIZED)
 
     @cached_property
     def shipped(self) -> Any:

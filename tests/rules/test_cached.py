@@ -53,6 +53,13 @@ def test_another_checkout_runs_nothing_and_has_the_same_bytes(built: Project, st
     assert build(second, store).stdout.splitlines()[0] == "scons: `all-models' is up to date."
 
 
+def test_debug_information_has_no_folder_of_this_machine(built: Project) -> None:
+    objects = list((built.top / "build/tiny/x86-64/objects/host").rglob("*.o"))
+    assert objects
+    for file in objects:
+        assert str(built.top).encode() not in file.read_bytes(), file
+
+
 def test_another_build_folder(store: Path, tmp_path: Path) -> None:
     second = Project.create(tmp_path / "checkout")
     build(second, store, "build_dir=out/of/here")
