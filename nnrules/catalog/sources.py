@@ -17,7 +17,7 @@ from nnrules.catalog.syntax import Import, digest_and_imports
 from nnrules.error import UserError
 
 _TOP = str(Path(__file__).resolve().parents[2])
-_PACKAGE, _MODULE = f"{_TOP}/nnrules/", f"{_TOP}/nnrules.py"
+_PACKAGE = f"{_TOP}/nnrules/"
 # Of the remembered facts; raised when other ones are found in the same file. A file may parse on one Python only.
 _FORMAT = 400 + sys.version_info.minor
 _APART = f"{_PACKAGE}catalog/stages.py"  # options and versions enter a stage's signature by value
@@ -125,15 +125,20 @@ def _locate(imported: Import, importer: str, bases: Bases) -> list[str]:
 
 def _module_files(base: str, module: str) -> list[str]:
     """`a.py`, `a/__init__.py`, `a/b.py` and `a/b/__init__.py` of module `a.b` under `base`, as far as they exist."""
+    if base == _TOP and module.partition(".")[0] == "nnrules":
+        return _shipped_files(module)
+    return [file for file in _candidates(base, module) if Path(file).is_file()]
+
+
+@cache
+def _shipped_files(module: str) -> list[str]:
+    return [file for file in _candidates(_TOP, module) if file in _package_files()]
+
+
+def _candidates(base: str, module: str) -> list[str]:
     parts = [part for part in module.split(".") if part]
     stems = ["/".join([base, *parts[: n + 1]]) for n in range(len(parts))]
-    files = [file for stem in stems for file in (f"{stem}.py", f"{stem}/__init__.py")]
-    return [file for file in files if _is_file(file)]
-
-
-def _is_file(path: str) -> bool:
-    ours = path.startswith(_PACKAGE) or path == _MODULE
-    return path in _package_files() if ours else Path(path).is_file()
+    return [file for stem in stems for file in (f"{stem}.py", f"{stem}/__init__.py")]
 
 
 @cache

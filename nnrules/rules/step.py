@@ -1,6 +1,5 @@
 """A step of the build (a stage, a compilation, a link) as an SCons action: signature, cache, failure."""
 
-import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from SCons.Action import FunctionAction
 
 from nnrules.rules.explain import reasons
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 
-_encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class Step(ABC):
     @cached_property
     def signature(self) -> str:
         """The identity as canonical JSON, which SCons keeps."""
-        return _encoded(self.identity)
+        return _encode(self.identity).decode()
 
     def implicit(self, content: Any) -> list[Any]:
         """Nodes that the content of the inputs leads to. `content`: bytes of a node, None where they are not known."""
