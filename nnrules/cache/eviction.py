@@ -67,10 +67,9 @@ def _files(top: Path, now: float) -> Iterator[_File]:
     """Entries and contents by the time of their last use. Other files are not ours, links are not followed."""
     for kind in (ENTRIES, CONTENTS):
         for folder in _entries(top / kind):
-            if folder.is_dir(follow_symlinks=False):
-                for each in _entries(Path(folder.path)):
-                    if is_digest(each.name) and each.is_file(follow_symlinks=False):
-                        yield from _file(each, now)
+            for each in _entries(Path(folder.path)):
+                if is_digest(each.name) and each.is_file(follow_symlinks=False):
+                    yield from _file(each, now)
 
 
 def _file(entry: "os.DirEntry[str]", now: float) -> Iterator[_File]:
@@ -100,6 +99,7 @@ def _drop_abandoned(folder: Path, now: float) -> None:
 
 
 def _entries(folder: Path) -> "list[os.DirEntry[str]]":
+    """What is in a folder; nothing where it is none, or a link."""
     try:
         if folder.is_symlink():
             return []

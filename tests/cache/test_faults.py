@@ -174,6 +174,7 @@ def test_a_server_that_misbehaves(box: Box, server: Server, fault: str, kind: st
     assert len(box.warnings) == 1
     assert box.warnings[0].startswith(f"cache {server.url}: ")
     assert box.warnings[0].endswith("; only the local cache is used for the rest of this build")
+    assert ("sends 99999999999999 bytes where" in box.warnings[0]) == (fault == "giant length")
     assert cache.summary.misses == STEPS
     assert cache.summary.strikes == (1 if fault == "401" else 2)
 
