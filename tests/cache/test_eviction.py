@@ -217,3 +217,19 @@ def test_files_that_others_remove_meanwhile(box: Box, monkeypatch: pytest.Monkey
     box.keep(9, weights=b"w")
     assert box.hit(9, weights=b"w")
     assert not box.warnings
+
+
+def test_a_file_that_cannot_be_removed_does_not_stop_the_others(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of another user's, say."""
+    contents, remove = fill(box, 5), eviction._remove
+
+    def refused(path: str) -> None:
+        if Path(path) == box.blob(contents[0]):
+            raise PermissionError
+        remove(path)
+
+    monkeypatch.setattr(eviction, "_remove", refused)
+    eviction.evict(box.store, 100 * KB)
+    assert usage(box.store) <= 100 * KB
+    assert box.blob(contents[0]).exists()
+    assert box.hit(4, weights=contents[4])
