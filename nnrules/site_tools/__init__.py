@@ -31,7 +31,7 @@ def generate(env: Any, **options: Any) -> None:
     where the command line does not say otherwise.
     """
     _restore_package()
-    from nnrules.rules.foreign import add_methods
+    from nnrules.rules.foreign.methods import add_methods
 
     add_methods(env, options)
 

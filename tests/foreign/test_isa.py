@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from nnrules.error import UserError
-from nnrules.rules.foreign_isa import _ARCHITECTURES, _CORES, features, known_features, named
+from nnrules.rules.foreign.isa import _ARCHITECTURES, _CORES, features, known_features, named
 from tests.needs import need_command
 
 ARM = "arm-none-eabi-gcc"

@@ -45,7 +45,7 @@ class Project:
     def build(
         self, *words: str, python: tuple[str, ...] = (), path: str | None = None, cache: str | None = "none"
     ) -> Finished:
-        """Run scons with `words`; `python`: options of the interpreter; `path`: another PATH; `cache`: NNRULES_CACHE."""
+        """Run scons with `words`; `python`: its options; `path`: another PATH; `cache`: NNRULES_CACHE."""
         process = self.start(*words, python=python, path=path, cache=cache)
         stdout, stderr = process.communicate()
         return Finished(process.returncode, stdout, stderr)

@@ -22,9 +22,9 @@ from nnrules.rules.compilers import HOST, host_toolchain
 from nnrules.rules.engine import Engine
 from nnrules.rules.failure import caller, explain_once, explained
 from nnrules.rules.firmware import Firmware, TargetFirmware
-from nnrules.rules.foreign_isa import PORTABLE, Features, named
-from nnrules.rules.foreign_library import FeatureFirmware, Library, release, with_options
-from nnrules.rules.foreign_nodes import Objects
+from nnrules.rules.foreign.isa import PORTABLE, Features, named
+from nnrules.rules.foreign.library import FeatureFirmware, Library, release, with_options
+from nnrules.rules.foreign.nodes import Objects
 from nnrules.rules.lock import lock
 from nnrules.rules.model import declare
 from nnrules.rules.options import DESCRIBED, Wishes, wishes

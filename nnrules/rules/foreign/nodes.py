@@ -7,7 +7,7 @@ from typing import Any
 
 from SCons.Node import NodeList
 
-from nnrules.rules.foreign_isa import Features
+from nnrules.rules.foreign.isa import Features
 
 Declare = Callable[[], list[Any]]
 

@@ -12,10 +12,10 @@ from SCons.Node.FS import get_default_fs
 from nnrules.catalog.toolchain import load_toolchain, toolchain_path
 from nnrules.error import UserError, suggest
 from nnrules.rules.failure import caller, explained
-from nnrules.rules.foreign_isa import features
-from nnrules.rules.foreign_library import Library
-from nnrules.rules.foreign_nodes import NNModel
-from nnrules.rules.foreign_workshop import BUILD_OPTIONS, workshop
+from nnrules.rules.foreign.isa import features
+from nnrules.rules.foreign.library import Library
+from nnrules.rules.foreign.nodes import NNModel
+from nnrules.rules.foreign.workshop import BUILD_OPTIONS, workshop
 
 MODEL_OPTIONS = ("target", "isa", "selftest")
 

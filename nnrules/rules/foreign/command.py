@@ -11,8 +11,8 @@ from SCons.Script.SConscript import SConsEnvironment
 
 from nnrules.error import UserError
 from nnrules.rules.failure import explained
-from nnrules.rules.foreign import library
-from nnrules.rules.foreign_workshop import workshop
+from nnrules.rules.foreign.methods import library
+from nnrules.rules.foreign.workshop import workshop
 
 
 @explained

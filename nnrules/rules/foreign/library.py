@@ -10,9 +10,9 @@ import msgspec
 
 from nnrules.catalog.stages import PlanOptions, ReleaseOptions
 from nnrules.rules.firmware import Firmware, TargetFirmware
-from nnrules.rules.foreign_isa import Features
+from nnrules.rules.foreign.isa import Features
 
-_TEMPLATES = Path(__file__).resolve().parents[1] / "library"
+_TEMPLATES = Path(__file__).resolve().parents[2] / "library"
 _C = ("source", "header", "selftest", "port")
 OUTPUTS = {
     "source": "library/{}.c",

@@ -1,0 +1,1 @@
+"""Models in somebody else's SConstruct: their environments, their flags, their folders."""
