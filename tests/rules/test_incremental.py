@@ -128,12 +128,13 @@ def test_only_the_chosen_models_are_read(project: Project) -> None:
     assert project.rebuild("model=dense") == set()
 
 
-def test_data_counts_by_its_content(project: Project, tmp_path: Path) -> None:
-    data, weights = tmp_path / "real", "build/dense/dense.trained.safetensors"
+@pytest.mark.parametrize("place", ["{}/real", "real"])
+def test_data_counts_by_its_content(project: Project, tmp_path: Path, place: str) -> None:
+    data, weights = project.top / place.format(tmp_path), "build/dense/dense.trained.safetensors"
     data.mkdir()
     (data / "noise.txt").write_text("0.1")
     project.edit("models/dense/dataset.py", "split: str", "split: str, data: object = None")
-    words = ("model=dense", f"data={data}", weights)
+    words = ("model=dense", f"data={place.format(tmp_path)}", weights)
     assert project.rebuild(*words) == {"dense train"}
     assert project.rebuild(*words) == set()
     (data / "noise.txt").write_text("0.2")
