@@ -105,7 +105,7 @@ class Engine:
 
             cachelog.write(self.wishes.log, self.journal, self.keys)
         if self._cache:
-            self._cache.close()
+            self._cache.close(wait=not self.processes.interrupted)
             if text := self._cache.summary.text():
                 self.terminal.say(text)
         self.unsaved.saved()
