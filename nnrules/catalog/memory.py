@@ -1,10 +1,16 @@
-"""What was found out about files, kept on disk between processes: a fact holds while the file's stamp does."""
+"""What was found out about files, kept on disk between processes: a fact holds while the file's stamp does.
+
+A file that has just changed is not remembered: it may change again before the clock of the file system ticks.
+"""
 
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+_SETTLED = 2 * 10**9  # nanoseconds
 
 
 class Memory:
@@ -24,12 +30,14 @@ class Memory:
         Raises FileNotFoundError.
         """
         state = path.stat()
-        stamp = [state.st_mtime_ns, state.st_size]
+        stamp = [state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino]
         kept = self._facts.get(str(path))
-        if kept is None or kept[0] != stamp:
-            kept = self._facts[str(path)] = [stamp, find(path)]
-            self._learnt = True
-        return kept[1]
+        if isinstance(kept, list) and len(kept) == 2 and kept[0] == stamp:
+            return kept[1]
+        found = find(path)
+        if time.time_ns() - state.st_mtime_ns > _SETTLED:
+            self._facts[str(path)], self._learnt = [stamp, found], True
+        return found
 
     def save(self) -> None:
         """Write what was learnt to disk."""

@@ -61,7 +61,7 @@ class Keys:
         """SHA-256 of a file, read once while it does not change."""
         path = Path(node.get_abspath())
         state = path.stat()
-        stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
+        stamp = (state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino)
         if self._digests.get(path, (None, ""))[0] != stamp:
             with path.open("rb") as file:
                 self._digests[path] = stamp, hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,18 +12,20 @@ from typing import Any
 
 
 class Unsaved:
-    """`file`: the list, one path a line. Only the holder of the build folder's lock may use it."""
+    """`file`: the list, one path a line, in the build's folder, where all of them are. Only the holder of the folder's
+    lock may use it."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self._file, self._folder = file, file.parent.resolve()
         self._lock = threading.Lock()
 
     def clear(self) -> int:
         """Remove what a killed build left; how many files there were."""
         if not self._file.exists():
             return 0
-        paths = [Path(line) for line in self._file.read_text(encoding="utf-8").splitlines() if line]
-        there = [path for path in paths if path.is_file()]
+        lines = self._file.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+        paths = [Path(line) for line in lines if line and "\0" not in line]
+        there = [path for path in paths if path.parent.resolve().is_relative_to(self._folder) and path.is_file()]
         for path in there:
             path.unlink()
         self._file.unlink()
@@ -32,7 +34,7 @@ class Unsaved:
     def add(self, nodes: Iterable[Any]) -> None:
         """These outputs are about to be made."""
         text = "".join(f"{node}\n" for node in nodes)
-        with self._lock, self._file.open("a", encoding="utf-8") as file:
+        with self._lock, self._file.open("a", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
 
     def saved(self) -> None:

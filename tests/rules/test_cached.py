@@ -159,13 +159,24 @@ def test_what_a_killed_build_made_is_not_trusted(project: Project, interference:
     file = project.top / "build/tiny/tiny.qparams.json"
     before = file.read_bytes()
     file.write_bytes(before[:10] if interference == "half" else before.replace(b"0.", b"1."))
-    (project.top / "build/.unsaved").write_text("build/tiny/tiny.qparams.json\nbuild/tiny/never.made\n")
+    mine = project.top / "README.md"
+    mine.write_text("words")
+    made = [
+        "build/tiny/tiny.qparams.json",
+        "build/tiny/never.made",
+        "build/../README.md",
+        str(mine),
+        "build/tiny",
+        "\0",
+    ]
+    (project.top / "build/.unsaved").write_text("\n".join(made))
     done = project.build("model=all")
     assert done.status == 0, done.stderr
     assert "the last build was killed: 1 files that it made are made again" in done.stdout
     assert file.read_bytes() == before
     assert project.stages("ran") == {"tiny quantize"}
     assert not (project.top / "build/.unsaved").exists()
+    assert mine.exists()
 
 
 def test_files_that_the_dataset_reads_count_by_their_content(project: Project) -> None:

@@ -1,5 +1,6 @@
 """What enters the signature of a stage, without building anything."""
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from nnrules.catalog import identity, stages
-from nnrules.catalog.sources import Sources
+from nnrules.catalog.sources import _FORMAT, Sources
 from nnrules.rules.stage import Stage
 
 MODULES = {
@@ -65,6 +66,7 @@ def test_the_place_of_the_files_does_not(folder: Path, tmp_path_factory: pytest.
 
 def test_remembered_files_are_not_parsed_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     memory = folder / "memory.json"
+    settle(folder)
     sources = Sources(memory)
     before = sources.fingerprint([folder / "root.py"])
     sources.save()
@@ -72,11 +74,31 @@ def test_remembered_files_are_not_parsed_again(folder: Path, monkeypatch: pytest
     assert Sources(memory).fingerprint([folder / "root.py"]) == before
 
 
-@pytest.mark.parametrize("text", ["{", "{}", '{"format": 1, "files": 3}'])
+def test_a_file_that_has_just_changed_is_not_remembered(folder: Path) -> None:
+    memory, root = folder / "memory.json", folder / "root.py"
+    settle(folder)
+    root.write_text("A = 1\n")
+    sources = Sources(memory)
+    before, state = sources.fingerprint([root]), root.stat()
+    sources.save()
+    root.write_text("A = 2\n")
+    os.utime(root, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert Sources(memory).fingerprint([root]) != before
+
+
+def settle(folder: Path) -> None:
+    """As if nobody had touched the files for a while."""
+    for file in folder.rglob("*.py"):
+        os.utime(file, (1_000_000_000, 1_000_000_000))
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{{"format": {0}, "facts": 3}}', '{{"format": {0}, "facts": {{"{1}": 3}}}}']
+)
 def test_an_unreadable_memory_is_ignored(folder: Path, text: str) -> None:
-    memory = folder / "memory.json"
-    memory.write_text(text)
-    assert Sources(memory).fingerprint([folder / "root.py"]) == Sources().fingerprint([folder / "root.py"])
+    memory, root = folder / "memory.json", folder / "root.py"
+    memory.write_text(text.format(_FORMAT, root) if "format" in text else text)
+    assert Sources(memory).fingerprint([root]) == Sources().fingerprint([root])
 
 
 def test_options_versions_and_libraries_count_and_paths_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
