@@ -137,7 +137,7 @@ class Engine:
             if outlook.state != CURRENT:
                 why = f" because {'; '.join(outlook.why)}" if self.wishes.explain else ""
                 self.terminal.say(f"{step.label}: {outlook.state}{why}")
-        self._draw({step: ((known := self.forecast.of(step)).state, "; ".join(known.why)) for step in reached})
+        self._draw({step: ((known := self.forecast.of(step)).state, "\n".join(known.why)) for step in reached})
         for memory in (self.sources, self.tools):
             memory.save()
 

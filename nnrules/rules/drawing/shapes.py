@@ -118,7 +118,7 @@ def _feed(shape: Shape, users: Iterable[str], boxes: dict[str, Shape]) -> None:
 
 def _box(step: Node, read: list[Node], made: list[Node]) -> Shape:
     """A step with its detail, the files that it alone reads, and the files it makes."""
-    lines = [shortened(printable(line), _LINE) for line in step.detail.split("\n") if line]
+    lines = _listed([printable(line) for line in step.detail.split("\n") if line], _READ)
     lines += _listed([f"← {printable(file.label)}" for file in read], _READ)
     lines += _listed([f"→ {printable(file.label)}" for file in made], _MADE)
     told = [printable(step.name), *_about(step)]
