@@ -40,6 +40,7 @@ def clone(folder: Path) -> Path:
 def build(folder: Path, cache: str, arguments: list[str]) -> float:
     """Seconds of a build that must succeed."""
     environment = {**os.environ, "PYTHONPATH": str(folder), "NNRULES_CACHE": cache}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [*SCONS, *arguments]
     start = time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

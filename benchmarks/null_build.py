@@ -116,6 +116,7 @@ def _ninja(paths: Sequence[str]) -> str:
 def run(folder: Path, command: Sequence[str]) -> str:
     """The output of a process that must succeed."""
     environment = {**os.environ, "PYTHONPATH": f"{TOP}{os.pathsep}{TOP / 'benchmarks'}"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # SCons has its bytecode since it was installed
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")

@@ -4,7 +4,6 @@ A stage's `version` is raised when its meaning changes although no Python
 file of it did (an outside tool, a file format).
 """
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
@@ -128,8 +127,7 @@ class ReportOptions(GateOptions, frozen=True):
     """The limits, to be shown beside what was measured: those of the gate."""
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """`libraries`: distributions (names on PyPI) whose versions can change the stage's output.
 
     `plugins`: files the stage loads by name, which an import scan cannot see: globs relative to the package,

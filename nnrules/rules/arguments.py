@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,7 @@ VARIABLES = {
 Overrides = dict[tuple[str, str], dict[str, str]]
 
 
-@dataclass
-class Arguments:
+class Arguments(msgspec.Struct, kw_only=True):
     """`overrides`: (model, stage) -> option -> value as written. A stage takes its own out; what stays was misspelt."""
 
     targets: list[str]
@@ -33,7 +31,7 @@ class Arguments:
     data: str | None
     build: Path
     cache: str | None = None
-    overrides: Overrides = field(default_factory=dict)
+    overrides: Overrides = msgspec.field(default_factory=dict)
 
 
 def parse(words: Mapping[str, str], targets: list[str], models: list[str], foreign: Collection[str] = ()) -> Arguments:

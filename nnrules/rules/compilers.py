@@ -1,9 +1,10 @@
 """What a toolchain's programs are told; no path of this machine is among it."""
 
 import os
-from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+
+import msgspec
 
 from nnrules.catalog.paths import TOOLCHAINS
 from nnrules.catalog.toolchain import Toolchain, load_toolchain, toolchain_path
@@ -12,8 +13,7 @@ HOST = "x86-64"
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
-@dataclass(frozen=True)
-class Compiler:
+class Compiler(msgspec.Struct, frozen=True, dict=True):
     """`extra` flags go to compiler and linker; `top`, `build`: folders whose names must not show in debug information,
     the project's and, from there, the build's."""
 

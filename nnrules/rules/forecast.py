@@ -1,9 +1,11 @@
 """What a build would do, without doing it: which steps are current, which the cache has, which would run, and why."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol
+
+import msgspec
 
 from nnrules.rules.explain import LOST, reasons
 from nnrules.rules.keys import Keys, read
@@ -24,8 +26,7 @@ class Store(Protocol):
         """The content of an output."""
 
 
-@dataclass(frozen=True)
-class Outlook:
+class Outlook(msgspec.Struct, frozen=True):
     """`state`: current, cached or run; `why`: not current; `digests`: of the outputs by name, none where it runs;
     `roots`: of a step that follows from others that run, those that run for reasons of their own."""
 

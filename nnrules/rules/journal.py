@@ -4,10 +4,10 @@ import json
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import SCons.Node
 
 from nnrules.catalog.table import render
@@ -21,8 +21,7 @@ _RESULTS = {SCons.Node.executed: "ran", SCons.Node.up_to_date: "current", SCons.
 DONE = ("ran", "cached", "current")
 
 
-@dataclass(frozen=True)
-class Figures:
+class Figures(msgspec.Struct, frozen=True, eq=False):
     """A `*.measured.json` of this build, with the budget of its model."""
 
     node: Any

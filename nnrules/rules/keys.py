@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from nnrules.catalog.paths import KERNELS, TOOLCHAINS
 from nnrules.rules.step import Step
@@ -16,8 +17,7 @@ Content = Callable[[Any], bytes | None]
 Digest = Callable[[Any], str | None]
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(msgspec.Struct, frozen=True, dict=True):
     """`components`: all that the digest is made of, for people to compare."""
 
     components: dict[str, Any]

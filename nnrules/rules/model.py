@@ -1,7 +1,7 @@
 """What a SConscript calls: env.Model().Train().Prune().Quantize().Firmware(); each step is a list of SCons nodes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,7 @@ class Step(NodeList):
         return super().__getattr__(name)
 
 
-@dataclass(frozen=True)
-class Declaration:
+class Declaration(msgspec.Struct, frozen=True, eq=False):
     """A model as its SConscript names it. Any stage's options may have `resources`, what it takes while it runs."""
 
     workspace: Workspace

@@ -1,11 +1,11 @@
 """Options of scons that only change what a build tells: `--explain`, `--graph`, `--stage-commands`, `--cache-log`."""
 
 from contextlib import suppress
-from dataclasses import dataclass
 from optparse import OptionConflictError
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from SCons.Script import AddOption, GetOption
 
 _FLAGS = {
@@ -21,8 +21,7 @@ DESCRIBED = {f"--{name}": text for name, text in _FLAGS.items()} | {
 }
 
 
-@dataclass(frozen=True)
-class Wishes:
+class Wishes(msgspec.Struct, frozen=True):
     """What was asked for. `graph`, `log`: files, None: not asked."""
 
     explain: bool = False

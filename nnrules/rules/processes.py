@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import IO, Any
+
+import msgspec
 
 INTERRUPTED = 130
 PATIENCE = 2.0  # seconds from the first signal to SIGKILL
@@ -17,8 +18,7 @@ _AGAIN = 0.5  # seconds; what follows sooner is the same wish: a signal to the p
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
 
 
-@dataclass(frozen=True)
-class Finished:
+class Finished(msgspec.Struct, frozen=True):
     """A process that is over. `status`: negative where a signal ended it; the texts are what was not taken by line."""
 
     status: int

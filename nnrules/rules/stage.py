@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
     from nnrules.rules.engine import Engine
 
 
-@dataclass(frozen=True, eq=False)
-class Stage(Step):
+class Stage(Step, frozen=True, eq=False, kw_only=True):
     """`name`: the verb. `references`: "path.py:Class" by input name. `tools`: versions by program; `fresh`: not forked.
 
     `data`: the folder whose files are the input `data`, "": none.

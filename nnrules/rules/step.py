@@ -1,9 +1,7 @@
 """A step of the build (a stage, a compilation, a link) as an SCons action: signature, cache, failure."""
 
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +20,7 @@ INTERRUPTED = 130
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
-@dataclass(frozen=True, eq=False)
-class Step(ABC):
+class Step(msgspec.Struct, frozen=True, eq=False, kw_only=True, dict=True):
     """`target` None: the same for all. `inputs`, `outputs`: SCons nodes by name. `label`: how the terminal calls it."""
 
     model: str
@@ -56,17 +53,17 @@ class Step(ABC):
         """Nodes that the content of the inputs leads to. `content`: bytes of a node, None where they are not known."""
         return []
 
-    @abstractmethod
     def describe(self) -> dict[str, Any]:
         """The identity without the inputs."""
+        raise NotImplementedError
 
-    @abstractmethod
     def command(self) -> list[str]:
         """The process that does it alone, as an argument list."""
+        raise NotImplementedError
 
-    @abstractmethod
     def run(self, engine: "Engine") -> int:
         """Do it; the exit status, negative for a signal."""
+        raise NotImplementedError
 
 
 class StepAction(FunctionAction):

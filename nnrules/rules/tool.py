@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +21,7 @@ NO_SCANNER = Base(function=lambda node, env, path: [], name="nothing")  # all th
 _OVERFLOW = re.compile(r"region `(\w+)' overflowed by (\d+) bytes")
 
 
-@dataclass(frozen=True, eq=False)
-class Tool(Step):
+class Tool(Step, frozen=True, eq=False, kw_only=True):
     """`program`: the compiler driver; `flags`: what it is told, without paths; `places`: flags with paths, which do not
     change the output; `tools`: versions by program."""
 
@@ -65,8 +63,7 @@ class Tool(Step):
         raise NotImplementedError
 
 
-@dataclass(frozen=True, eq=False)
-class Compile(Tool):
+class Compile(Tool, frozen=True, eq=False, kw_only=True):
     """Input `source`: one C file; others: headers that are not to be scanned for. `include`: folders as SCons nodes."""
 
     include: tuple[Any, ...] = ()
@@ -85,11 +82,10 @@ class Compile(Tool):
         return [self.program, *self.flags, *self.places, *include, "-c", "-o", output, str(source)]
 
 
-@dataclass(frozen=True, eq=False)
-class Link(Tool):
+class Link(Tool, frozen=True, eq=False, kw_only=True):
     """Inputs: `objects`, and whatever must be there before. `toolchain`: whose memory must hold it."""
 
-    toolchain: Toolchain = field(kw_only=True)
+    toolchain: Toolchain
 
     def blame(self, text: str) -> str:
         """One line where the memory is too small."""

@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from nnrules.catalog.paths import KERNELS
 from nnrules.catalog.stages import Options
 from nnrules.catalog.toolchain import Runner, Toolchain
@@ -17,8 +19,7 @@ from nnrules.rules.step import Step, StepAction
 from nnrules.rules.templates import TEMPLATE_SCANNER
 
 
-@dataclass(frozen=True)
-class TargetFile:
+class TargetFile(msgspec.Struct, frozen=True):
     """A target that was asked for."""
 
     name: str

@@ -2,10 +2,10 @@
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from nnrules.catalog import identity, stages
@@ -115,7 +115,7 @@ def test_options_versions_and_libraries_count_and_paths_do_not(monkeypatch: pyte
     assert signature(tools={"qemu": "8"}) != before
     known = stages.STAGES["sample"]
     with monkeypatch.context() as patch:
-        patch.setitem(stages.STAGES, "sample", replace(known, version=known.version + 1))
+        patch.setitem(stages.STAGES, "sample", msgspec.structs.replace(known, version=known.version + 1))
         assert signature() != before
     with monkeypatch.context() as patch:
         patch.setattr(identity, "installed_versions", lambda: {"numpy": "0.1"})
