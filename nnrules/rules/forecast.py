@@ -1,7 +1,6 @@
 """What a build would do, without doing it: which steps are current, which the cache has, which would run, and why."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,8 +30,8 @@ class Outlook(msgspec.Struct, frozen=True):
     `roots`: of a step that follows from others that run, those that run for reasons of their own."""
 
     state: str
-    why: list[str] = field(default_factory=list)
-    digests: Mapping[str, str] = field(default_factory=dict)
+    why: list[str] = msgspec.field(default_factory=list)
+    digests: Mapping[str, str] = msgspec.field(default_factory=dict)
     roots: tuple[Step, ...] = ()
 
 
