@@ -49,7 +49,7 @@ class Sources:
         """SHA-256 over `roots` and every first-party module they import. Raises UserError where a root is missing."""
         given = tuple(roots)
         if given not in self._prints:
-            files = self._reached([_resolved(str(path)) for path in given])
+            files = self._reached([_resolved(str(path.absolute())) for path in given])
             digests = sorted(self._read(path)[0] for path in files)
             found = hashlib.sha256("".join(digests).encode()).hexdigest()
             self._prints[given], self._reach[found] = found, files

@@ -11,12 +11,15 @@ from SCons.Errors import BuildError
 from SCons.Node.FS import get_default_fs
 from SCons.Script import Main
 
+import nnrules
 from nnrules.error import UserError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_OURS = (str(Path(__file__).resolve().parents[1]), str(Path(SCons.__file__).resolve().parent))
+_OURS = tuple(  # modules that stand between what a user wrote and us
+    str(Path(file).resolve().parent) for file in (nnrules.__file__, SCons.__file__, functools.__file__)
+)
 
 
 class StageError(BuildError):

@@ -20,7 +20,7 @@ class Unsaved:
         self._lock = threading.Lock()
 
     def clear(self) -> int:
-        """Remove what a killed build left; how many files there were."""
+        """Remove what a killed build left, half-made files too; how many whole ones there were."""
         if not self._file.exists():
             return 0
         lines = self._file.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
@@ -28,6 +28,10 @@ class Unsaved:
         there = [path for path in paths if path.parent.resolve().is_relative_to(self._folder) and path.is_file()]
         for path in there:
             path.unlink()
+        for path in paths:
+            partial = path.with_name(f".{path.name}.partial")
+            if partial.parent.resolve().is_relative_to(self._folder) and partial.is_file():
+                partial.unlink()
         self._file.unlink()
         return len(there)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from nnrules.catalog import identity, stages
@@ -50,7 +51,7 @@ def test_other_versions_have_another_folder(request_, monkeypatch):
         assert folder(request_) != before
     with monkeypatch.context() as patch:
         known = stages.STAGES["train"]
-        patch.setitem(stages.STAGES, "train", replace(known, version=known.version + 1))
+        patch.setitem(stages.STAGES, "train", msgspec.structs.replace(known, version=known.version + 1))
         assert folder(request_) != before
 
 
