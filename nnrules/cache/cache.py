@@ -59,13 +59,16 @@ class Cache:
         return data
 
     def restore(self, key: str, files: Mapping[str, Path]) -> Restored | None:
-        """Put the outputs of a step, by name, where they belong: all of them, verified, or none."""
+        """Put the outputs of a step, by name, where they belong: all of them, verified, or none. What was found on this
+        machine is offered to the remote, which may be younger."""
         start = time.monotonic()
         for entry, remote in self._entries(_checked(key)):
             fetched = self._gather(key, entry, remote, files)
             if fetched is not None:
                 hit = "hits_remote" if remote or fetched else "hits_local"
                 self._tally.add(**{hit: 1, "seconds_saved": entry.seconds})
+                if hit == "hits_local":
+                    self._push(key, entry, files, offered=True)
                 return Restored(entry, remote or fetched, time.monotonic() - start)
         self._tally.add(misses=1)
         return None
@@ -81,14 +84,19 @@ class Cache:
         except OSError as fault:
             self._local.say("outputs", f"{fault.filename}: {fault.strerror}; that step is not kept")
             return
-        if entry and self._remote:
-            self._remote.push(key, entry, lambda output: self._open(output, files[output.name]))
+        if entry:
+            self._push(key, entry, files)
 
     def close(self, wait: bool = True) -> None:
         """Wait for pushes (not where the build was interrupted); keep the local store below its cap."""
         if self._remote:
             self._remote.close(wait)
         self._local.account()
+
+    def _push(self, key: str, entry: Entry, files: Mapping[str, Path], offered: bool = False) -> None:
+        """Let the remote have an entry, in the background."""
+        if self._remote:
+            self._remote.push(key, entry, lambda output: self._open(output, files[output.name]), offered)
 
     def _entries(self, key: str) -> Iterator[tuple[Entry, bool]]:
         """The entries of a key, and whether each comes from the remote."""

@@ -5,6 +5,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import BinaryIO
 
 from nnrules.cache.action_result import decode, encode
@@ -35,30 +36,15 @@ class Remote:
         self._lock = threading.Condition()
         self._strikes, self._off, self._warned = 0, False, False
         self._pushes, self._pending = settings.pushes, 0
-        self._queue: queue.SimpleQueue[tuple[str, Entry, Opener] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[str, Entry, Opener, bool] | None] = queue.SimpleQueue()
         self._pushers: list[threading.Thread] = []
         self._there: set[str] = set()
         self._bad: set[str] = set()
 
     def entry(self, key: str) -> Entry | None:
         """The entry of a key, None where there is none or it cannot be had."""
-        data, found = bytearray(), False
-
-        def work(progress: Progress) -> None:
-            nonlocal found
-            found = self._transport.get(f"ac/{key}", ENTRY_LIMIT, lambda piece: _take(progress, data.extend, piece))
-
-        if not self._attempt([work]) or not found:
-            return None
-        self._tally.add(bytes_down=len(data))
-        try:
-            entry = decode(key, bytes(data))
-            if entry.size > self._settings.size:
-                raise BadEntry(f"a claim of {entry.size} bytes")
-        except BadEntry as fault:
-            self._strike(f"entry {key[:12]}: {fault}")
-            return None
-        return entry
+        found: list[Entry | None] = []
+        return found[0] if self._attempt([lambda progress: found.append(self._entry(key, progress))]) else None
 
     def fetch(self, wanted: Sequence[tuple[Output, BinaryIO]]) -> bool:
         """Download contents, verified, into open files, which are closed; False where one cannot be had. Raises
@@ -75,16 +61,17 @@ class Remote:
 
         return bytes(data) if self._attempt([work]) else None
 
-    def push(self, key: str, entry: Entry, content: Opener) -> None:
-        """Send an entry and its contents some time before `close` returns."""
+    def push(self, key: str, entry: Entry, content: Opener, offered: bool = False) -> None:
+        """Send an entry and its contents some time before `close` returns; if it is only `offered`, where the remote
+        has none of this key."""
         with self._lock:
-            if self._off or not self._pushes:
+            if self._off or not self._pushes or (offered and f"ac/{key}" in self._there):
                 return
             self._pending += 1
             if len(self._pushers) < min(_PUSHERS, self._pending):
                 self._pushers.append(threading.Thread(target=self._push_all, daemon=True))
                 self._pushers[-1].start()
-        self._queue.put((key, entry, content))
+        self._queue.put((key, entry, content, offered))
 
     def close(self, wait: bool = True) -> None:
         """Wait for the pushes, as long as the settings say, or not at all."""
@@ -104,6 +91,21 @@ class Remote:
                 self._get(output.sha256, output.size, progress, lambda piece: write_all(sink, piece))
 
         return work
+
+    def _entry(self, key: str, progress: Progress) -> Entry | None:
+        """The entry of a key. Raises TransferError."""
+        data = bytearray()
+        if not self._transport.get(f"ac/{key}", ENTRY_LIMIT, lambda piece: _take(progress, data.extend, piece)):
+            return None
+        self._tally.add(bytes_down=len(data))
+        try:
+            entry = decode(key, bytes(data))
+            if entry.size > self._settings.size:
+                raise BadEntry(f"a claim of {entry.size} bytes")
+        except BadEntry as fault:
+            raise TransferError(f"entry {key[:12]}: {fault}") from None
+        self._there.add(f"ac/{key}")
+        return entry
 
     def _get(self, sha256: str, limit: int, progress: Progress, sink: Callable[[bytes], object]) -> None:
         """Hand on a content as it comes. Raises _Missing, TransferError."""
@@ -125,23 +127,25 @@ class Remote:
     def _push_all(self) -> None:
         """The life of a thread that pushes."""
         while (job := self._queue.get()) is not None:
-            key, entry, content = job
             try:
                 if self._pushes:
-                    self._attempt([lambda progress: self._send(key, entry, content, progress)])  # noqa: B023
+                    self._attempt([partial(self._send, *job)])
             finally:
                 with self._lock:
                     self._pending -= 1
                     self._lock.notify_all()
 
-    def _send(self, key: str, entry: Entry, content: Opener, progress: Progress) -> None:
+    def _send(self, key: str, entry: Entry, content: Opener, offered: bool, progress: Progress) -> None:
         """The contents, and then the entry that names them."""
+        if offered and self._entry(key, progress):
+            return
         for output in entry.outputs:
-            if output.size and output.sha256 not in self._there:
+            if output.size and f"cas/{output.sha256}" not in self._there:
                 self._send_content(output, content, progress)
-                self._there.add(output.sha256)
+                self._there.add(f"cas/{output.sha256}")
         data = encode(key, entry)
         self._transport.put(f"ac/{key}", len(data), lambda: iter([data]))
+        self._there.add(f"ac/{key}")
         self._tally.add(bytes_up=len(data))
 
     def _send_content(self, output: Output, content: Opener, progress: Progress) -> None:
@@ -178,7 +182,7 @@ class Remote:
             self._strike(str(fault))
         except PushRefused as fault:
             self._pushes = False
-            self._say(f"{fault}; nothing more is sent in this build")
+            self._say(f"{fault}; nothing more is sent in this build" + (f"; {fault.cure}" if fault.cure else ""))
         except (_Missing, GivenUp):
             pass
         except Unwritable:

@@ -17,7 +17,11 @@ class DeniedError(TransferError):
 
 
 class PushRefused(Exception):  # noqa: N818 - the remote is well
-    """The remote takes no pushes, or none like this; what it has can still be read."""
+    """The remote takes no pushes, or none like this; what it has can still be read. `cure`: may be empty."""
+
+    def __init__(self, fault: str, cure: str = "") -> None:
+        super().__init__(fault)
+        self.cure = cure
 
 
 class Transport(Protocol):

@@ -3,6 +3,7 @@
 No redirect is followed (Bazel follows none either): a login would go to whoever the server names.
 """
 
+import re
 import threading
 from base64 import b64encode
 from collections.abc import Callable
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 _OK, _MISSING, _DENIED = 200, (404, 410), (401, 403, 407)
 _NO_FOLDER = (404, 409, 500)  # of a PUT under WebDAV; the last one is nginx's
 _FULL = 507
+_NUMBER = re.compile(r"^\s*\[Errno -?\d+\] ")
+_NO_LOGIN = (401, 407)
+_MAY_NOT_PUSH = "see NNRULES_CACHE_HEADER, or NNRULES_CACHE_PUSH=never"
 _LOGIN = "NNRULES_CACHE_HEADER, a netrc file or user:password@ in the URL gives a login"
 
 
@@ -67,7 +71,8 @@ class WebStore:
         if answer.is_success:
             return
         if answer.is_client_error or answer.status_code == _FULL:
-            raise PushRefused(f"takes no pushes ({_status(answer)})")
+            cure = _MAY_NOT_PUSH if answer.status_code in _NO_LOGIN else ""
+            raise PushRefused(f"takes no pushes ({_status(answer)})", cure)
         _check(answer)
 
     def _put(self, url: str, size: int, content: Content) -> "httpx.Response":
@@ -188,6 +193,6 @@ def _status(answer: "httpx.Response") -> str:
 
 
 def _told(fault: Exception) -> str:
-    """One line."""
-    text = str(fault).strip().splitlines()
+    """One line, without the number of a fault of the system."""
+    text = _NUMBER.sub("", str(fault)).strip().splitlines()
     return text[0][:200].rstrip(".") if text else type(fault).__name__

@@ -145,6 +145,61 @@ def test_a_wrong_content_at_the_remote_is_repaired(box: Box, server: Server) -> 
     assert not box.warnings
 
 
+def local_hit(box: Box, url: str, wait: bool = True, **named: Any) -> Summary:
+    """Restore step 1 from the store of the first checkout, while it is given this remote."""
+    found = settings(url, {"NETRC": os.devnull}, box.top / "checkout0", **named)
+    assert found is not None
+    cache, files = Cache(found, box.warnings.append), box.wanted("weights", "log", "nothing")
+    restored = cache.restore(key(1), files)
+    assert restored is not None
+    assert not restored.remote
+    shutil.rmtree(files["weights"].parents[1])
+    cache.close(wait)
+    return cache.summary
+
+
+def test_what_is_local_is_offered_to_a_younger_remote(box: Box, server: Server) -> None:
+    build(box, server.url, push="never")
+    assert not server.held
+    server.requests.clear()
+    assert local_hit(box, server.url).bytes_up >= len(WEIGHTS) + 3
+    assert server.asked("GET", "ac") == 1
+    assert elsewhere(box, server.url).hits_remote == 1
+    assert not box.warnings
+
+
+def test_what_the_remote_has_is_offered_with_one_question(box: Box, server: Server) -> None:
+    build(box, server.url)
+    server.requests.clear()
+    found = local_hit(box, server.url)
+    assert server.requests == [("GET", f"/ac/{key(1)}")]
+    assert (found.hits_local, found.bytes_up, found.strikes) == (1, 0, 0)
+
+
+def test_what_came_from_the_remote_is_not_offered(box: Box, server: Server) -> None:
+    build(box, server.url)
+    server.requests.clear()
+    assert elsewhere(box, server.url).hits_local == 1
+    assert server.asked("GET", "ac") == 1
+
+
+@pytest.mark.parametrize("more", [{"push": "never"}, {"push": "ci"}, {"read_only": True}], ids=str)
+def test_who_may_not_push_offers_nothing(box: Box, server: Server, more: dict[str, Any]) -> None:
+    build(box, server.url, push="never")
+    server.requests.clear()
+    local_hit(box, server.url, **more)
+    assert not server.requests
+
+
+def test_an_interrupted_build_does_not_wait_for_what_is_offered(box: Box, server: Server) -> None:
+    build(box, server.url, push="never")
+    server.faults["GET", "ac"] = lambda _: time.sleep(3)
+    start = time.monotonic()
+    local_hit(box, server.url, wait=False)
+    assert time.monotonic() - start < 1
+    assert not box.warnings
+
+
 @pytest.mark.parametrize("push", ["never", "ci"])
 def test_who_may_not_push_pushes_nothing(box: Box, server: Server, push: str) -> None:
     build(box, server.url, push=push)
@@ -266,6 +321,15 @@ def test_nginx_that_takes_no_pushes_can_be_read(box: Box, tmp_path: Path, more: 
         cache.close()
         assert elsewhere(box, url).hits_remote == 1
     assert box.warnings == [f"cache {url}: takes no pushes ({told}); nothing more is sent in this build"]
+
+
+def test_nginx_that_takes_pushes_with_a_password_only(box: Box, tmp_path: Path) -> None:
+    (tmp_path / "users").write_text("ci:{PLAIN}s3cret\n")
+    more = f'limit_except GET HEAD {{ auth_basic "cache"; auth_basic_user_file {tmp_path / "users"}; }}'
+    with nginx(tmp_path / "nginx", more=more) as url:
+        build(box, url)
+    done = "nothing more is sent in this build; see NNRULES_CACHE_HEADER, or NNRULES_CACHE_PUSH=never"
+    assert box.warnings == [f"cache {url}: takes no pushes (401 Unauthorized); {done}"]
 
 
 def test_certificates_are_verified(box: Box, tmp_path: Path) -> None:
