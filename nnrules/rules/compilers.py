@@ -1,6 +1,7 @@
 """What a toolchain's programs are told; no path of this machine is among it."""
 
 import os
+import re
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -8,9 +9,13 @@ import msgspec
 
 from nnrules.catalog.paths import TOOLCHAINS
 from nnrules.catalog.toolchain import Toolchain, load_toolchain, toolchain_path
+from nnrules.error import UserError
 
 HOST = "x86-64"
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_INCLUDE = re.compile(r'\bINCLUDE\s+("[^"]+"|[^\s;"]+)')
 
 
 class Compiler(msgspec.Struct, frozen=True, dict=True):
@@ -39,19 +44,15 @@ class Compiler(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def script(self) -> tuple[str, ...]:
-        """Where the linker finds its script."""
+        """Where the linker finds its script; a name alone would be looked for in the project's top folder first."""
         name = self.toolchain.firmware.linker_script
-        return ("-L", str(TOOLCHAINS), "-T", name) if name else ()
+        return ("-L", str(TOOLCHAINS), "-T", str(TOOLCHAINS / name)) if name else ()
 
     @cached_property
     def scripts(self) -> list[Path]:
-        """The linker script and, where it includes others, all that it may mean."""
+        """The linker script and all that it includes. Raises UserError for what the linker would find elsewhere."""
         name = self.toolchain.firmware.linker_script
-        if name is None:
-            return []
-        script = TOOLCHAINS / name
-        includes = script.is_file() and "INCLUDE" in script.read_text(encoding="utf-8")
-        return sorted(script.parent.glob("*.ld")) if includes else [script]
+        return list(_with_included(name, self.top)) if name else []
 
     @cached_property
     def prefixes(self) -> tuple[str, ...]:
@@ -63,6 +64,29 @@ class Compiler(msgspec.Struct, frozen=True, dict=True):
 def environment() -> dict[str, str]:
     """What of the user's environment reaches a compiler."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ} | {"LC_ALL": "C"}
+
+
+@cache
+def _with_included(name: str, top: Path) -> tuple[Path, ...]:
+    """A linker script and, each once, those that it includes."""
+    found, todo = dict[Path, None](), [TOOLCHAINS / name]
+    while todo:
+        script = todo.pop(0)
+        if script not in found and script.is_file():
+            text = _COMMENT.sub(" ", script.read_text(encoding="utf-8", errors="replace"))
+            todo += [_included(script, each.strip('"'), top) for each in _INCLUDE.findall(text)]
+        found[script] = None
+    return tuple(found)
+
+
+def _included(script: Path, name: str, top: Path) -> Path:
+    """The linker looks in the top folder, where it runs, before it looks in toolchains/."""
+    path, place = TOOLCHAINS / name, f"{TOOLCHAINS.name}/{os.path.relpath(script, TOOLCHAINS)}"
+    if not path.is_file():
+        raise UserError(place, f"includes {name}, which is not in toolchains/", "put it there")
+    if (top / name).exists() and not path.samefile(top / name):
+        raise UserError(place, f"includes {name}, which is in the project's top folder too", "rename one of them")
+    return path
 
 
 @cache
