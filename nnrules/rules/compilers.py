@@ -56,8 +56,10 @@ class Compiler(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def prefixes(self) -> tuple[str, ...]:
-        """Flags that give two checkouts the same debug information."""
-        folders = ((TOOLCHAINS.parent, "."), (self.top, "."), ((self.top / self.build).resolve(), "build"))
+        """Flags that give two checkouts, and two build folders, the same debug information. The compiler is given
+        names relative to the top folder, where there are such."""
+        build, relative = (self.top / self.build).resolve(), os.path.relpath(self.top / self.build, self.top)
+        folders = ((TOOLCHAINS.parent, "."), (self.top, "."), (build, "build"), (f"{relative}/", "build/"))
         return tuple(f"-ffile-prefix-map={folder}={name}" for folder, name in folders)
 
 

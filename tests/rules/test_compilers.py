@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from nnrules.catalog.toolchain import Compiler as Driver
 from nnrules.catalog.toolchain import Firmware, Target, Toolchain
@@ -20,7 +21,7 @@ def toolchains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a linker script, two that it includes and one that it does not, below a project's top."""
     folder = tmp_path / "toolchains"
     (folder / "mem").mkdir(parents=True)
-    (folder / "main.ld").write_text(MAIN + "SECTIONS { .text : { *(.text) } > RAM }\n")
+    (folder / "main.ld").write_text(MAIN + "SECTIONS { .text : { *(.text) } > RAM /DISCARD/ : { *(*) } }\n")
     (folder / "mem/extra.inc").write_text('INCLUDE "mem/origin.txt";\n')
     (folder / "mem/origin.txt").write_text("__origin = 0x10000;\nINCLUDE mem/extra.inc\n")
     (folder / "other.ld").write_text("")
@@ -69,3 +70,23 @@ def test_a_script_in_the_top_folder_is_not_taken(toolchains: Path, compiler: Com
     subprocess.run(["gcc", "-c", "a.c"], cwd=top, check=True)
     linked = ["gcc", "-nostdlib", "-no-pie", "-o", "a.elf", "a.o", *compiler.script]
     subprocess.run(linked, cwd=top, check=True)
+
+
+@pytest.mark.parametrize("build", ["out", "deep/er/out", "/absolute"])
+def test_objects_of_two_build_folders_are_equal(toolchains: Path, compiler: Compiler, build: str) -> None:
+    need_command("gcc", "gcc")
+    usual = compiled(compiler)
+    absolute = build.replace("/absolute", str(toolchains.parent / "absolute"))
+    assert compiled(structs.replace(compiler, build=Path(absolute))) == usual
+    assert b"build/model/a.c" in usual
+
+
+def compiled(compiler: Compiler) -> bytes:
+    """An object with debug information, from a source in the build folder as SCons names it."""
+    top = compiler.top
+    source = (top / compiler.build / "model/a.c").relative_to(top)
+    (top / source).parent.mkdir(parents=True)
+    (top / source).write_text("const char *here = __FILE__;\n")
+    words = ["gcc", "-g", *compiler.prefixes, "-c", "-o", "a.o", str(source)]
+    subprocess.run(words, cwd=top, check=True)
+    return (top / "a.o").read_bytes()
