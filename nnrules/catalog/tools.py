@@ -7,7 +7,7 @@ from pathlib import Path
 from nnrules.catalog.memory import Memory
 from nnrules.error import UserError
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Tools:
@@ -19,7 +19,7 @@ class Tools:
         self._compilers: dict[str, dict[str, str]] = {}
 
     def version(self, command: str) -> str:
-        """What `command --version` says first. Raises UserError where there is no such program."""
+        """What `command --version` says first, of a compiler with its machine. Raises UserError where there is none."""
         if command not in self._known:
             found = shutil.which(command)
             if found is None:
@@ -42,8 +42,12 @@ class Tools:
 
 def _ask_all(program: Path) -> list[str]:
     """The version, then names or paths of the assembler and the linker, as far as the program can tell."""
-    parts = [_ask(program, f"-print-prog-name={part}").strip() for part in ("as", "ld")] if _compiles(program) else []
-    return [_ask(program, "--version").partition("\n")[0], *(name for name in parts if name and shutil.which(name))]
+    version = _ask(program, "--version").partition("\n")[0]
+    if not _compiles(program):
+        return [version]
+    machine = _ask(program, "-dumpmachine").strip()  # one line is said by compilers for different machines
+    parts = [_ask(program, f"-print-prog-name={part}").strip() for part in ("as", "ld")]
+    return [f"{version} for {machine}", *(name for name in parts if name and shutil.which(name))]
 
 
 def _compiles(program: Path) -> bool:
