@@ -1,6 +1,7 @@
 """The command line: `target=`, `model=`, `data=`, `build_dir=`, `cache=`, and `model.stage.option=value`."""
 
 import math
+import re
 from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
@@ -43,7 +44,8 @@ def parse(words: Mapping[str, str], targets: list[str], models: list[str], forei
     plain = {name: value for name, value in words.items() if "." not in name}
     for name, value in plain.items():
         if name not in VARIABLES:
-            raise UserError(f"{name}={value}", "there is no such variable", suggest(name, [*VARIABLES, *foreign]))
+            cure = _option_cure(name, value, models, [*VARIABLES, *foreign])
+            raise UserError(f"{name}={value}", "there is no such variable", cure)
     data, build = plain.get("data"), plain.get("build_dir", "build")
     if data is not None:
         _require_data(data)
@@ -81,6 +83,15 @@ def refuse_unused(overrides: Overrides, stages: Mapping[str, list[str]]) -> None
         if model not in stages:
             raise UserError(word, f"no model {model!r} is built", suggest(model, stages))
         raise UserError(word, f"{model} has no stage {verb!r}", suggest(verb, stages[model]))
+
+
+def _option_cure(name: str, value: str, models: list[str], known: list[str]) -> str:
+    """The cure for an unknown variable; one that is named like a stage's option is meant for a model, most likely."""
+    verb = next((verb for verb, stage in STAGES.items() if name in _types(stage.options)), None)
+    if verb is None:
+        return suggest(name, known)
+    example = f"{models[0] if models else 'MODEL'}.{verb}.{name}={value}"
+    return f"choose from {', '.join(sorted(known))}, or MODEL.STAGE.OPTION as in {example}"
 
 
 def _require_data(text: str) -> None:
@@ -124,10 +135,17 @@ def _value(place: str, verb: str, types: Mapping[str, Any], name: str, value: An
     except msgspec.ValidationError as fault:
         if str(fault).partition("` ")[2][:1] in ("<", ">"):
             raise UserError(place, f"{verb} option {name!r}: {value} is out of range", _range(types[name])) from None
-        raise UserError(place, f"{verb} option {name!r}: {fault}", "correct the value") from None
+        raise UserError(place, f"{verb} option {name!r}: {_told(fault, value)}", "correct the value") from None
     if isinstance(found, float) and not math.isfinite(found):
         raise UserError(place, f"{verb} option {name!r}: {value} is not a finite number", _range(types[name]))
     return found
+
+
+def _told(fault: msgspec.ValidationError, value: Any) -> str:
+    """What is wrong with a value of another type: `'five' is not a whole number`."""
+    expected = re.fullmatch(r"Expected `(\w+)(?: \| null)?`, got `\w+`", str(fault))
+    kind = {"int": "a whole number", "float": "a number"}.get(expected[1]) if expected else None
+    return f"{value!r} is not {kind}" if kind else str(fault)
 
 
 def _range(kind: Any) -> str:

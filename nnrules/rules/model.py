@@ -52,7 +52,8 @@ class Declaration(msgspec.Struct, frozen=True, eq=False):
             self.subject.resources[verb] = resources
         overrides = workspace.arguments.overrides.pop((name, verb), {})
         chosen = arguments.options(caller(), verb, declared, overrides, name)
-        self._require_method(verb, chosen)
+        word = f"{name}.{verb}.method={overrides['method']}" if "method" in overrides else None
+        self._require_method(word or caller(), verb, chosen)
         return chosen
 
     def add(
@@ -63,14 +64,14 @@ class Declaration(msgspec.Struct, frozen=True, eq=False):
         given = {name: node if isinstance(node, list) else [node] for name, node in inputs.items()}
         return self.workspace.add(verb, replace(self.subject, references=named), options, given, outputs)
 
-    def _require_method(self, verb: str, options: Options) -> None:
-        """Raises UserError where no file has the chosen method."""
+    def _require_method(self, place: str, verb: str, options: Options) -> None:
+        """Raises UserError where no file has the chosen method; `place`: where it was chosen."""
         for pattern in STAGES[verb].plugins:
             folder, _, rest = pattern.partition("{method}")
             method = getattr(options, "method", None)
             if rest and method not in _methods(folder):
                 fault = f"{verb} has no method {method!r}"
-                raise UserError(caller(), fault, suggest(str(method), _methods(folder)))
+                raise UserError(place, fault, suggest(str(method), _methods(folder)))
 
 
 class Model(Step):
@@ -130,7 +131,8 @@ class Quantized(Step):
         known = ("sample", "evaluate", "plan", "generate", "verify", "measure")
         for verb in options:
             if verb not in known:
-                raise UserError(caller(), f"Firmware has no stage {verb!r}", suggest(verb, known))
+                words = ("application", "budget", *known)
+                raise UserError(caller(), f"Firmware has no option {verb!r}", suggest(verb, words))
         limits = msgspec.structs.asdict(budget) if budget else {}
         chosen = {verb: model.options(verb, options.get(verb, {})) for verb in known}
         chosen["gate"] = model.options("gate", limits)

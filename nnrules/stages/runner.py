@@ -23,7 +23,7 @@ from nnrules.catalog.checked import checked
 from nnrules.catalog.identity import BUILD_PROCESS, REPORTS, stage_identity
 from nnrules.catalog.sources import Sources, reference_file
 from nnrules.catalog.stages import Options
-from nnrules.error import UserError
+from nnrules.error import UserError, suggest
 
 INTERRUPTED = 130  # exit code
 
@@ -102,7 +102,10 @@ def load_reference(text: str) -> Any:
     try:
         return getattr(module, name)
     except AttributeError:
-        raise UserError(str(path), f"has no {name!r}", "define it or correct the SConscript") from None
+        classes = [each for each, value in vars(module).items() if getattr(value, "__module__", "") == module_name]
+        near = suggest(name, classes)
+        cure = near if near.startswith("did") else "define it or correct the SConscript"
+        raise UserError(str(path), f"has no {name!r}", cure) from None
 
 
 def main(run: Callable[[Request[Any]], None], options: type[Options], arguments: list[str] | None = None) -> None:

@@ -83,8 +83,10 @@ def make_network(kind: Callable[[], Any]) -> Any:
     from torch import nn
 
     network = kind()
-    if not isinstance(network, nn.Module) or not isinstance(network, Network):
-        place = getattr(kind, "__name__", str(kind))
+    place = getattr(kind, "__name__", str(kind))
+    if isinstance(network, nn.Module) and not isinstance(network, Network):
+        raise UserError(place, "has no loss", "define loss(output, target)")
+    if not isinstance(network, nn.Module):
         raise UserError(place, "is not a network", "derive it from torch.nn.Module and define loss(output, target)")
     return network
 
@@ -104,7 +106,11 @@ def make_dataset(kind: Callable[..., Any], split: str, data: Path | None) -> Dat
     dataset = kind(split, data=data) if data else kind(split)
     if not isinstance(dataset, Dataset):
         raise UserError(place, "is not a dataset", "define __len__ and __getitem__(index) -> (input, target)")
-    if len(dataset) == 0:
+    try:
+        count = len(dataset)
+    except TypeError as fault:
+        raise UserError(place, f"__len__: {fault}", "return the number of samples") from None
+    if count == 0:
         raise UserError(place, f"has no samples in its {split!r} split", "check the dataset and data=PATH")
     return dataset
 

@@ -29,6 +29,11 @@ def refused(project: Project, *words: str, path: str | None = None) -> str:
     ("word", "line"),
     [
         ("modle=tiny", "modle=tiny: there is no such variable; did you mean 'model'?"),
+        (
+            "epochs=3",
+            "epochs=3: there is no such variable; choose from build_dir, cache, data, model, target, "
+            "or MODEL.STAGE.OPTION as in dense.train.epochs=3",
+        ),
         ("model=tinny", "model=tinny: there is no model 'tinny'; did you mean 'tiny'?"),
         ("model=tiny,zzz", "model=tiny,zzz: there is no model 'zzz'; choose from dense, tiny"),
         ("target=cortex-m8", "target=cortex-m8: there is no target 'cortex-m8'; did you mean 'cortex-m7'?"),
@@ -43,14 +48,14 @@ def refused(project: Project, *words: str, path: str | None = None) -> str:
         ),
         (
             "tiny.train.epochs=many",
-            "tiny.train.epochs=many: train option 'epochs': Expected `int`, got `str`; correct the value",
+            "tiny.train.epochs=many: train option 'epochs': 'many' is not a whole number; correct the value",
         ),
         ("tiny.quantise.samples=1", "tiny.quantise.samples=1: tiny has no stage 'quantise'; did you mean 'quantize'?"),
         ("tinny.train.epochs=1", "tinny.train.epochs=1: no model 'tinny' is built; did you mean 'tiny'?"),
         ("train.epochs=1", "train.epochs=1: is not an option of a stage; write model.stage.option=value"),
         (
             "tiny.quantize.method=percentil",
-            "models/tiny/SConscript:5: quantize has no method 'percentil'; did you mean 'percentile'?",
+            "tiny.quantize.method=percentil: quantize has no method 'percentil'; did you mean 'percentile'?",
         ),
     ],
 )
@@ -95,7 +100,7 @@ def test_numbers_out_of_range(fresh: Project, option: str, value: str, fault: st
         ),
         (
             'tiny.Train(epochs="ten")',
-            "models/bad/SConscript:4: train option 'epochs': Expected `int`, got `str`; correct the value",
+            "models/bad/SConscript:4: train option 'epochs': 'ten' is not a whole number; correct the value",
         ),
         (
             "tiny.Train(learning_rate=0)",
@@ -120,7 +125,11 @@ def test_numbers_out_of_range(fresh: Project, option: str, value: str, fault: st
         ),
         (
             "tiny.Train().Quantize().Firmware(verifi={})",
-            "models/bad/SConscript:4: Firmware has no stage 'verifi'; did you mean 'verify'?",
+            "models/bad/SConscript:4: Firmware has no option 'verifi'; did you mean 'verify'?",
+        ),
+        (
+            'tiny.Train().Quantize().Firmware(aplication=["main.c"])',
+            "models/bad/SConscript:4: Firmware has no option 'aplication'; did you mean 'application'?",
         ),
         ('Budget(rom="1 KB")', "models/bad/SConscript:4: Budget has no limit 'rom'; did you mean 'ram'?"),
         (
@@ -129,7 +138,7 @@ def test_numbers_out_of_range(fresh: Project, option: str, value: str, fault: st
         ),
         (
             'tiny.Train().Quantize().Firmware(budget=Budget(metric_drop="2 %"))',
-            "models/bad/SConscript:4: gate option 'metric_drop': Expected `float | null`, got `str`; correct the value",
+            "models/bad/SConscript:4: gate option 'metric_drop': '2 %' is not a number; correct the value",
         ),
         (
             'tiny.Train().Quantize().Firmware(application=["other/main.c", "main.c"])',

@@ -33,7 +33,25 @@ from tests.rules.project import Project
             "network.py",
             "class Dense",
             "class Dense2",
+            "models/dense/network.py: has no 'Dense'; did you mean 'Dense2'?",
+        ),
+        (
+            "network.py",
+            "class Dense",
+            "class Elsewhere",
             "models/dense/network.py: has no 'Dense'; define it or correct the SConscript",
+        ),
+        (
+            "network.py",
+            "def loss",
+            "def lost",
+            "Dense: has no loss; define loss(output, target)",
+        ),
+        (
+            "dataset.py",
+            "def __len__.*\n.*",
+            "def __len__(self):\n        return 'many'",
+            "Slopes: __len__: 'str' object cannot be interpreted as an integer; return the number of samples",
         ),
         (
             "network.py",

@@ -114,7 +114,7 @@ def test_an_instruction_set_into_a_folder_that_is_ours(project: Foreign) -> None
 
 MISTAKES = {
     "build tinny --out x": "nnrules build: there is no model tinny; did you mean 'tiny'?",
-    "build tiny --out x --target cortex-m8": "target=cortex-m8: there is no such target; did you mean 'cortex-m7'?",
+    "build tiny --out x --target cortex-m8": "nnrules build: there is no target 'cortex-m8'; did you mean 'cortex-m7'?",
     "build tiny --out x --isa sse": (
         "nnrules build: there is no instruction set 'sse'; choose from armv7em, portable, rv32imc"
     ),

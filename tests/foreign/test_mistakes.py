@@ -37,7 +37,7 @@ def project(foreign: Foreign) -> Foreign:
         ),
         (
             START + 'env.NNModel("dense", target="cortex-m77")\n',
-            "target=cortex-m77: there is no such target; did you mean 'cortex-m7'?",
+            "SConstruct:4: there is no target 'cortex-m77'; did you mean 'cortex-m7'?",
         ),
         (
             START + 'env.NNModel("dense", isa="avx1024")\n',

@@ -81,8 +81,12 @@ def test_an_unknown_optimizer():
 
 
 def test_a_network_without_a_loss():
+    assert raised(make_network, Lossless) == "Lossless: has no loss; define loss(output, target)"
+
+
+def test_a_network_that_is_no_module():
     cure = "derive it from torch.nn.Module and define loss(output, target)"
-    assert raised(make_network, Lossless) == f"Lossless: is not a network; {cure}"
+    assert raised(make_network, dict) == f"dict: is not a network; {cure}"
 
 
 def test_a_dataset_without_items():

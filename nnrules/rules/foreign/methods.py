@@ -94,11 +94,19 @@ def library(env: Any, place: str, where: Any, target: str | None, isa: Iterable[
     script = _script(place, env.subst(where))
     with chdir(shop.top):
         if target is not None:
-            wanted = load_toolchain(toolchain_path(target)).isa
+            wanted = load_toolchain(_toolchain(place, target)).isa
             features(place, flags, wanted)
             return shop.for_target(shop.firmware(script), target)
         chosen = features(place, flags, isa.split(",") if isinstance(isa, str) else isa)
         return shop.for_features(shop.firmware(script), chosen)
+
+
+def _toolchain(place: str, target: str) -> Path:
+    """The file of a target. Raises UserError for an unknown one, at the line that names it."""
+    try:
+        return toolchain_path(target)
+    except UserError as fault:
+        raise UserError(place, f"there is no target {target!r}", fault.cure) from None
 
 
 def _script(place: str, where: Any) -> Path:
