@@ -19,6 +19,7 @@ from nnrules.verify import samples as held_out
 from nnrules.verify.engines import numpy_reference
 
 SCENE = 0
+SCENE_HEADING = "Found in one scene"
 
 
 def run(request: Request[ReportOptions]) -> None:
@@ -26,8 +27,7 @@ def run(request: Request[ReportOptions]) -> None:
     measured = _json(request.input("measured"))
     console = request.input("console").read_text(encoding="utf-8")
     picture = request.output("picture")
-    if not draw_scene(request, console, picture):
-        profile.draw(measured, picture)
+    pictured = SCENE_HEADING if draw_scene(request, console, picture) else profile.draw(measured, picture)
     build = page.Build(
         measured=measured,
         verify=_json(request.input("verify")),
@@ -35,6 +35,7 @@ def run(request: Request[ReportOptions]) -> None:
         limits=msgspec.structs.asdict(request.options),
         console=console,
         picture=picture.read_bytes(),
+        pictured=pictured,
     )
     request.output("report").write_text(page.render(build), encoding="utf-8")
 

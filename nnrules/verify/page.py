@@ -22,14 +22,16 @@ TEMPLATE = """\
 :root { color-scheme: light dark; --line: light-dark(#ddd, #3a3a3a); --faint: light-dark(#666, #9a9a9a);
         --good: light-dark(#176b2c, #6fd08c); --bad: light-dark(#b3261e, #ff8a80);
         --panel: light-dark(#f6f6f6, #1e1e1e); }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin-bottom: 0; }
 h2 { font-size: 1.1rem; margin-top: 2.2rem; }
 .about { color: var(--faint); margin-top: .2rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { font-weight: 600; color: var(--faint); }
+th { font-weight: 600; color: var(--faint); white-space: normal; vertical-align: bottom; }
+.name { white-space: normal; overflow-wrap: anywhere; min-width: 7rem; }
+.dense { font-size: 13px; }
 .n { text-align: right; }
 .good { color: var(--good); }
 .bad { color: var(--bad); font-weight: 600; }
@@ -52,8 +54,8 @@ svg rect { fill: hsl(var(--hue) 55% 55% / 35%); stroke: hsl(var(--hue) 55% 45%);
 {% endfor %}
 </table></div>
 
-<h2>Found in one scene</h2>
-<img alt="{{ measured.model }}: what was found" src="data:image/png;base64,{{ picture }}">
+<h2>{{ pictured }}</h2>
+<img alt="{{ measured.model }}: {{ pictured | lower }}" src="data:image/png;base64,{{ picture }}">
 
 <h2>Verification</h2>
 <p class="good">{{ "{:,}".format(verify.differing) }} of {{ "{:,}".format(verify["values"]) }}
@@ -62,12 +64,13 @@ values differ over {{ verify.samples }} held-out samples
 <p>Engines: {{ verify.engines | join(", ") }}.</p>
 
 <h2>Layers</h2>
-<div class="wide"><table>
+<div class="wide"><table class="dense">
 <tr><th>layer<th>operator<th>kernel<th>output
 <th class="n">MACs<th class="n">instructions<th class="n">per MAC<th class="n">SQNR dB
 <th class="n">QDQ differs
 {% for layer in layers %}
-<tr><td>{{ layer.name }}<td>{{ layer.op }}<td>{{ layer.kernel }}<td>{{ layer.shape }}<td class="n">{{ layer.macs }}
+<tr><td class="name">{{ layer.name }}<td>{{ layer.op }}<td class="name">{{ layer.kernel }}
+<td>{{ layer.shape }}<td class="n">{{ layer.macs }}
 <td class="n">{{ layer.instructions }}<td class="n">{{ layer.per_mac }}<td class="n">{{ layer.sqnr }}
 <td class="n">{{ layer.qdq }}
 {% endfor %}
@@ -99,7 +102,8 @@ otherwise, given the same inputs at each layer
 
 @dataclass(frozen=True)
 class Build:
-    """What a page is about: the records of one firmware's build, its console's text, and a PNG's bytes."""
+    """What a page is about: the records of one firmware's build, its console's text, and a PNG's bytes. `pictured`: the
+    heading of that."""
 
     measured: Mapping[str, Any]
     verify: Mapping[str, Any]
@@ -107,6 +111,7 @@ class Build:
     limits: Mapping[str, float | None]
     console: str
     picture: bytes
+    pictured: str
 
 
 def render(build: Build) -> str:
@@ -128,6 +133,7 @@ def render(build: Build) -> str:
         qdq_largest=max((layer["qdq"]["largest"] for layer in build.verify["layers"] if layer["qdq"]), default=0),
         arena=arena.draw(build.plan),
         console=build.console,
+        pictured=build.pictured,
         picture=base64.b64encode(build.picture).decode("ascii"),
     )
 

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 
-def draw(measured: Mapping[str, Any], path: Path) -> None:
-    """Write a PNG of the layers' instructions, or of their multiply-accumulates where instructions are not counted."""
+def draw(measured: Mapping[str, Any], path: Path) -> str:
+    """Write a PNG of the layers' instructions, or of their multiply-accumulates where instructions are not counted; its
+    heading."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -21,6 +22,8 @@ def draw(measured: Mapping[str, Any], path: Path) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.15)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlabel("instructions" if counted else "multiply-accumulates")
+    shown = "instructions" if counted else "multiply-accumulates"
+    axes.set_xlabel(shown)
     axes.set_title(f"{measured['model']} on {measured['target']}")
     figure.savefig(path, format="png", metadata={"Software": None})
+    return f"{shown.capitalize()} of each layer"

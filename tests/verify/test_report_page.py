@@ -91,6 +91,8 @@ def test_page_without_a_dataset_shows_the_layers_cost(inputs: dict[str, list[str
     assert "conv2d_s8__armv7em" in text
     assert "<title>a &lt;b&gt;: 192 bytes at 288, layers 1 to 2</title>" in text
     assert picture.startswith(b"\x89PNG")
+    assert '<h2>Instructions of each layer</h2>\n<img alt="small: instructions of each layer"' in text
+    assert "scene" not in text
     assert str(tmp_path) not in text
     assert make(inputs, tmp_path / "two") == (page, picture)
 
@@ -100,7 +102,8 @@ def test_dataset_draws_the_integer_models_output(
 ) -> None:
     (tmp_path / "report_scenes.py").write_text(DATASET)
     given = inputs | {"dataset": [f"{tmp_path}/report_scenes.py:Scenes"]}
-    _, picture = make(given, tmp_path / "drawn")
+    page, picture = make(given, tmp_path / "drawn")
+    assert '<h2>Found in one scene</h2>\n<img alt="small: found in one scene"' in page.decode()
     head = graph.run(samples["image"][:1])["head"][0].tolist()
     assert picture == repr(("test", 0, head, [(0.1, -3)], "<script>alert(1)</script>\nnn:run 100\n")).encode()
 
