@@ -15,9 +15,9 @@ from nnrules.catalog.stages import STAGES, ReportOptions
 from nnrules.catalog.toolchain import load_toolchain, target_names, toolchain_path
 from nnrules.rules.arguments import VARIABLES, Arguments, parse, refuse_unused
 from nnrules.rules.compilers import HOST, host_toolchain
-from nnrules.rules.engine import Engine
+from nnrules.rules.engine import MEMORY, Engine
 from nnrules.rules.failure import caller, explain_once, explained
-from nnrules.rules.lock import lock
+from nnrules.rules.lock import lock, lock_signatures
 from nnrules.rules.model import declare
 from nnrules.rules.options import DESCRIBED, wishes
 from nnrules.rules.prerequisites import require_tools
@@ -67,6 +67,8 @@ class Project:
         gc.freeze()
         workspace = self.workspace
         refuse_unused(workspace.arguments.overrides, workspace.stages)
+        if not self.env.GetOption("no_exec"):
+            self._signatures = lock_signatures(MEMORY, workspace.arguments.build)
         if self.env.GetOption("no_exec"):
             workspace.engine.foresee()
             atexit.register(workspace.engine.tell_forecast)

@@ -1,5 +1,6 @@
 """The command `nnrules`: a library for CMake and Make, and its mistakes."""
 
+import fcntl
 import json
 from pathlib import Path
 
@@ -168,3 +169,12 @@ def test_two_cache_logs(project: Foreign, tmp_path: Path) -> None:
 def test_help(project: Foreign) -> None:
     assert "--target NAME" in done(nnrules(project, "build", "--help"))
     assert "site-tools" in done(nnrules(project, "--help"))
+
+
+def test_two_libraries_at_a_time(project: Foreign) -> None:
+    (project.top / ".nnrules").mkdir()
+    with (project.top / ".nnrules/.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done(nnrules(project, "build", "dense", "--out", "library"))
+    assert (project.top / "build/nnrules/.sconsign.dblite").exists()
+    assert not list(project.top.glob(".sconsign*"))

@@ -1,10 +1,13 @@
 """What other people's SConstructs set for the whole of SCons, and what they delete."""
 
+import fcntl
+
 import pytest
 
 from tests.foreign.project import Foreign
 from tests.foreign.test_environments import APP, PROGRAM, WAYS
 from tests.needs import need_command
+from tests.rules.test_lock import TAKEN
 
 
 @pytest.fixture
@@ -94,3 +97,12 @@ def test_explanations_and_keys(app: Foreign) -> None:
     assert "[dense] quantize: run because option samples" in printed
     app.built("--cache-log=keys.json", "dense.quantize.samples=32")
     assert "dense portable" in (app.top / "keys.json").read_text()
+
+
+def test_two_build_folders_share_the_signatures(app: Foreign) -> None:
+    app.built()
+    with (app.top / ".nnrules/.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert app.refused("build_dir=other") == TAKEN
+        app.built("-n", "build_dir=other")
+    app.built("build_dir=other")

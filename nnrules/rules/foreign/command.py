@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import SCons.SConsign
 from SCons.Script.SConscript import SConsEnvironment
 
 from nnrules.error import UserError
@@ -20,8 +21,8 @@ def build(arguments: Mapping[str, str]) -> None:
     """Declare all that `model`, `target` or `isa`, and `out` ask for, and make it the default."""
     where, isa = arguments["model"], arguments.get("isa")
     env = SConsEnvironment(tools=[])
+    SCons.SConsign.File(str(workshop().arguments().build.absolute() / ".sconsign"))
     found = library(env, "nnrules build", where, arguments.get("target"), isa.split(",") if isa else None)
-    env.SConsignFile(str(workshop().workspace.arguments.build.absolute() / ".sconsign"))
     nodes, out = list(found.nodes.values()), Path(arguments["out"])
     _require_ours(arguments["out"], out, [node.name for node in nodes], found.nodes["figures"].name)
     copies = env.Command([str((out / node.name).absolute()) for node in nodes], nodes, env.Action(_copy, None))

@@ -19,13 +19,13 @@ from nnrules.error import UserError
 from nnrules.rules.arguments import Arguments, parse, refuse_unused
 from nnrules.rules.budget import Budget
 from nnrules.rules.compilers import HOST, host_toolchain
-from nnrules.rules.engine import Engine
+from nnrules.rules.engine import MEMORY, Engine
 from nnrules.rules.failure import caller, explain_once, explained
 from nnrules.rules.firmware import Firmware, TargetFirmware
 from nnrules.rules.foreign.isa import PORTABLE, Features, named
 from nnrules.rules.foreign.library import FeatureFirmware, Library, release, with_options
 from nnrules.rules.foreign.nodes import Objects
-from nnrules.rules.lock import lock
+from nnrules.rules.lock import lock, lock_signatures
 from nnrules.rules.model import declare
 from nnrules.rules.options import DESCRIBED, Wishes, wishes
 from nnrules.rules.prerequisites import require_tools
@@ -71,7 +71,7 @@ class Workshop:
     @cached_property
     def workspace(self) -> Workspace:
         """Opened when it is first needed; the process's folder is the top then."""
-        env, chosen = SConsEnvironment(tools=[]), self._arguments()
+        env, chosen = SConsEnvironment(tools=[]), self.arguments()
         env.Decider("content")
         engine = Engine(self.top, chosen.build, Path(chosen.data) if chosen.data else None, _wishes())
         engine.settings = settings(chosen.cache, os.environ, self.top)
@@ -119,7 +119,7 @@ class Workshop:
                 self.workspace.engine.foresee()
         return self._libraries[key]
 
-    def _arguments(self) -> Arguments:
+    def arguments(self) -> Arguments:
         """What of the command line is ours: the rest belongs to the user's own SConstruct."""
         words = {"build_dir": BUILD} | {name: wish.value for name, wish in self._wishes.items()}
         words |= {name: value for name, value in ARGUMENTS.items() if name in BUILD_OPTIONS or _is_option(name)}
@@ -135,7 +135,7 @@ class Workshop:
         if env.GetOption("no_exec"):
             atexit.register(engine.tell_forecast)
             return
-        self._lock = lock(chosen.build)
+        self._locks = lock(chosen.build), lock_signatures(self.top / MEMORY, chosen.build)
         if not env.GetOption("clean"):
             require_tools(HOST, host_toolchain())
             engine.open()
