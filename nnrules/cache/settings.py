@@ -26,6 +26,7 @@ _MODULES = {  # of other schemes: what must be installed, and with which argumen
     "memory": ("fsspec", "fsspec"),
     "sftp": ("paramiko", "fsspec paramiko"),
 }
+_ONE_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")  # of more than one letter, which is a drive
 _NO = ("", "0", "false", "no")
 
 
@@ -89,6 +90,8 @@ def settings(
     read_only = _read_only(environment) if read_only is None else read_only
     pushes = _pushes(environment, push, place) and not read_only
     cap = _size(environment, size, place)
+    if match := _ONE_SLASH.match(text):
+        raise UserError(place, f"{match[1]}:/ is followed by one slash only", f"write {match[1]}://")
     if "://" not in text:
         return Settings(place=text, local=(top / Path(text).expanduser()).absolute(), size=cap, read_only=read_only)
     shown, bare, login = _split(place, text)
@@ -118,8 +121,11 @@ def _split(place: str, text: str) -> tuple[str, str, tuple[str, Secret] | None]:
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     login, at, host = authority.rpartition("@")
     bare = f"{scheme.lower()}://{host}{rest[len(authority) :].rstrip('/')}"
-    shown = bare.partition("?")[0]
-    if scheme.lower() not in _HTTP:
+    shown, http = bare.partition("?")[0], scheme.lower() in _HTTP
+    if "@" in rest[len(authority) :] and (http or ":" in authority):  # a password with one of /?#, which ends it
+        cure = "write / ? # and @ in a name, a password or a path as %2F %3F %23 %40"
+        raise UserError(place, f"{scheme.lower()}://... has an '@' after a '/', a '?' or a '#'", cure)
+    if not http:
         _need_module(place, shown)
         return shown, bare, None
     try:
@@ -128,6 +134,7 @@ def _split(place: str, text: str) -> tuple[str, str, tuple[str, Secret] | None]:
     except ValueError:
         valid = False
     if not valid:
+        shown = shown if at or ":" not in authority else f"{scheme.lower()}://..."  # a login whose host is missing
         raise UserError(place, f"{shown!r} is not a URL", "write it like https://cache.example.com:8080/nnrules")
     if parts.query or parts.fragment:
         raise UserError(place, f"{shown} goes on with '?' or '#'", "leave that out; NNRULES_CACHE_HEADER takes a token")

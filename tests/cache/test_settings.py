@@ -10,6 +10,7 @@ from nnrules.cache import Settings, settings
 from nnrules.error import UserError
 
 TOP = Path("/project")
+AT = "has an '@' after a '/', a '?' or a '#'; write / ? # and @ in a name, a password or a path as %2F %3F %23 %40"
 
 
 def read(text: str | None, environment: dict[str, str] | None = None, **given: Any) -> Settings:
@@ -25,6 +26,12 @@ def test_a_path_is_relative_to_the_project() -> None:
     assert read("~/nn").local == Path("~/nn").expanduser()
     assert read("/var/cache/nn").place == "/var/cache/nn"
     assert read("/var/cache/nn").url is None
+
+
+def test_a_path_may_have_an_at_or_a_colon(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read("c:/a@b").local == TOP / "c:/a@b"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
+    assert read("s3://bucket/a@b").place == "s3://bucket/a@b"
 
 
 def test_the_default_is_in_the_project() -> None:
@@ -103,6 +110,16 @@ def test_who_pushes(push: str | None, environment: dict[str, str], pushes: bool)
             "http://u:secret@host/?token=secret",
             "cache: http://host/ goes on with '?' or '#'; leave that out; NNRULES_CACHE_HEADER takes a token",
         ),
+        (
+            "https://u:secret/x",
+            "cache: 'https://...' is not a URL; write it like https://cache.example.com:8080/nnrules",
+        ),
+        *(
+            (f"{url}secret@host/x", f"cache: {url.partition('//')[0]}//... {AT}")
+            for url in ("https://u:p/", "http://u:p#", "s3://k:p?")
+        ),
+        ("https://t/secret@host", f"cache: https://... {AT}"),
+        ("https:/u:secret@host", "cache: https:/ is followed by one slash only; write https://"),
         ("a\nb", "cache: holds a control character; give a folder, a URL or none"),
     ],
 )
@@ -110,6 +127,7 @@ def test_what_is_no_place(text: str, message: str) -> None:
     with pytest.raises(UserError) as raised:
         read(text)
     assert str(raised.value) == message
+    assert "secret" not in message
 
 
 @pytest.mark.parametrize(
