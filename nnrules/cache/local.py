@@ -33,7 +33,8 @@ class Damaged(Exception):  # noqa: N818 - a miss, not an error
 
 
 class LocalStore:
-    """`limit`: bytes that the outputs of one entry may have together; `read_only`: nothing is changed."""
+    """`limit`: bytes that the outputs of one entry may have together; a larger one is as if it were not there, for it
+    may be of a build with another limit. `read_only`: nothing is changed."""
 
     def __init__(self, top: Path, limit: int, read_only: bool = False) -> None:
         self._top, self._limit, self._read_only = top, limit, read_only
@@ -49,11 +50,11 @@ class LocalStore:
                 if not 0 <= size <= ENTRY_LIMIT:
                     raise BadEntry(f"{size} bytes" if size > 0 else "no regular file")
                 entry = decode(key, b"".join(_readable(source)))
-                if entry.size > self._limit:
-                    raise BadEntry(f"a claim of {entry.size} bytes")
             except BadEntry as fault:
                 self.discard(ENTRIES, key)
                 raise Damaged(f"entry {key[:12]}: {fault}") from None
+            if entry.size > self._limit:
+                return None
             self._touch(source)
         return entry
 

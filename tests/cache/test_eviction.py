@@ -57,6 +57,17 @@ def test_what_is_larger_than_the_cap_is_not_kept(box: Box) -> None:
     assert not box.warnings
 
 
+def test_an_entry_that_is_too_large_for_one_build_stays_for_the_others(box: Box) -> None:
+    content = noise(20 * KB)
+    box.keep(1, weights=content)
+    cache = box.cache(size=10 * KB)
+    assert cache.lookup(key(1)) is None
+    assert cache.restore(key(1), box.wanted("weights")) is None
+    cache.close()
+    assert not box.warnings
+    assert box.hit(1, weights=content)
+
+
 def test_the_store_is_not_scanned_by_every_build(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(box, 2)
     scans: list[Path] = []
