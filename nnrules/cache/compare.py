@@ -25,12 +25,20 @@ _CURE = "write it with scons --cache-log=FILE"
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A step of a build. `key` and `components` are None where the build did not come so far; `outputs`: digests."""
+    """A step of a build. `key` and `components` are None where the build did not come so far; `modules`: digests of the
+    Python files behind the component `sources`, by name; `outputs`: digests."""
 
     label: str
     key: str | None = None
     components: dict[str, Any] | None = None
+    modules: dict[str, str] = {}
     outputs: dict[str, str] = {}
+
+
+class _Inputs(msgspec.Struct, frozen=True):
+    """The only component that must be of one form."""
+
+    inputs: dict[str, list[str]] = {}
 
 
 class _Log(msgspec.Struct, frozen=True):
@@ -42,12 +50,15 @@ Steps = dict[str, Record]
 
 
 def compare(first: Path, second: Path) -> str:
-    """A line for each cause, in the order of the second log, and one with the count. Raises UserError."""
+    """A line for each cause, in the order of the second log, and lines with counts. Raises UserError."""
     then, now = _read(first), _read(second)
     both = [label for label in now if label in then]
     other = [label for label in both if then[label].key != now[label].key]
     differences = _Differences(then, now)
-    lines = [f"{label}: {text}" for label in other for text in differences.causes(label)]
+    causes = {label: differences.causes(label) for label in other}
+    lines = [f"{label}: {text}" for label, texts in causes.items() for text in texts]
+    if following := sum(not texts for texts in causes.values()):
+        lines.append(f"and {following} steps that follow" if following > 1 else "and 1 step that follows")
     lines += [f"{label}: only in {first}" for label in then if label not in now]
     lines += [f"{label}: only in {second}" for label in now if label not in then]
     if other:
@@ -66,9 +77,9 @@ class _Differences:
         self._known: dict[str, tuple[list[str], list[str]]] = {}
 
     def causes(self, label: str) -> list[str]:
-        """Its own ones, and the steps from which it follows."""
+        """Its own ones, and the steps from which it follows besides; none where it only follows."""
         own, origins = self._split(label)
-        return [*own, *([f"follows from {', '.join(origins)}"] if origins else [])]
+        return [*own, *([f"follows from {', '.join(origins)}"] if own and origins else [])]
 
     def _split(self, label: str) -> tuple[list[str], list[str]]:
         """Causes of a step's own, and the steps with such causes that its inputs come from."""
@@ -80,13 +91,13 @@ class _Differences:
     def _find(self, then: Record, now: Record) -> tuple[list[str], list[str]]:
         if then.components is None or now.components is None:
             return ["its key is not known in one of the builds, which did not come so far"], []
-        own = [text for part in _parts(then, now) for text in _changes(part, then.components, now.components)]
+        own = [text for part in _parts(then, now) for text in _told(part, then, now)]
         origins: list[str] = []
         old, new = (each.components.get("inputs") or {} for each in (then, now) if each.components)
         for name in dict.fromkeys((*old, *new)):
             texts, made_by = self._input(name, _texts(old.get(name)), _texts(new.get(name)))
             own += texts
-            origins += [label for label in made_by if label not in origins]
+            origins = list(dict.fromkeys([*origins, *made_by]))
         if not own and not origins:
             own = ["its components are the same; one of the logs was changed"]
         return own, origins
@@ -118,6 +129,27 @@ def _makers(steps: Steps) -> dict[str, str]:
 
 def _parts(then: Record, now: Record) -> Iterator[str]:
     yield from (part for part in {**(then.components or {}), **(now.components or {})} if part != "inputs")
+
+
+def _told(part: str, then: Record, now: Record) -> Iterator[str]:
+    """What differs in one component; Python files by their names, where both logs have those."""
+    old, new = then.components or {}, now.components or {}
+    if (
+        part == "sources"
+        and old.get(part) != new.get(part)
+        and then.modules
+        and now.modules
+        and now.modules != then.modules
+    ):
+        yield from _files(then.modules, now.modules)
+    else:
+        yield from _changes(part, old, new)
+
+
+def _files(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted({**old, **new}):
+        if old.get(name) != new.get(name):
+            yield f"{name} {'is new' if name not in old else 'is no longer used' if name not in new else 'changed'}"
 
 
 def _changes(name: str, old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -157,6 +189,8 @@ def _read(path: Path) -> Steps:
     """The steps by label; a second one of a label gets a number. Raises UserError."""
     try:
         log = msgspec.json.decode(path.read_bytes(), type=_Log)
+        for record in log.steps:
+            msgspec.convert(record.components or {}, _Inputs)
     except OSError as fault:
         raise UserError(str(path), f"cannot be read ({fault.strerror})", _CURE) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:

@@ -81,10 +81,45 @@ def test_an_option_and_what_follows(tmp_path: Path) -> None:
     lines = told(tmp_path, lambda log: component(0, "options")(log).update(learning_rate=0.001), downstream)
     assert lines == [
         "[facedet] train: option learning_rate: 0.003 -> 0.001",
-        "[facedet] export: follows from [facedet] train",
-        "[facedet] quantize: follows from [facedet] train",
+        "and 2 steps that follow",
         "3 of 3 steps have another key",
     ]
+
+
+def test_a_step_is_named_once(tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        train = step("[a] train", {}, {"weights": digest(version)}, version=version)
+        objects = [step(f"[a] {name}", {"of": [digest(version)]}, {"o": digest(version + name)}) for name in "xy"]
+        link = step("[a] link", {"objects": [digest(version + name) for name in "xy"]}, {}, version=version)
+        (tmp_path / version).write_text(json.dumps(keyed({"format": 1, "steps": [train, *objects, link]})))
+    assert compare(tmp_path / "1", tmp_path / "2").splitlines() == [
+        "[a] train: version: 1 -> 2",
+        "[a] link: version: 1 -> 2",
+        "[a] link: follows from [a] train",
+        "and 2 steps that follow",
+        "4 of 4 steps have another key",
+    ]
+
+
+def test_python_files_by_name(tmp_path: Path) -> None:
+    before = {"models/a/network.py": digest("a"), "models/a/old.py": digest("b"), "models/a/same.py": digest("c")}
+    after = {"models/a/network.py": digest("A"), "models/a/new.py": digest("b"), "models/a/same.py": digest("c")}
+    logs = {"first": usual(), "second": usual()}
+    for name, modules in (("first", before), ("second", after)):
+        logs[name]["steps"][0]["modules"] = modules
+        logs[name]["steps"][0]["components"]["sources"] = digest(name)
+        (tmp_path / name).write_text(json.dumps(keyed(logs[name])))
+    assert compare(tmp_path / "first", tmp_path / "second").splitlines() == [
+        "[facedet] train: models/a/network.py changed",
+        "[facedet] train: models/a/new.py is new",
+        "[facedet] train: models/a/old.py is no longer used",
+        "1 of 3 steps have another key",
+    ]
+    for modules in ({}, before):
+        logs["second"]["steps"][0]["modules"] = modules
+        (tmp_path / "second").write_text(json.dumps(logs["second"]))
+        line = f"[facedet] train: sources: {digest('first')[:12]} -> {digest('second')[:12]}"
+        assert compare(tmp_path / "first", tmp_path / "second").splitlines()[0] == line
 
 
 @pytest.mark.parametrize(
@@ -141,7 +176,7 @@ def test_a_cause_of_its_own_beside_what_follows(tmp_path: Path) -> None:
         "[facedet] train: version: 1 -> 2",
         "[facedet] export: option opset: (none) -> 21",
         "[facedet] export: follows from [facedet] train",
-        "[facedet] quantize: follows from [facedet] train, [facedet] export",
+        "and 1 step that follows",
         "3 of 3 steps have another key",
     ]
 
@@ -149,7 +184,7 @@ def test_a_cause_of_its_own_beside_what_follows(tmp_path: Path) -> None:
 def test_a_step_that_does_not_repeat_its_bytes(tmp_path: Path) -> None:
     assert told(tmp_path, downstream) == [
         "[facedet] export: input weights: [facedet] train made another one, though its key is the same",
-        "[facedet] quantize: follows from [facedet] export",
+        "and 1 step that follows",
         "2 of 3 steps have another key",
     ]
 
@@ -201,6 +236,21 @@ def test_a_log_that_goes_in_circles(tmp_path: Path) -> None:
         (
             b'{"format": 1, "steps": [{"key": null}]}',
             "is no cache log (Object missing required field `label` - at `$.steps[0]`)",
+        ),
+        *(
+            (
+                b'{"format": 1, "steps": [{"label": "a", "components": {"inputs": %s}}]}' % value,
+                f"is no cache log (Expected `{wanted}`, got `{kind}` - at `$.inputs{place}`)",
+            )
+            for value, wanted, kind, place in (
+                (b"5", "object", "int", ""),
+                (b'{"a": {}}', "array", "object", "[...]"),
+                (b'{"a": [5]}', "str", "int", "[...][0]"),
+            )
+        ),
+        (
+            b'{"format": 1, "steps": [{"label": "a", "modules": {"a.py": 1}}]}',
+            "is no cache log (Expected `str`, got `int` - at `$.steps[0].modules[...]`)",
         ),
     ],
 )
