@@ -120,6 +120,18 @@ def test_options_on_the_command_line(project: Foreign) -> None:
     assert project.refused("dense.train.epoch=3") == line
 
 
+def test_an_option_that_no_model_took(project: Foreign) -> None:
+    """The build goes on: the word may be the SConstruct's own. What is not a stage's is not spoken of."""
+    project.write("SConstruct", START + 'list(env.NNModel("dense"))\nenv.Command("x", [], Touch("$TARGET"))\n')
+    line = "dens.train.epochs=3: no model 'dens' is built; did you mean 'dense'?\n"
+    for words in (["-n"], []):
+        done = project.scons(*words, "dens.train.epochs=3", "debug=1", "my.own.word=1", ".")
+        assert (done.status, done.stderr[-len(line) :]) == (0, line)
+        assert done.stderr.count("no model") == 1
+    assert project.scons("dens.train.epochs=3", "x").stderr == ""
+    assert "no model" not in project.scons("dense.train.epochs=3", "-n").stderr
+
+
 @pytest.mark.parametrize(
     ("limits", "fault"),
     [

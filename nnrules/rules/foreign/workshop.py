@@ -14,6 +14,7 @@ from SCons.Script import ARGUMENTS
 from SCons.Script.SConscript import SConsEnvironment
 
 from nnrules.cache import settings
+from nnrules.catalog.stages import STAGES
 from nnrules.catalog.toolchain import load_toolchain, target_names, toolchain_path
 from nnrules.error import UserError
 from nnrules.rules.arguments import Arguments, parse, refuse_unused
@@ -132,6 +133,7 @@ class Workshop:
         explain_once()
         if env.GetOption("help"):
             return
+        atexit.register(self._tell_unused)
         if env.GetOption("no_exec"):
             atexit.register(engine.tell_forecast)
             return
@@ -140,6 +142,17 @@ class Workshop:
             require_tools(HOST, host_toolchain())
             engine.open()
             atexit.register(engine.close)
+
+    def _tell_unused(self) -> None:
+        """A line for an option of a stage that no model took; not where SCons came to no step."""
+        workspace, journal = self.workspace, self.workspace.engine.journal
+        if any(map(journal.reached, journal.steps)):
+            overrides = workspace.arguments.overrides
+            meant = {key: values for key, values in overrides.items() if key[1] in STAGES}
+            try:
+                refuse_unused(meant, workspace.stages)
+            except UserError as fault:
+                workspace.engine.terminal.error(str(fault))
 
     @explained
     def _declare(self, env: Any, name: str, *given: Any, **named: Any) -> Any:
