@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from SCons.Script import GetOption
+
 from nnrules.cache import Settings
 from nnrules.catalog.sources import Sources
 from nnrules.catalog.tools import Tools
@@ -42,7 +44,7 @@ class Engine:
         self.keys = Keys(top, top / build, data)
         self.unsaved = Unsaved(build / ".unsaved")
         self.terminal, self.processes = Terminal(), Processes()
-        self.journal = Journal(build / "last_build.json", self.terminal)
+        self.journal = Journal(build / "last_build.json", self.terminal, bool(GetOption("silent")))
         self._cache: Cache | None = None
         self._workers: Workers | None = None
         self._forecast: Forecast | None = None
@@ -148,6 +150,7 @@ class Engine:
 
             try:
                 picture.write(self.wishes.graph, standing, standing.__getitem__)
+                self.terminal.say(f"{self.wishes.graph}: the build is drawn there")
             except UserError as fault:
                 self.terminal.error(str(fault))
 

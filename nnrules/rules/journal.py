@@ -29,10 +29,10 @@ class Figures(msgspec.Struct, frozen=True, eq=False):
 
 
 class Journal:
-    """`path`: where the record of the build goes when it is over."""
+    """`path`: where the record of the build goes when it is over; `quiet`: no lines for steps that went well."""
 
-    def __init__(self, path: Path, terminal: "Terminal") -> None:
-        self._path, self._terminal = path, terminal
+    def __init__(self, path: Path, terminal: "Terminal", quiet: bool = False) -> None:
+        self._path, self._terminal, self._quiet = path, terminal, quiet
         self.steps: list[Step] = []
         self._figures: list[Figures] = []
         self._seconds: dict[Step, float] = {}
@@ -57,7 +57,7 @@ class Journal:
         """A step ended."""
         with self._lock:
             self._seconds[step], self.keys[step] = seconds, key
-        if succeeded:
+        if succeeded and not self._quiet:
             self._terminal.say(f"{step.label}: {seconds:.1f} s")
 
     def cached(self, step: "Step", key: "Key", seconds: float) -> None:
@@ -65,7 +65,8 @@ class Journal:
         with self._lock:
             self._seconds[step], self.keys[step] = seconds, key
             self._cached.add(step)
-        self._terminal.say(f"{step.label}: cached")
+        if not self._quiet:
+            self._terminal.say(f"{step.label}: cached")
 
     def reached(self, step: "Step") -> bool:
         """Whether SCons looked at the step."""

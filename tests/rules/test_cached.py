@@ -53,6 +53,15 @@ def test_another_checkout_runs_nothing_and_has_the_same_bytes(built: Project, st
     assert build(second, store).stdout.splitlines()[0] == "scons: `all-models' is up to date."
 
 
+def test_silence_leaves_out_the_steps_that_went_well(cache: Path, tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "checkout")
+    for option, result in (("gate.ram=16000", "cached"), ("quantize.percentile=90", "ran")):
+        lines = build(project, cache, "-s", f"tiny.{option}").stdout.splitlines()
+        assert result in results(project).values()
+        assert [line for line in lines if line.startswith("[")] == []
+        assert any(line.split()[:2] == ["model", "target"] for line in lines)
+
+
 def test_debug_information_has_no_folder_of_this_machine(built: Project) -> None:
     objects = list((built.top / "build/tiny/x86-64/objects/host").rglob("*.o"))
     assert objects

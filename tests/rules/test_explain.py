@@ -108,7 +108,8 @@ def test_the_command_that_repeats_a_stage(project: Project, option: str) -> None
 
 def test_the_picture_of_a_build_and_of_a_dry_run(project: Project) -> None:
     drawn = project.top / "graph.dot"
-    assert project.build("-n", "--graph=graph.dot", "model=tiny", "tiny.quantize.percentile=90").status == 0
+    done = project.build("-n", "--graph=graph.dot", "model=tiny", "tiny.quantize.percentile=90")
+    assert (done.status, done.stdout.splitlines()[-1]) == (0, "graph.dot: the build is drawn there")
     assert "option percentile: 99.9 -> 90" in drawn.read_text()
     planned = drawn.read_text()
     assert project.build("--graph=graph.dot", "model=tiny", "tiny.quantize.percentile=90").status == 0
