@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,30 @@ def test_the_shim_is_not_written_over(project: Foreign) -> None:
     project.write(path, "mine\n")
     line = f"{path}: is there, and is not what nnrules writes; move it away\n"
     assert nnrules(project, "site-tools").stderr == line
+
+
+KILLED = """import os, shutil
+copyfile = shutil.copyfile
+def killed(source, copy):
+    global left
+    if "library" not in str(copy):
+        return copyfile(source, copy)
+    with open(source, "rb") as file, open(copy, "wb") as half:
+        half.write(file.read(-1 if left else 100))
+    left -= 1
+    left >= 0 or os._exit(137)
+shutil.copyfile = killed
+left = """
+
+
+@pytest.mark.parametrize("left", [0, 1, 4])
+def test_a_folder_of_a_killed_build(project: Foreign, left: int) -> None:
+    project.write("site/sitecustomize.py", f"{KILLED}{left}\n")
+    broken = replace(project, path=(project.top / "site", *project.path))
+    assert nnrules(broken, "build", "tiny", "--out", "library").status != 0
+    assert len(list((project.top / "library").iterdir())) == left + 1
+    done(nnrules(project, "build", "tiny", "--out", "library"))
+    assert sorted(path.name for path in (project.top / "library").iterdir()) == FILES
 
 
 def test_two_cache_logs(project: Foreign, tmp_path: Path) -> None:

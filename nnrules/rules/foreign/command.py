@@ -1,5 +1,6 @@
 """`nnrules build`: the verified C of one model in a folder, for builds that are not SCons."""
 
+import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,16 +24,24 @@ def build(arguments: Mapping[str, str]) -> None:
     env = SConsEnvironment(tools=[])
     SCons.SConsign.File(str(workshop().arguments().build.absolute() / ".sconsign"))
     found = library(env, "nnrules build", where, arguments.get("target"), isa.split(",") if isa else None)
-    nodes, out = list(found.nodes.values()), Path(arguments["out"])
-    _require_ours(arguments["out"], out, [node.name for node in nodes], found.nodes["figures"].name)
+    figures, out = found.nodes["figures"], Path(arguments["out"])
+    nodes = [figures, *(node for node in found.nodes.values() if node is not figures)]  # they say whose folder it is
+    _require_ours(arguments["out"], out, [node.name for node in nodes], figures.name)
     copies = env.Command([str((out / node.name).absolute()) for node in nodes], nodes, env.Action(_copy, None))
     env.AlwaysBuild(copies)
+    env.Precious(copies)
     env.Default(copies)
 
 
 def _copy(target: list[Any], source: list[Any], env: Any) -> None:
     for copy, node in zip(target, source, strict=True):
-        shutil.copyfile(node.get_abspath(), copy.get_abspath())
+        final = Path(copy.get_abspath())
+        shutil.copyfile(node.get_abspath(), _partial(final))
+        os.replace(_partial(final), final)
+
+
+def _partial(final: Path) -> Path:
+    return final.with_name(f".{final.name}.partial")
 
 
 def _require_ours(text: str, out: Path, names: list[str], figures: str) -> None:
@@ -40,7 +49,8 @@ def _require_ours(text: str, out: Path, names: list[str], figures: str) -> None:
     place, cure = f"--out {text}", "name a new or an empty folder"
     if out.exists() and not out.is_dir():
         raise UserError(place, "is not a folder", cure)
-    there = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    ours = {_partial(out / name).name for name in names}
+    there = sorted({path.name for path in out.iterdir()} - ours) if out.is_dir() else []
     strange = [name for name in there if name not in names]
     if strange or (there and not _is_record(out / figures)):
         raise UserError(place, f"the folder holds {(strange or there)[0]}, which nnrules did not put there", cure)
