@@ -133,14 +133,15 @@ class Workshop:
         explain_once()
         if env.GetOption("help"):
             return
-        atexit.register(self._tell_unused)
         if env.GetOption("no_exec"):
+            atexit.register(self._tell_unused)
             atexit.register(engine.tell_forecast)
             return
         self._locks = lock(chosen.build), lock_signatures(self.top / MEMORY, chosen.build)
         if not env.GetOption("clean"):
             require_tools(HOST, host_toolchain())
             engine.open()
+            atexit.register(self._tell_unused)
             atexit.register(engine.close)
 
     def _tell_unused(self) -> None:
