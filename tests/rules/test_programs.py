@@ -58,3 +58,25 @@ def test_nothing_is_linked_for_users_before_the_proof(project: Project) -> None:
     assert project.stages("failed") == {"dense verify"}
     assert not (project.top / "build/dense/x86-64/libdense.so").exists()
     assert not (project.top / "build/dense/x86-64/dense.elf").exists()
+
+
+def test_a_header_that_nothing_can_see_is_refused(project: Project) -> None:
+    folder, object_file = project.top / "models/dense", "build/dense/x86-64/objects/application/main.o"
+    project.edit("models/dense/SConscript", "quantized.Firmware\\(", 'quantized.Firmware(application=["main.c"], ')
+    (folder / "my config").mkdir()
+    (folder / "my config/board#1.h").write_text("#define BOARD 1\n")
+    (folder / "seen.h").write_text('#include "dense.h"\n')
+    main = '#include <stdio.h>\n#include "seen.h"\nint main(void) { return 0; }\n'
+    (folder / "main.c").write_text(main)
+    assert project.build("model=dense", object_file).status == 0
+    usual = (project.top / object_file).read_bytes()
+    (folder / "main.c").write_text('#define CONFIG "my config/board#1.h"\n#include CONFIG\n' + main)
+    done = project.build("model=dense", object_file)
+    fault = "includes models/dense/my config/board#1.h in a way that cannot be seen beforehand"
+    line = f"models/dense/main.c: {fault}; write its name in the #include\n"
+    assert (done.status, done.stderr) == (2, line)
+    left = {path.name for path in (project.top / object_file).parent.iterdir()}
+    assert left <= {"main.o"}
+    (folder / "main.c").write_text('#include "my config/board#1.h"\n' + main)
+    assert project.build("model=dense", object_file).status == 0
+    assert (project.top / object_file).read_bytes() == usual
