@@ -1,7 +1,8 @@
 """What decides a stage's outputs besides the content of its input files: options, versions, Python sources."""
 
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from nnrules.catalog.stages import STAGES, Options
 BUILD_PROCESS = "NNRULES_BUILD_PROCESS"  # environment variable: the id of the process without which a stage ends
 REPORTS = "NNRULES_REPORTS"  # environment variable: training tells how far it is on stdout, as \x1e and JSON
 
+_OTHER_NAMES = {"PIL": "pillow", "skimage": "scikit_image", "sklearn": "scikit_learn"}  # the most usual ones
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -23,12 +25,15 @@ def stage_identity(verb: str, options: Options, references: Mapping[str, str], s
     No path of this machine and nothing of Python's own bytecode enters it.
     """
     known = STAGES[verb]
+    values = msgspec.json.decode(msgspec.json.encode(options))
+    roots = python_files(verb, options, references)
+    used = {name.replace("-", "_"): None for name in (*known.libraries, *_distributions(sources.outside(roots)))}
     return {
         "stage": verb,
         "version": known.version,
-        "options": msgspec.json.decode(msgspec.json.encode(options)),
-        "libraries": {name: installed_versions().get(name.replace("-", "_")) for name in known.libraries},
-        "sources": sources.fingerprint(python_files(verb, options, references)),
+        "options": {name: value for name, value in values.items() if name not in options.without_effect},
+        "libraries": {name: installed_versions().get(name) for name in used},
+        "sources": sources.fingerprint(roots),
         "references": {name: reference_file(text)[1] for name, text in references.items()},
     }
 
@@ -44,6 +49,26 @@ def python_files(verb: str, options: Options, references: Mapping[str, str]) -> 
 def _shipped(*globs: str) -> list[Path]:
     """The files of the package that match."""
     return [path for pattern in globs for path in sorted(_PACKAGE.glob(pattern))]
+
+
+def _distributions(modules: Iterable[str]) -> list[str]:
+    """What is installed under other people's names for these modules, as installed_versions calls it."""
+    versions, found = installed_versions(), set[str]()
+    for module in modules:
+        name = _OTHER_NAMES.get(module, module.lower())
+        found |= {name} if name in versions else _all_modules().get(module, set())
+    return sorted(found)
+
+
+@cache
+def _all_modules() -> dict[str, set[str]]:
+    """Distributions by the modules that they install; asked for where a module's name does not tell."""
+    from importlib.metadata import packages_distributions
+
+    return {
+        module: {re.sub(r"[-_.]+", "_", name).lower() for name in names}
+        for module, names in packages_distributions().items()
+    }
 
 
 @cache

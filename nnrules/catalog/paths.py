@@ -2,12 +2,28 @@
 
 from pathlib import Path
 
+_NO_DATA = ("__pycache__", ".git")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def _shipped(name: str) -> Path:
     inside = _PACKAGE / name
     return inside if inside.is_dir() else _PACKAGE.parent / name
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All files below a folder of data, sorted; links to folders are followed, but not to one that they are in, and
+    Python's and git's own folders are left out."""
+    found = list[Path]()
+    waiting: list[tuple[Path, tuple[Path, ...]]] = [(folder, (folder.resolve(),))]
+    while waiting:
+        here, above = waiting.pop()
+        for each in here.iterdir():
+            if each.is_file():
+                found.append(each)
+            elif each.is_dir() and each.name not in _NO_DATA and each.resolve() not in above:
+                waiting.append((each, (*above, each.resolve())))
+    return sorted(found)
 
 
 KERNELS = _shipped("kernels")

@@ -19,10 +19,11 @@ from nnrules.error import UserError
 _TOP = str(Path(__file__).resolve().parents[2])
 _PACKAGE = f"{_TOP}/nnrules/"
 # Of the remembered facts; raised when other ones are found in the same file. A file may parse on one Python only.
-_FORMAT = 400 + sys.version_info.minor
+_FORMAT = 500 + sys.version_info.minor
 _APART = f"{_PACKAGE}catalog/stages.py"  # options and versions enter a stage's signature by value
 
 Bases = tuple[str, ...]
+_NOT_OUTSIDE = frozenset({*sys.stdlib_module_names, "nnrules", "__future__"})
 
 
 def reference_file(text: str) -> tuple[Path, str]:
@@ -37,38 +38,57 @@ class Sources:
     """Digests and imports of Python files. `memory`: where they are remembered between processes, None: nowhere."""
 
     def __init__(self, memory: Path | None = None) -> None:
-        self._memory = Memory(memory, _FORMAT)
+        self._file = memory
+        self._memory: Memory[tuple[str, list[Import]]] = Memory(memory, _FORMAT, tuple[str, list[Import]])
         self._facts: dict[str, tuple[str, tuple[Import, ...]]] = {}
         self._imports: dict[tuple[str, Bases], tuple[str, ...]] = {}
         self._shipped: dict[str, frozenset[str]] = {}
-        self._prints: dict[tuple[Path, ...], str] = {}
-        self._reach: dict[str, set[str]] = {}
+        self._prints: dict[tuple[Path, ...], tuple[str, set[str]]] = {}
+        self._reach: dict[str, dict[str, str]] = {}
+        self._outside: dict[tuple[str, Bases], set[str]] = {}
         self._members: dict[str, dict[str, str]] = {}
+
+    def again(self) -> "Sources":
+        """The same with nothing remembered that a change of a file would not show."""
+        return Sources(self._file)
 
     def fingerprint(self, roots: Iterable[Path]) -> str:
         """SHA-256 over `roots` and every first-party module they import. Raises UserError where a root is missing."""
-        given = tuple(roots)
+        return self._print(tuple(roots))[0]
+
+    def outside(self, roots: Iterable[Path]) -> set[str]:
+        """The modules, by their first name, that the user's files among these import from elsewhere."""
+        return self._print(tuple(roots))[1]
+
+    def reached(self, roots: Iterable[Path]) -> set[str]:
+        """The files of a fingerprint, by their real paths."""
+        return set(self._reach[self.fingerprint(roots)])
+
+    def _print(self, given: tuple[Path, ...]) -> tuple[str, set[str]]:
         if given not in self._prints:
-            files = self._reached([_resolved(str(path.absolute())) for path in given])
-            digests = sorted(self._read(path)[0] for path in files)
-            found = hashlib.sha256("".join(digests).encode()).hexdigest()
-            self._prints[given], self._reach[found] = found, files
+            starts = [_resolved(str(path.absolute())) for path in given]
+            own = dict.fromkeys(path.rpartition("/")[0] for path in starts if not path.startswith(_PACKAGE))
+            bases = (*own, *_search_path())
+            files = self._reached(starts, bases)
+            named = {path: _name(path, bases) for path in files}
+            text = "".join(sorted(f"{name} {self._read(path)[0]}\n" for path, name in named.items()))
+            found = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+            self._reach[found] = named
+            self._prints[given] = found, {name for path in files for name in self._outside.get((path, bases), ())}
         return self._prints[given]
 
     def members(self) -> Mapping[str, Mapping[str, str]]:
         """Of each fingerprint so far, its files, named as in every checkout, with their digests."""
         for found in self._reach.keys() - self._members.keys():
-            self._members[found] = {_name(path): self._facts[path][0] for path in sorted(self._reach[found])}
+            self._members[found] = {_told(path): self._facts[path][0] for path in sorted(self._reach[found])}
         return self._members
 
     def save(self) -> None:
         """Write what was learnt to disk."""
         self._memory.save()
 
-    def _reached(self, roots: list[str]) -> set[str]:
+    def _reached(self, roots: list[str], bases: Bases) -> set[str]:
         """Every file that an import leads to, the roots too."""
-        own = [path for path in roots if not path.startswith(_PACKAGE)]
-        bases = (*dict.fromkeys([*(path.rpartition("/")[0] for path in own), str(Path.cwd())]), _TOP)
         found, waiting = set[str](), list(roots)
         while waiting:
             path = waiting.pop()
@@ -104,8 +124,13 @@ class Sources:
     def _imported(self, path: str, bases: Bases) -> tuple[str, ...]:
         """The first-party files that a file's import statements run."""
         if (path, bases) not in self._imports:
-            found = {file for each in self._read(path)[1] for file in _locate(each, path, bases)}
-            self._imports[path, bases] = tuple(sorted(found))
+            located = [(each, _locate(each, path, bases)) for each in self._read(path)[1]]
+            self._imports[path, bases] = tuple(sorted({_resolved(file) for _, files in located for file in files}))
+            self._outside[path, bases] = {
+                first
+                for (level, module, _), files in located
+                if level == 0 and not files and (first := module.partition(".")[0]) not in _NOT_OUTSIDE
+            }
         return self._imports[path, bases]
 
 
@@ -152,9 +177,24 @@ def _resolved(path: str) -> str:
     return os.path.realpath(path)
 
 
-def _name(path: str) -> str:
-    """How a file is called wherever the checkout lies."""
-    for base in (_TOP, str(Path.cwd())):
-        if path.startswith(f"{base}/"):
-            return path.removeprefix(f"{base}/")
-    return path.rpartition("/")[2]
+def _search_path() -> Bases:
+    """Where the user's own modules may be besides beside each other: the project's top, and PYTHONPATH."""
+    given = [str(Path(each).resolve()) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
+    return (str(Path.cwd()), *(each for each in given if each != _TOP))
+
+
+def _name(path: str, bases: Bases) -> str:
+    """How a module is called wherever the checkout lies."""
+    if path.startswith(_PACKAGE):
+        return path.removeprefix(f"{_TOP}/")
+    return _below(path, bases) or path.rpartition("/")[2]
+
+
+def _told(path: str) -> str:
+    """What a reader calls a file."""
+    return _below(path, (_TOP, str(Path.cwd()))) or path
+
+
+def _below(path: str, bases: Bases) -> str:
+    """The path from the first of these folders that holds it; empty for none."""
+    return next((path.removeprefix(f"{base}/") for base in bases if path.startswith(f"{base}/")), "")

@@ -4,7 +4,7 @@ A stage's `version` is raised when its meaning changes although no Python
 file of it did (an outside tool, a file format).
 """
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -16,7 +16,10 @@ AboveZero = Annotated[float, Meta(gt=0)]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A stage's options; every field has a default, so that a stage runs from an empty `{}`."""
+    """A stage's options; every field has a default, so that a stage runs from an empty `{}`. `without_effect`: those
+    that no output depends on."""
+
+    without_effect: ClassVar[tuple[str, ...]] = ()
 
 
 class Recipe(Options, frozen=True):
@@ -24,6 +27,8 @@ class Recipe(Options, frozen=True):
     `gradient_clip`: largest L2 norm of all gradients together, 0: no limit. `threads`: torch threads; part of the
     options because trained weights depend on it. `workers`: processes that prepare batches; the weights do not depend
     on it."""
+
+    without_effect: ClassVar[tuple[str, ...]] = ("workers",)
 
     batch_size: Positive = 32
     learning_rate: AboveZero = 0.003
@@ -97,6 +102,8 @@ class GenerateOptions(Options, frozen=True):
 class VerifyOptions(Options, frozen=True):
     """Images compared on the host and (0: none) under the target's runner; `timeout`: seconds a program may run."""
 
+    without_effect: ClassVar[tuple[str, ...]] = ("timeout",)
+
     host_samples: Positive = 64
     target_samples: Natural = 4
     timeout: AboveZero = 600.0
@@ -104,6 +111,8 @@ class VerifyOptions(Options, frozen=True):
 
 class MeasureOptions(Options, frozen=True):
     """`timeout`: seconds that one run of a program may take."""
+
+    without_effect: ClassVar[tuple[str, ...]] = ("timeout",)
 
     timeout: AboveZero = 600.0
 
@@ -140,7 +149,7 @@ class Stage(msgspec.Struct, frozen=True):
     plugins: tuple[str, ...] = ()
 
 
-_DATASET = ("torch", "numpy", "pillow", "scikit-image", "scikit-learn")
+_DATASET = ("torch", "numpy")  # and what the user's files import
 _OPERATORS = ("graph/ops/*.py",)
 
 STAGES: dict[str, Stage] = {

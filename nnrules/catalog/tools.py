@@ -14,7 +14,7 @@ class Tools:
     """Asks each program once; `memory`: a file that remembers the answers until the program changes, None: none."""
 
     def __init__(self, memory: Path | None = None) -> None:
-        self._memory = Memory(memory, _FORMAT)
+        self._memory: Memory[list[str]] = Memory(memory, _FORMAT, list[str])
         self._known: dict[str, str] = {}
         self._compilers: dict[str, dict[str, str]] = {}
 

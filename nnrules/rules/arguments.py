@@ -49,7 +49,7 @@ def parse(words: Mapping[str, str], targets: list[str], models: list[str], forei
     data, build = plain.get("data"), plain.get("build_dir", "build")
     if data is not None:
         _require_data(data)
-    if not build or Path(build).resolve() == Path.cwd():
+    if not build or Path.cwd().is_relative_to(Path(build).resolve()):
         raise UserError(f"build_dir={build}", "is the project's own folder", "name one that holds nothing else")
     return Arguments(
         targets=_chosen("target", plain.get("target", "x86-64"), targets),

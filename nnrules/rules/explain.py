@@ -18,11 +18,20 @@ def reasons(
 ) -> list[str]:
     """At least one sentence. `children`: the nodes it depends on now; `settled`: whether one's file is up to date."""
     known = step.first.get_stored_info().binfo
-    text = getattr(known, "bact", None)
-    if not text:
+    old = _identity(getattr(known, "bact", None))
+    if old is None:
         return [NEW]
-    found = changes(json.loads(text), step.identity, prints)
+    found = changes(old, step.identity, prints)
     return [*found, *_files(known, children, settled)] or [LOST]
+
+
+def _identity(text: str | None) -> dict[str, Any] | None:
+    """What SCons kept of a step; None for what another builder made."""
+    try:
+        old = json.loads(text or "")
+    except ValueError:
+        return None
+    return old if isinstance(old, dict) else None
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any], prints: Prints) -> list[str]:

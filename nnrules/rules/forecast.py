@@ -1,13 +1,13 @@
 """What a build would do, without doing it: which steps are current, which the cache has, which would run, and why."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
 from nnrules.rules.explain import LOST, reasons
-from nnrules.rules.keys import Keys, read
+from nnrules.rules.keys import Key, Keys, read
 from nnrules.rules.prints import Prints
 from nnrules.rules.step import Step
 
@@ -33,14 +33,17 @@ class Outlook(msgspec.Struct, frozen=True):
     why: list[str] = msgspec.field(default_factory=list)
     digests: Mapping[str, str] = msgspec.field(default_factory=dict)
     roots: tuple[Step, ...] = ()
+    key: Key | None = None
 
 
 class Forecast:
     """Asks of each step once, those that it needs first. A step after one that runs counts as run, although it may
     turn out current when that gives what it gave before."""
 
-    def __init__(self, steps: Iterable[Step], keys: Keys, cache: Store | None, prints: Prints) -> None:
-        self._keys, self._cache, self._prints = keys, cache, prints
+    def __init__(
+        self, steps: Iterable[Step], keys: Keys, cache: Store | None, prints: Prints, lost: Collection[str]
+    ) -> None:
+        self._keys, self._cache, self._prints, self._lost = keys, cache, prints, lost
         self._makers = {node: (step, name) for step in steps for name, node in step.outputs.items()}
         self._known: dict[Step, Outlook] = {}
 
@@ -57,14 +60,18 @@ class Forecast:
             roots = dict.fromkeys(root for maker in running for root in self.of(maker).roots or (maker,))
             return Outlook(RUN, [f"follows from {root.label}" for root in roots], roots=tuple(roots))
         why = reasons(step, children, self._prints, self._unchanged)
-        if why == [LOST] and all(Path(str(node)).is_file() for node in step.outputs.values()):
-            return Outlook(CURRENT, [], {name: self._keys.digest(node) for name, node in step.outputs.items()})
         key = self._keys.predicted(step, self._digest, self._content)
+        if why == [LOST] and all(map(self._there, step.outputs.values())):
+            return Outlook(CURRENT, [], {name: self._keys.digest(node) for name, node in step.outputs.items()}, key=key)
         entry = self._cache.lookup(key.digest) if key and self._cache else None
         if entry is None:
-            return Outlook(RUN, why)
+            return Outlook(RUN, why, key=key)
         digests = {each.name: each.sha256 for each in entry.outputs}
-        return Outlook(CACHED if digests.keys() == step.outputs.keys() else RUN, why, digests)
+        return Outlook(CACHED if digests.keys() == step.outputs.keys() else RUN, why, digests, key=key)
+
+    def _there(self, node: Any) -> bool:
+        """Whether an output exists; what a killed build made is removed before the next one."""
+        return node.get_internal_path() not in self._lost and Path(str(node)).is_file()
 
     def _children(self, step: Step) -> list[Any]:
         given = [node for nodes in step.inputs.values() for node in nodes]

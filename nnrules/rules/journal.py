@@ -68,6 +68,10 @@ class Journal:
         if not self._quiet:
             self._terminal.say(f"{step.label}: cached")
 
+    def visited(self) -> set[str]:
+        """The outputs that SCons looked at."""
+        return {str(node) for step in self.steps if self.reached(step) for node in step.outputs.values()}
+
     def reached(self, step: "Step") -> bool:
         """Whether SCons looked at the step."""
         return bool(step.first.get_state() > SCons.Node.pending)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,16 @@ class Keys:
         self._bases = [("build", build), *([("data", data)] if data else []), *shipped, ("top", top)]
         self._digests: dict[Path, tuple[tuple[int, ...], str]] = {}
 
+    def base(self, folder: Path) -> None:
+        """A folder of the user's outside the others, so that the places of files in it count."""
+        if not any(folder.is_relative_to(base) for _, base in self._bases):
+            self._bases.append((f"folder{len(self._bases)}", folder))
+
+    def names(self, nodes: Sequence[Any]) -> str:
+        """A digest of the names of files that nothing makes: one that is renamed is another."""
+        given = [self._place(node) for node in nodes if not node.has_builder()]
+        return hashlib.sha256("\n".join(given).encode(errors="surrogateescape")).hexdigest()[:16]
+
     def of(self, step: Step) -> Key:
         """The key, from the files as they are. Raises OSError where one is missing."""
         key = self.predicted(step, self.digest, read)
@@ -69,8 +79,7 @@ class Keys:
 
     def _named(self, node: Any, digest: str | None) -> str:
         """The names of what the build itself made follow from the step."""
-        place = self._place(node)
-        return f"{digest}" if place.startswith("build:") else f"{place} {digest}"
+        return f"{digest}" if node.has_builder() else f"{self._place(node)} {digest}"
 
     def _place(self, node: Any) -> str:
         """`data:a/1.png`"""

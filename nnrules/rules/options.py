@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 from SCons.Script import AddOption, GetOption
 
+from nnrules.error import UserError
+
 _FLAGS = {
     "explain": "say for each step why it runs",
     "stage-commands": "print for each step the command that repeats it alone",
@@ -40,6 +42,13 @@ def wishes() -> Wishes:
 
         checked(paths["graph"])
     return Wishes(flags["explain"], flags["stage-commands"], paths["graph"], paths["cache-log"])
+
+
+def require_writable(option: str, path: Path) -> None:
+    """Raises UserError unless a file can be made there."""
+    if not path.parent.is_dir() or path.is_dir():
+        fault = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise UserError(f"{option}={path}", fault, "choose another file")
 
 
 def _option(name: str, text: str, **how: Any) -> Any:

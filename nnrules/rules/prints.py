@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
+
 _KEPT = 200  # fingerprints, the oldest are forgotten
 
 
@@ -35,14 +37,18 @@ class Prints:
         if old not in known or new not in known:
             return ["its Python files changed"]
         then, now = known[old], known[new]
-        return [f"{name} changed" for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
+        return [_sentence(name, then, now) for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
 
     def _read(self) -> dict[str, dict[str, str]]:
         if self._known is None:
             try:
-                self._known = json.loads(self._file.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                self._known = {}
-            if not isinstance(self._known, dict):
+                self._known = msgspec.json.decode(self._file.read_bytes(), type=dict[str, dict[str, str]])
+            except (OSError, msgspec.DecodeError, UnicodeDecodeError):
                 self._known = {}
         return self._known
+
+
+def _sentence(name: str, then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    if name not in then:
+        return f"{name} is used now"
+    return f"{name} changed" if name in now else f"{name} is no longer used"

@@ -43,6 +43,7 @@ class Project:
         resources: Mapping[str, int | str] | None = None,
     ) -> None:
         self.env = Environment(tools=[])
+        self.env.Decider("content")
         models = sorted(path.parent.name for path in Path().glob("models/*/SConscript"))
         self.scripts: list[str] = []
         self.database = ".sconsign"
@@ -73,7 +74,8 @@ class Project:
             workspace.engine.foresee()
             atexit.register(workspace.engine.tell_forecast)
         elif not self.env.GetOption("clean"):
-            workspace.engine.open()
+            if not self.env.GetOption("question"):
+                workspace.engine.open()
             atexit.register(workspace.engine.close)
         nodes: list[Any] = self.env.Alias(ALIAS, list(workspace.wanted.values()))
         return nodes
@@ -88,7 +90,7 @@ class Project:
                 require_tools(target.name, target.toolchain)
             require_tools(HOST, host_toolchain())
         self._lock = lock(chosen.build)
-        engine = Engine(Path.cwd(), chosen.build, Path(chosen.data) if chosen.data else None, wishes())
+        engine = Engine(Path.cwd(), chosen.build, Path(chosen.data).resolve() if chosen.data else None, wishes())
         engine.settings = settings(chosen.cache, os.environ, Path.cwd())
         return Workspace(self.env, Path.cwd(), chosen, targets, engine, Slots(resources))
 

@@ -30,6 +30,10 @@ class Stage(Step, frozen=True, eq=False, kw_only=True):
     data: str = ""
     fresh: bool = False
 
+    def again(self) -> "Stage":
+        """With the Python files parsed again where they changed."""
+        return msgspec.structs.replace(self, sources=self.sources.again())
+
     def describe(self) -> dict[str, Any]:
         """See stage_identity."""
         identity = stage_identity(self.name, self.options, self.references, self.sources)

@@ -9,25 +9,28 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from SCons.Action import FunctionAction
 
+from nnrules.error import UserError
 from nnrules.rules.explain import reasons
 from nnrules.rules.failure import StageError
 
 if TYPE_CHECKING:
     from nnrules.rules.engine import Engine
 
-INTERRUPTED = 130
+USER_ERROR, INTERRUPTED = 2, 130
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Step(msgspec.Struct, frozen=True, eq=False, kw_only=True, dict=True):
-    """`target` None: the same for all. `inputs`, `outputs`: SCons nodes by name. `label`: how the terminal calls it."""
+    """`target` None: the same for all. `inputs`, `outputs`: SCons nodes by name. `names`: digests of the names of input
+    files, where these matter; `label`: how the terminal calls it."""
 
     model: str
     target: str | None
     name: str
     inputs: Mapping[str, list[Any]]
     outputs: Mapping[str, Any]
+    names: Mapping[str, str] = {}
 
     @property
     def label(self) -> str:
@@ -42,12 +45,17 @@ class Step(msgspec.Struct, frozen=True, eq=False, kw_only=True, dict=True):
     @cached_property
     def identity(self) -> dict[str, Any]:
         """Plain data: what decides the outputs besides the content of the inputs. No path of this machine."""
-        return {**self.describe(), "inputs": {name: len(nodes) for name, nodes in self.inputs.items()}}
+        inputs = {name: [len(nodes), self.names.get(name, "")] for name, nodes in self.inputs.items()}
+        return {**self.describe(), "inputs": inputs}
 
     @cached_property
     def signature(self) -> str:
         """The identity as canonical JSON, which SCons keeps."""
         return _encode(self.identity).decode()
+
+    def again(self) -> "Step":
+        """The same, with nothing remembered of files that may have changed."""
+        return msgspec.structs.replace(self)
 
     def implicit(self, content: Any) -> list[Any]:
         """Nodes that the content of the inputs leads to. `content`: bytes of a node, None where they are not known."""
@@ -83,24 +91,41 @@ class StepAction(FunctionAction):
         return self._step.signature
 
     def _execute(self, target: Any, source: Any, env: Any) -> StageError | None:
+        """A step that fails leaves no outputs: SCons would take them for those of the last success."""
         step, engine = self._step, self._engine
-        start = time.monotonic()
         self._tell(target[0])
         engine.unsaved.add(step.outputs.values())
-        key, files = engine.keys.of(step), {name: Path(str(node)) for name, node in step.outputs.items()}
-        if engine.restore(key, files):
-            engine.journal.cached(step, key, time.monotonic() - start)
-            return None
-        start = time.monotonic()
-        status = step.run(engine)
-        seconds = time.monotonic() - start
-        engine.journal.ran(step, key, seconds, status == 0)
+        files = {name: Path(str(node)) for name, node in step.outputs.items()}
+        status = 1
+        try:
+            status = self._make(files)
+        finally:
+            if status != 0:
+                for file in files.values():
+                    file.unlink(missing_ok=True)
         if status == 0:
-            engine.store(key, files, seconds)
             return None
         if status != INTERRUPTED and not engine.processes.interrupted:
             engine.terminal.say(engine.repeat(step, status))
         return StageError(node=target, errstr=step.label, status=2, exitstatus=2)
+
+    def _make(self, files: Mapping[str, Path]) -> int:
+        """Take the outputs from the cache, or run and store; the status."""
+        step, engine = self._step, self._engine
+        start, key = time.monotonic(), engine.keys.of(step)
+        if engine.restore(key, files):
+            engine.journal.cached(step, key, time.monotonic() - start)
+            return 0
+        start = time.monotonic()
+        status = step.run(engine)
+        seconds = time.monotonic() - start
+        if status == 0 and (changed := engine.changed(step, key)):
+            engine.terminal.error(str(UserError(step.label, f"{changed} while it ran", "build again")))
+            status = USER_ERROR
+        engine.journal.ran(step, key, seconds, status == 0)
+        if status == 0:
+            engine.store(key, files, seconds)
+        return status
 
     def _tell(self, target: Any) -> None:
         """What the options of the command line ask to be told before a step."""

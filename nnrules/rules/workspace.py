@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from nnrules.catalog.paths import KERNELS
+from nnrules.catalog.paths import KERNELS, files_in
 from nnrules.catalog.stages import Options
 from nnrules.catalog.toolchain import Runner, Toolchain
 from nnrules.rules.arguments import Arguments
@@ -58,6 +58,7 @@ class Workspace:
     wanted: dict[str, list[Any]] = field(default_factory=dict)
     firmwares: dict[str, Any] = field(default_factory=dict)
     _nodes: dict[str, Any] = field(default_factory=dict)
+    _named: dict[tuple[int, ...], str] = field(default_factory=dict)
 
     def file(self, path: Path | str) -> Any:
         """The node of a file, by its path from the top; other folders by their absolute path."""
@@ -81,12 +82,19 @@ class Workspace:
     def data(self) -> dict[str, list[Any]]:
         """The input `data` of stages that read the data set: the files of the folder named on the command line."""
         folder = self.arguments.data
-        return {"data": self.tree(self.top / folder)} if folder else {}
+        return {"data": self.tree((self.top / folder).resolve())} if folder else {}
 
     def tree(self, path: Path) -> list[Any]:
         """The nodes of a file, or of all files in a folder."""
-        found = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
-        return [self.file(each) for each in found]
+        self.engine.keys.base(path if path.is_dir() else path.parent)
+        return [self.file(each) for each in (files_in(path) if path.is_dir() else [path])]
+
+    def _names(self, nodes: Sequence[Any]) -> str:
+        """Their digest, made once for what many stages share."""
+        key = tuple(map(id, nodes))
+        if key not in self._named:
+            self._named[key] = self.engine.keys.names(nodes)
+        return self._named[key]
 
     def add(
         self,
@@ -112,6 +120,7 @@ class Workspace:
             name=verb,
             inputs={name: list(given) for name, given in inputs.items()},
             outputs={name: self.file(folder / file.format(subject.model)) for name, file in outputs.items()},
+            names={name: self._names(given) for name, given in inputs.items() if len(given) > 1},
             options=options,
             references=subject.references,
             sources=self.engine.sources,
@@ -132,7 +141,7 @@ class Workspace:
         self.env.Command(nodes, sources, StepAction(step, self.engine), **settings)
         for node in nodes:
             node.set_nocache()
-        self.engine.journal.expect(step)
+        self.engine.expect(step)
         return step.first
 
     def kernel_descriptions(self) -> list[Any]:

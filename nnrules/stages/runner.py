@@ -20,7 +20,8 @@ from typing import Any, Generic
 from typing_extensions import TypeVar
 
 from nnrules.catalog.checked import checked
-from nnrules.catalog.identity import BUILD_PROCESS, REPORTS, stage_identity
+from nnrules.catalog.identity import BUILD_PROCESS, REPORTS, python_files, stage_identity
+from nnrules.catalog.paths import files_in
 from nnrules.catalog.sources import Sources, reference_file
 from nnrules.catalog.stages import Options
 from nnrules.error import UserError, suggest
@@ -57,7 +58,25 @@ class Request(Generic[O]):
     def reference(self, name: str) -> Any:
         """The class that the reference input `name` ("path.py:Class") names."""
         (text,) = self.inputs[name]
-        return load_reference(text)
+        found = load_reference(text)
+        self.require_seen()
+        return found
+
+    def require_seen(self) -> None:
+        """Raises UserError where one of the user's modules was imported that no build would notice a change of."""
+        if not self.references:
+            return
+        seen = Sources().reached(python_files(self.verb, self.options, self.references))
+        named = {str(Path(text).resolve()) for text in self.inputs.get("files", ())}
+        for file in sorted(_own_modules()):
+            if file not in seen and file not in named:
+                place = os.path.relpath(file)
+                raise UserError(place, "is imported in a way that no build sees", "name it in files= of env.Model")
+
+    @property
+    def references(self) -> dict[str, str]:
+        """The inputs that are "path.py:Class"."""
+        return {name: text for name, (text, *_) in self.inputs.items() if ".py:" in text}
 
     @cached_property
     def checkpoints(self) -> Path:
@@ -65,14 +84,14 @@ class Request(Generic[O]):
 
         It survives a kill and goes on success.
         """
-        references = {name: text for name, (text, *_) in self.inputs.items() if ".py:" in text}
+        references = self.references
         identity = {
             **stage_identity(self.verb, self.options, references, Sources()),
             "model": [self.model, self.target],
             "references": references,
             "outputs": self.outputs,
             "inputs": {
-                name: [_content(Path(text)) for text in texts]
+                name: [[text, _content(Path(text))] for text in texts]
                 for name, texts in self.inputs.items()
                 if name not in references
             },
@@ -83,15 +102,28 @@ class Request(Generic[O]):
         return folder
 
 
+def _own_modules() -> set[str]:
+    """The real paths of all imported modules that are neither Python's, nor installed, nor nnrules'."""
+    installed = (sys.prefix, sys.base_prefix, str(Path(__file__).resolve().parents[1]))
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    real = {os.path.realpath(file) for file in files if file and Path(file).is_absolute()}
+    return {
+        file for file in real if not file.startswith(installed) and "-packages" not in file and Path(file).is_file()
+    }
+
+
 def load_reference(text: str) -> Any:
     """The object that "path.py:Name" names; modules beside the file may be imported by it."""
     path, name = reference_file(text)
     folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.insert(1, folder)
+    if sys.path[:1] != [folder]:
+        sys.path.insert(0, folder)
     module_name = path.stem
-    if module_name in sys.modules:
-        module = sys.modules[module_name]
+    known = sys.modules.get(module_name)
+    if known is not None and Path(str(getattr(known, "__file__", ""))).resolve() != path.resolve():
+        module_name, known = f"{path.parent.name}.{path.stem}", sys.modules.get(f"{path.parent.name}.{path.stem}")
+    if known is not None:
+        module = known
     else:
         spec = importlib.util.spec_from_file_location(module_name, path)
         if spec is None or spec.loader is None:
@@ -178,6 +210,7 @@ def _run_whole(run: Callable[[Request[Any]], None], bare: Request[Any], finals: 
     request = Request(bare.verb, bare.model, bare.target, bare.options, bare.inputs, outputs)
     try:
         run(request)
+        request.require_seen()
         for name, final in finals.items():
             Path(final).parent.mkdir(parents=True, exist_ok=True)
             os.replace(outputs[name], final)
@@ -213,7 +246,7 @@ def _verb(run: Callable[..., None]) -> str:
 def _content(path: Path) -> str:
     """SHA-256 of what an input holds; a folder counts by its files."""
     digest = hashlib.sha256()
-    for file in sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]:
+    for file in files_in(path) if path.is_dir() else [path]:
         digest.update(f"{file.relative_to(path)} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
 

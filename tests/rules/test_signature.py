@@ -1,6 +1,7 @@
 """What enters the signature of a stage, without building anything."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,33 @@ def test_options_versions_and_libraries_count_and_paths_do_not(monkeypatch: pyte
         patch.setattr(identity, "installed_versions", lambda: {"numpy": "0.1"})
         assert signature() != before
     assert signature() == before
+
+
+def test_libraries_that_only_the_users_files_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site, network = tmp_path / "lib/site-packages", tmp_path / "network.py"
+    site.mkdir(parents=True)
+    network.write_text("import extlib.parts, json\nimport scipy.ndimage as nd\nclass Net: pass\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(site)])
+
+    def libraries(version: str) -> dict[str, str]:
+        for old in site.glob("*.dist-info"):
+            shutil.rmtree(old)
+        (site / f"other_name-{version}.dist-info").mkdir()
+        (site / f"other_name-{version}.dist-info/METADATA").write_text(f"Name: Other.Name\nVersion: {version}\n")
+        (site / f"other_name-{version}.dist-info/top_level.txt").write_text("extlib\n")
+        identity.installed_versions.cache_clear()
+        identity._all_modules.cache_clear()
+        options = stages.STAGES["train"].options()
+        found = identity.stage_identity("train", options, {"network": f"{network}:Net"}, Sources())
+        return dict(found["libraries"])
+
+    assert libraries("1.0")["other_name"] == "1.0"
+    assert libraries("2.0")["other_name"] == "2.0"
+    assert libraries("2.0")["scipy"] == identity.installed_versions()["scipy"]
+    assert "pillow" not in libraries("2.0")
+    monkeypatch.undo()
+    identity.installed_versions.cache_clear()
+    identity._all_modules.cache_clear()
 
 
 NO_MATTER = {
