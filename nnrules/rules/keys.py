@@ -42,7 +42,7 @@ class Keys:
     def base(self, folder: Path) -> None:
         """A folder of the user's outside the others, so that the places of files in it count."""
         if not any(folder.is_relative_to(base) for _, base in self._bases):
-            self._bases.append((f"folder{len(self._bases)}", folder))
+            self._bases.append(("folder", folder))
 
     def names(self, nodes: Sequence[Any]) -> str:
         """A digest of the names of files that nothing makes: one that is renamed is another."""
