@@ -138,7 +138,7 @@ class Link(Tool, frozen=True, eq=False, kw_only=True):
 
 def _watched(partial: Path) -> Path:
     """Where a compiler writes what it read."""
-    return partial.with_name(f"{partial.name}.d")
+    return partial.with_suffix(".d.partial")
 
 
 def _dependencies(file: Path) -> list[Path]:
