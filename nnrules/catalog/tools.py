@@ -3,18 +3,22 @@
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
 
 from nnrules.catalog.memory import Memory
 from nnrules.error import UserError
 
 _FORMAT = 2
+_ANSWERS: Any = Annotated[list[str], msgspec.Meta(min_length=1)]  # see _ask_all
 
 
 class Tools:
     """Asks each program once; `memory`: a file that remembers the answers until the program changes, None: none."""
 
     def __init__(self, memory: Path | None = None) -> None:
-        self._memory: Memory[list[str]] = Memory(memory, _FORMAT, list[str])
+        self._memory: Memory[list[str]] = Memory(memory, _FORMAT, _ANSWERS)
         self._known: dict[str, str] = {}
         self._compilers: dict[str, dict[str, str]] = {}
 

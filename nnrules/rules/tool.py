@@ -13,14 +13,13 @@ from nnrules.catalog.paths import TOOLCHAINS
 from nnrules.catalog.toolchain import Toolchain
 from nnrules.error import UserError
 from nnrules.rules.keys import Content, read
-from nnrules.rules.step import Step
+from nnrules.rules.step import USER_ERROR, Step
 
 if TYPE_CHECKING:
     from nnrules.rules.engine import Engine
 
 NO_SCANNER = Base(function=lambda node, env, path: [], name="nothing")  # all that is included is an input
 _DEPENDENCY = re.compile(r"(?:\\[ #]|\S)+")  # a name in a makefile, spaces escaped
-_USER_ERROR = 2
 _OVERFLOW = re.compile(r"region `(\w+)' overflowed by (\d+) bytes")
 
 
@@ -51,7 +50,7 @@ class Tool(Step, frozen=True, eq=False, kw_only=True):
         done = engine.processes.run([*self._command(str(partial)), *self.watching(partial)], env=self.environment)
         status, text = done.status, done.stderr if done.status == 0 else self.blame(done.stderr)
         if status == 0 and (fault := self.unseen(partial)):
-            status, text = _USER_ERROR, str(fault)
+            status, text = USER_ERROR, str(fault)
         if text:
             engine.terminal.error(text.rstrip("\n"))
         if status == 0:

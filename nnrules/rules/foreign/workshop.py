@@ -74,7 +74,7 @@ class Workshop:
         """Opened when it is first needed; the process's folder is the top then."""
         env, chosen = SConsEnvironment(tools=[]), self.arguments()
         env.Decider("content")
-        engine = Engine(self.top, chosen.build, Path(chosen.data) if chosen.data else None, _wishes())
+        engine = Engine(self.top, chosen.build, Path(chosen.data).resolve() if chosen.data else None, _wishes())
         engine.settings = settings(chosen.cache, os.environ, self.top)
         env.AddMethod(self._declare, "Model")
         self._start(env, chosen, engine)
