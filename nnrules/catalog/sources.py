@@ -38,7 +38,6 @@ class Sources:
     """Digests and imports of Python files. `memory`: where they are remembered between processes, None: nowhere."""
 
     def __init__(self, memory: Path | None = None) -> None:
-        self._file = memory
         self._memory: Memory[tuple[str, list[Import]]] = Memory(memory, _FORMAT, tuple[str, list[Import]])
         self._facts: dict[str, tuple[str, tuple[Import, ...]]] = {}
         self._imports: dict[tuple[str, Bases], tuple[str, ...]] = {}
@@ -50,7 +49,9 @@ class Sources:
 
     def again(self) -> "Sources":
         """The same with nothing remembered that a change of a file would not show."""
-        return Sources(self._file)
+        fresh = Sources()
+        fresh._memory = self._memory
+        return fresh
 
     def fingerprint(self, roots: Iterable[Path]) -> str:
         """SHA-256 over `roots` and every first-party module they import. Raises UserError where a root is missing."""
