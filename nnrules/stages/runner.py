@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +33,8 @@ O = TypeVar("O", bound=Options, default=Any)  # noqa: E741
 
 @dataclass(frozen=True)
 class Request(Generic[O]):
-    """One run of a stage. `outputs` are temporary names: the runner moves them into place when `run` returns."""
+    """One run of a stage. `outputs` are temporary names: the runner moves them into place when `run` returns. `before`:
+    the modules that were imported when it began."""
 
     verb: str
     model: str
@@ -41,6 +42,7 @@ class Request(Generic[O]):
     options: O
     inputs: Mapping[str, list[str]] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
+    before: frozenset[str] = field(default_factory=lambda: frozenset(sys.modules), repr=False)
 
     def input(self, name: str) -> Path:
         """The one file given as `name`."""
@@ -68,7 +70,7 @@ class Request(Generic[O]):
             return
         seen = Sources().reached(python_files(self.verb, self.options, self.references))
         named = {str(Path(text).resolve()) for text in self.inputs.get("files", ())}
-        for file in sorted(_own_modules()):
+        for file in sorted(_own_modules(self.before)):
             if file not in seen and file not in named:
                 place = os.path.relpath(file)
                 raise UserError(place, "is imported in a way that no build sees", "name it in files= of env.Model")
@@ -102,10 +104,11 @@ class Request(Generic[O]):
         return folder
 
 
-def _own_modules() -> set[str]:
-    """The real paths of all imported modules that are neither Python's, nor installed, nor nnrules'."""
+def _own_modules(before: Collection[str]) -> set[str]:
+    """The real paths of all modules imported since that are neither Python's, nor installed, nor nnrules'."""
     installed = (sys.prefix, sys.base_prefix, str(Path(__file__).resolve().parents[1]))
-    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    modules = [module for name, module in list(sys.modules.items()) if name not in before]
+    files = (getattr(module, "__file__", None) for module in modules)
     real = {os.path.realpath(file) for file in files if file and Path(file).is_absolute()}
     return {
         file for file in real if not file.startswith(installed) and "-packages" not in file and Path(file).is_file()
