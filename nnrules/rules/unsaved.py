@@ -64,7 +64,7 @@ class Unsaved:
         return frozenset(line for line in lines if line and "\0" not in line and self._ours(Path(line)))
 
     def _ours(self, path: Path) -> bool:
-        return path.parent.resolve().is_relative_to(self._folder)
+        return path.parent.resolve().is_relative_to(self._folder) and not path.is_dir()
 
 
 def force(node: Any) -> None:
