@@ -1,10 +1,8 @@
-"""Servers that misbehave: the build is right, at most one line is said, and nothing takes long."""
+"""Servers that misbehave when they are read: the build is right, at most one line is said, and nothing takes long."""
 
 import socket
-import struct
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx  # noqa: F401 - loading it is no part of what is timed
@@ -14,144 +12,18 @@ from nnrules.cache import Cache, Settings
 from nnrules.cache.action_result import encode
 from nnrules.cache.entry import Entry, Output
 from nnrules.cache.settings import Secret
-from tests.cache.box import Box, check, key, sha256
+from tests.cache.box import Box, key, sha256
 from tests.cache.disks import small_disk
-from tests.cache.servers import Handler, Server, free_port, serving
-
-TIMEOUT = 0.5  # seconds, where a test waits for it; elsewhere the usual ten
-SLOW = 2 * TIMEOUT + 2  # seconds that two strikes take at most, on a busy machine
-CONTENT = b"the weights of a model " * 1000
-STEPS = 5
-
-
-def reset(handler: Handler) -> None:
-    """A connection that breaks."""
-    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    handler.connection.close()
-
-
-def headers(handler: Handler, length: int) -> None:
-    """The beginning of a good answer."""
-    handler.wfile.write(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode())
-
-
-def dies_in_mid_transfer(handler: Handler) -> None:
-    headers(handler, len(CONTENT))
-    handler.wfile.write(CONTENT[:5000])
-
-
-def closes_after_headers(handler: Handler) -> None:
-    headers(handler, 10)
-
-
-def hangs(_: Handler) -> None:
-    time.sleep(5)
-
-
-def hangs_after_headers(handler: Handler) -> None:
-    headers(handler, 10)
-    time.sleep(5)
-
-
-def hangs_in_mid_transfer(handler: Handler) -> None:
-    dies_in_mid_transfer(handler)
-    time.sleep(5)
-
-
-def trickles(handler: Handler) -> None:
-    """Faster than any timeout of a socket, for ever."""
-    headers(handler, len(CONTENT))
-    for byte in CONTENT:
-        handler.wfile.write(bytes([byte]))
-        time.sleep(0.05)
-
-
-def trickles_headers(handler: Handler) -> None:
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
-    while True:
-        handler.wfile.write(b"X-Header: slow\r\n")
-        time.sleep(0.05)
-
-
-def html(handler: Handler) -> None:
-    """What a proxy or a portal says."""
-    handler.answer(200, b"<html><body>Please log in</body></html>", Content_Type="text/html")
-
-
-def giant(handler: Handler) -> None:
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\n" + b"x" * 100_000)
-
-
-def endless(handler: Handler) -> None:
-    """Chunked: no length at all."""
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    while True:
-        handler.wfile.write(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
-
-
-def compressed(handler: Handler) -> None:
-    """A kilobyte that would be a megabyte."""
-    import gzip
-
-    handler.answer(200, gzip.compress(b"0" * 1_000_000), Content_Encoding="gzip")
-
-
-def loops(handler: Handler) -> None:
-    handler.answer(302, Location=handler.path)
-
-
-READ_FAULTS: dict[str, Callable[[Handler], None]] = {
-    "resets": reset,
-    "closes": lambda _: None,
-    "dies in mid-transfer": dies_in_mid_transfer,
-    "closes after headers": closes_after_headers,
-    "hangs": hangs,
-    "hangs after headers": hangs_after_headers,
-    "hangs in mid-transfer": hangs_in_mid_transfer,
-    "trickles": trickles,
-    "trickles headers": trickles_headers,
-    "500": lambda handler: handler.answer(500, b"oops"),
-    "503": lambda handler: handler.answer(503, b"later", Retry_After="3600"),
-    "204": lambda handler: handler.answer(204),
-    "206": lambda handler: handler.answer(206, CONTENT[:10], Content_Range="bytes 0-9/100"),
-    "HTML with 200": html,
-    "nothing with 200": lambda handler: handler.answer(200),
-    "other bytes": lambda handler: handler.answer(200, CONTENT[::-1]),
-    "too many bytes": lambda handler: handler.answer(200, CONTENT * 100),
-    "giant length": giant,
-    "negative length": lambda handler: handler.answer(200, Content_Length="-5"),
-    "endless": endless,
-    "compressed": compressed,
-    "redirect loop": loops,
-    "not HTTP": lambda handler: handler.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n" * 10),
-    "401": lambda handler: handler.answer(401, WWW_Authenticate="Basic"),
-}
-
-
-def cache_of(box: Box, server: Server, fault: str = "hangs", wait: float = 5.0) -> Cache:
-    """A cache with an empty local store."""
-    timeout = TIMEOUT if "hangs" in fault or "trickles" in fault else 10.0
-    local = box.top / f"local{len(list(box.top.glob('local*')))}"
-    place = Settings(place=server.url, local=local, url=Secret(server.url), pushes=True, timeout=timeout, wait=wait)
-    return Cache(place, box.warnings.append)
-
-
-def filled(box: Box, server: Server) -> None:
-    """Steps 0 to 4 at the remote."""
-    cache = cache_of(box, server, "none")
-    for number in range(STEPS):
-        cache.store(key(number), box.made(weights=CONTENT, log=f"{number}".encode()), 1.0)
-    cache.close()
-    assert len(server.held) == 2 * STEPS + 1
-    assert not box.warnings
-
-
-def restored(cache: Cache, box: Box, number: int) -> bool:
-    """Whether a step is a hit; then it is right, else nothing is left."""
-    files = box.wanted("weights", "log")
-    hit = cache.restore(key(number), files)
-    check(files, {"weights": CONTENT, "log": f"{number}".encode()} if hit else {})
-    return hit is not None
+from tests.cache.misbehaviour import (
+    CONTENT,
+    READ_FAULTS,
+    SLOW,
+    STEPS,
+    cache_of,
+    filled,
+    restored,
+)
+from tests.cache.servers import Server, free_port, serving
 
 
 @pytest.mark.parametrize("kind", ["ac", "cas"])
@@ -258,99 +130,6 @@ def test_many_threads_make_one_warning(box: Box, server: Server) -> None:
         thread.join()
     assert len(box.warnings) == 1
     assert cache.summary.misses == 16
-
-
-WRITE_FAULTS: dict[str, tuple[Callable[[Handler], None], str]] = {
-    "resets": (reset, ""),
-    "hangs": (hangs, ""),
-    "trickles headers": (trickles_headers, ""),
-    "500": (lambda handler: handler.answer(500), "500 Internal Server Error"),
-    "redirect loop": (loops, "302 Found: redirects are not followed"),
-    "401": (lambda handler: handler.answer(401), "takes no pushes (401 Unauthorized)"),
-    "403": (lambda handler: handler.answer(403), "takes no pushes (403 Forbidden)"),
-    "405": (lambda handler: handler.answer(405), "takes no pushes (405 Method Not Allowed)"),
-    "409": (lambda handler: handler.answer(409), "takes no pushes (409 Conflict)"),
-    "413": (lambda handler: handler.answer(413), "takes no pushes (413 Request Entity Too Large)"),
-    "507": (lambda handler: handler.answer(507), "takes no pushes (507 Insufficient Storage)"),
-}
-
-
-@pytest.mark.parametrize("kind", ["ac", "cas"])
-@pytest.mark.parametrize("fault", WRITE_FAULTS)
-def test_a_server_that_takes_no_pushes(box: Box, server: Server, fault: str, kind: str) -> None:
-    """Steps are kept locally, one warning, no entry at the remote without its contents."""
-    behaviour, told = WRITE_FAULTS[fault]
-    server.faults["PUT", kind] = behaviour
-    cache, start = cache_of(box, server, fault), time.monotonic()
-    for number in range(STEPS):
-        cache.store(key(number), box.made(weights=CONTENT, log=f"{number}".encode()), 1.0)
-    assert all(restored(cache, box, number) for number in range(STEPS))
-    cache.close()
-    assert time.monotonic() - start < SLOW + 1
-    assert len(box.warnings) == 1
-    assert told in box.warnings[0]
-    assert not any(path.startswith("ac/") for path in server.held)
-    if told.startswith("takes"):
-        assert f"({told[len('takes no pushes (') :]}; nothing more is sent in this build" in box.warnings[0]
-
-
-def test_reading_goes_on_where_pushing_may_not(box: Box, server: Server) -> None:
-    filled(box, server)
-    server.faults["PUT", "cas"] = WRITE_FAULTS["403"][0]
-    cache = cache_of(box, server)
-    for number in range(10, 14):
-        cache.store(key(number), box.made(weights=CONTENT, log=f"{number}".encode()), 1.0)
-    assert all(restored(cache, box, number) for number in range(STEPS))
-    cache.close()
-    assert cache.summary.hits_remote == STEPS
-    assert len(box.warnings) == 1
-
-
-def test_the_end_of_a_build_does_not_wait_for_ever(box: Box, server: Server) -> None:
-    """A server just fast enough for every timeout."""
-
-    def slowly(handler: Handler) -> None:
-        time.sleep(0.3)
-        handler.behave()
-
-    server.faults["PUT", "cas"] = slowly
-    cache = cache_of(box, server, "none", wait=0.5)
-    for number in range(60):
-        cache.store(key(number), box.made(weights=str(number).encode()), 1.0)
-    start = time.monotonic()
-    cache.close()
-    assert time.monotonic() - start < 2
-    assert len(box.warnings) == 1
-    assert box.warnings[0].endswith(" of the pushes did not end in 0.5 s and are given up")
-
-
-def test_an_interrupted_build_does_not_wait_at_all(box: Box, server: Server) -> None:
-    server.faults["PUT", "cas"] = hangs
-    cache = cache_of(box, server, "none")
-    cache.store(key(1), box.made(weights=b"w"), 1.0)
-    start = time.monotonic()
-    cache.close(wait=False)
-    assert time.monotonic() - start < 0.5
-    assert not box.warnings
-
-
-def test_an_output_that_changes_before_it_is_pushed(box: Box, server: Server) -> None:
-    """Without a local store the output itself is sent; another content than the key's is not."""
-    (box.top / "file").write_text("no folder")
-    gate = threading.Event()
-    server.faults["PUT", "cas"] = lambda handler: (gate.wait(5), handler.behave())
-    url = Secret(server.url)
-    place = Settings(place=server.url, local=box.top / "file/store", url=url, pushes=True, timeout=10)
-    cache, made = Cache(place, box.warnings.append), [box.made(weights=b"right%d" % number) for number in range(12)]
-    for number, files in enumerate(made):
-        cache.store(key(number), files, 1.0)
-    for files in made:
-        files["weights"].write_bytes(b"wrong")
-    del server.faults["PUT", "cas"]
-    gate.set()
-    cache.close()
-    assert all(sha256(content) == path[4:] for path, content in server.held.items() if path.startswith("cas/"))
-    assert len(box.warnings) == 1
 
 
 HOSTILE = {
