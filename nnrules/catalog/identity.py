@@ -27,12 +27,12 @@ def stage_identity(verb: str, options: Options, references: Mapping[str, str], s
     known = STAGES[verb]
     values = msgspec.json.decode(msgspec.json.encode(options))
     roots = python_files(verb, options, references)
-    used = {name.replace("-", "_"): None for name in (*known.libraries, *_distributions(sources.outside(roots)))}
+    used = {*map(_normal, known.libraries), *_distributions(sources.outside(roots))}
     return {
         "stage": verb,
         "version": known.version,
         "options": {name: value for name, value in values.items() if name not in options.without_effect},
-        "libraries": {name: installed_versions().get(name) for name in used},
+        "libraries": {name: installed_versions().get(name) for name in sorted(used)},
         "sources": sources.fingerprint(roots),
         "references": {name: reference_file(text)[1] for name, text in references.items()},
     }
@@ -65,15 +65,17 @@ def _all_modules() -> dict[str, set[str]]:
     """Distributions by the modules that they install; asked for where a module's name does not tell."""
     from importlib.metadata import packages_distributions
 
-    return {
-        module: {re.sub(r"[-_.]+", "_", name).lower() for name in names}
-        for module, names in packages_distributions().items()
-    }
+    return {module: set(map(_normal, names)) for module, names in packages_distributions().items()}
+
+
+def _normal(name: str) -> str:
+    """One spelling of a distribution's name, which people and metadata folders write in several."""
+    return re.sub(r"[-_.]+", "_", name).lower()
 
 
 @cache
 def installed_versions() -> dict[str, str]:
-    """Version by distribution name (lower case, `_` for `-`), read off the names of the installed metadata folders."""
+    """Version by distribution name (see _normal), read off the names of the installed metadata folders."""
     folders = [Path(entry) for entry in reversed(sys.path) if entry and Path(entry).is_dir()]
     names = [path.name.removesuffix(".dist-info") for folder in folders for path in folder.glob("*.dist-info")]
-    return {name.lower().replace("-", "_"): version for name, _, version in (name.partition("-") for name in names)}
+    return {_normal(name): version for name, _, version in (name.partition("-") for name in names)}

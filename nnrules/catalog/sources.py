@@ -1,8 +1,7 @@
 """The first-party Python a stage depends on, as one hash.
 
 Modules are parsed and followed through their imports, those inside functions too; comments, docstrings, layout and
-paths do not count. Facts about a file are remembered on disk by path, time of change and size: an unchanged file is not
-parsed again.
+paths do not count. Facts about a file are remembered on disk by path and stamp: an unchanged file is not parsed again.
 """
 
 import hashlib
@@ -75,7 +74,8 @@ class Sources:
             text = "".join(sorted(f"{name} {self._read(path)[0]}\n" for path, name in named.items()))
             found = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
             self._reach[found] = named
-            self._prints[given] = found, {name for path in files for name in self._outside.get((path, bases), ())}
+            users = [path for path in files if not path.startswith(_PACKAGE)]
+            self._prints[given] = found, {name for path in users for name in self._outside[path, bases]}
         return self._prints[given]
 
     def members(self) -> Mapping[str, Mapping[str, str]]:

@@ -12,6 +12,7 @@ import pytest
 from nnrules.catalog import identity, stages
 from nnrules.catalog.sources import _FORMAT, Sources
 from nnrules.rules.stage import Stage
+from tests.rules.project import TOP
 
 MODULES = {
     "root.py": "from pack import (\n    one,\n    two,\n)\nimport lone, negation\n",
@@ -149,6 +150,14 @@ def test_libraries_that_only_the_users_files_import(tmp_path: Path, monkeypatch:
     monkeypatch.undo()
     identity.installed_versions.cache_clear()
     identity._all_modules.cache_clear()
+
+
+def test_what_nnrules_imports_itself_is_declared_and_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in (TOP, TOP / "tests"):  # a checkout's own project, and one beside an installed nnrules
+        monkeypatch.chdir(folder)
+        for verb, known in stages.STAGES.items():
+            libraries = identity.stage_identity(verb, known.options(), {}, Sources())["libraries"]
+            assert set(libraries) == {name.replace("-", "_") for name in known.libraries}
 
 
 NO_MATTER = {
