@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nnrules.rules.journal import DONE
 from nnrules.rules.keys import Key
 from nnrules.rules.step import Step
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from nnrules.rules.engine import Engine
 
 FORMAT = 1
-_DONE = ("ran", "cached", "current")
 
 
 def write(path: Path, results: Mapping[Step, str], keys: Mapping[Step, Key], engine: "Engine") -> None:
@@ -24,7 +24,7 @@ def write(path: Path, results: Mapping[Step, str], keys: Mapping[Step, Key], eng
 def _record(step: Step, result: str, key: Key | None, engine: "Engine") -> dict[str, Any]:
     """`modules`: the Python files behind the component `sources`."""
     there = {name: node for name, node in step.outputs.items() if Path(str(node)).is_file()}
-    if key is None and result in _DONE and len(there) == len(step.outputs):
+    if key is None and result in DONE and len(there) == len(step.outputs):
         key = engine.keys.of(step)
     return {
         "label": step.label,
@@ -32,5 +32,5 @@ def _record(step: Step, result: str, key: Key | None, engine: "Engine") -> dict[
         "key": key.digest if key else None,
         "components": key.components if key else None,
         "modules": engine.sources.members().get(str(key.components.get("sources")), {}) if key else {},
-        "outputs": {name: engine.keys.digest(node) for name, node in there.items()} if result in _DONE else {},
+        "outputs": {name: engine.keys.digest(node) for name, node in there.items()} if result in DONE else {},
     }

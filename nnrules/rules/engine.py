@@ -80,8 +80,9 @@ class Engine:
 
     def open(self) -> None:
         """Steps may run from here on. Raises UserError where what was asked for cannot be written."""
-        if self.wishes.log:
-            require_writable("--cache-log", self.wishes.log)
+        for option, path in (("--cache-log", self.wishes.log), ("--graph", self.wishes.graph)):
+            if path:
+                require_writable(option, path)
         if gone := self.unsaved.clear():
             self.terminal.say(f"the last build was killed: {gone} files that it made are made again")
         self.processes.watch_signals()

@@ -27,7 +27,8 @@ class Store(Protocol):
 
 class Outlook(msgspec.Struct, frozen=True):
     """`state`: current, cached or run; `why`: not current; `digests`: of the outputs by name, none where it runs;
-    `roots`: of a step that follows from others that run, those that run for reasons of their own."""
+    `key`: of a step that is not current, where it can be known; `roots`: of a step that follows from others that run,
+    those that run for reasons of their own."""
 
     state: str
     why: list[str] = msgspec.field(default_factory=list)
@@ -60,9 +61,9 @@ class Forecast:
             roots = dict.fromkeys(root for maker in running for root in self.of(maker).roots or (maker,))
             return Outlook(RUN, [f"follows from {root.label}" for root in roots], roots=tuple(roots))
         why = reasons(step, children, self._prints, self._unchanged)
-        key = self._keys.predicted(step, self._digest, self._content)
         if why == [LOST] and all(map(self._there, step.outputs.values())):
-            return Outlook(CURRENT, [], {name: self._keys.digest(node) for name, node in step.outputs.items()}, key=key)
+            return Outlook(CURRENT, [], {name: self._keys.digest(node) for name, node in step.outputs.items()})
+        key = self._keys.predicted(step, self._digest, self._content)
         entry = self._cache.lookup(key.digest) if key and self._cache else None
         if entry is None:
             return Outlook(RUN, why, key=key)

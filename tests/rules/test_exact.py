@@ -214,9 +214,10 @@ def test_options_that_no_output_depends_on(project: Project, option: str) -> Non
     assert project.rebuild("model=all", option) == set()
 
 
-def test_a_log_that_cannot_be_written_is_refused_before_the_build(project: Project) -> None:
-    done = project.build("model=dense", "--cache-log=nowhere/log.json", "dense.train.seed=9")
-    line = "--cache-log=nowhere/log.json: there is no folder nowhere; choose another file\n"
+@pytest.mark.parametrize("word", ["--cache-log=nowhere/log.json", "--graph=nowhere/graph.svg"])
+def test_what_cannot_be_written_is_refused_before_the_build(project: Project, word: str) -> None:
+    done = project.build("model=dense", word, "dense.train.seed=9")
+    line = f"{word}: there is no folder nowhere; choose another file\n"
     assert (done.status, done.stdout, done.stderr) == (2, "", line)
 
 
