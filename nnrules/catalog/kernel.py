@@ -1,5 +1,6 @@
 """kernels/**/<op>_<dtypes>__<isa>.toml -> frozen Kernel records: what each kernel computes, needs and costs."""
 
+import itertools
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,8 @@ class _Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     scratch: str = "0"
     in_place: bool | str = False
     packing: str | None = None
+    params: dict[str, tuple[int, ...]] = {}
+    weights: str = "0"
     cost: str
 
 
@@ -28,7 +31,9 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     """One kernel.
 
     ``when``: conditions that must all hold; ``in_place``: whether, or when, the output may start where the first input
-    does; ``packing``: the module of nnrules/codegen/packing that makes its constants, None without; ``template``: C.
+    does; ``packing``: the module of nnrules/codegen/packing that makes its constants, None without; ``params``: further
+    parameters and the values to try for each, every combination a variant; ``weights``: bytes of the packed weights;
+    ``template``: C.
     """
 
     name: str
@@ -38,8 +43,14 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     scratch: str
     in_place: bool | str
     packing: str | None
+    params: dict[str, tuple[int, ...]]
+    weights: str
     cost: str
     template: Path
+
+    def variants(self) -> list[dict[str, int]]:
+        """Every combination of ``params``: what the planner may add to a layer's parameters; one empty dict without."""
+        return [dict(zip(self.params, values, strict=True)) for values in itertools.product(*self.params.values())]
 
     def refusal(self, parameters: Parameters, isa: tuple[str, ...]) -> str | None:
         """Why it cannot run a layer on a target with these features ("needs groups == 1"); None where it can."""
@@ -54,6 +65,10 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     def scratch_bytes(self, parameters: Parameters) -> int:
         """Bytes of working memory it is handed, aligned to 8; 0: the C function has no such argument."""
         return int(evaluate(self.scratch, parameters))
+
+    def weight_bytes(self, parameters: Parameters) -> int:
+        """Bytes of the weights as its packing stores them, without biases and multipliers."""
+        return int(evaluate(self.weights, parameters))
 
     def instructions(self, parameters: Parameters) -> float:
         """The estimated instructions of one run, to choose between kernels."""

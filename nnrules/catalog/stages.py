@@ -89,10 +89,11 @@ class EvaluateOptions(Options, frozen=True):
 
 class PlanOptions(Options, frozen=True):
     """`portable`: leave the target's SIMD kernels out, to compare with them. `isa`: kernel features instead of the
-    target's."""
+    target's. `extra_weights`: how much larger than as int8 the weights may be stored for speed (1.0: twice)."""
 
     portable: bool = False
     isa: tuple[str, ...] | None = None
+    extra_weights: NotNegative = 1.0
 
 
 class GenerateOptions(Options, frozen=True):

@@ -161,7 +161,7 @@ class ModelCode:
     def _call(self, index: int, node: Node) -> str:
         """The C call of a layer's kernel; renders the kernel unless an equal one is there, and adds the constants."""
         layer = self.plan.layers[index]
-        parameters = layer_parameters(self.graph, node)
+        parameters = {**layer_parameters(self.graph, node), **layer.variant}
         function = self._function(layer.kernel, layer.template, parameters)
         arguments = [*map(self._pointer, node.inputs), self._pointer(node.output)]
         for role, values in pack(self._packing(layer.template), node.operator, parameters).items():

@@ -52,6 +52,10 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
         """Multiply-accumulates of one inference; zero for data movement and element-wise work."""
         return 0
 
+    def weight_bytes(self) -> int:
+        """Bytes of its weights as int8; packings may store them wider."""
+        return 0
+
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         """The compile-time constants that kernels select on and templates are rendered with."""
         return {}

@@ -2,9 +2,8 @@
 
 import msgspec
 
-from nnrules.catalog.kernel import Kernel
 from nnrules.graph.ir import Graph
-from nnrules.plan.select import layer_parameters
+from nnrules.plan.select import Candidate
 
 
 class Buffer(msgspec.Struct):
@@ -16,7 +15,7 @@ class Buffer(msgspec.Struct):
     last: int
 
 
-def buffers(graph: Graph, kernels: list[Kernel | None]) -> list[Buffer]:
+def buffers(graph: Graph, kernels: list[Candidate | None]) -> list[Buffer]:
     """The buffers of all tensors and of the kernels' scratch; ``kernels`` has one entry per node, None for a reshape.
 
     Inputs live from the start, outputs to the end: the caller may keep both inside the arena.  Neither is worked on in
@@ -33,7 +32,7 @@ def buffers(graph: Graph, kernels: list[Kernel | None]) -> list[Buffer]:
         source = owner[node.inputs[0]]
         if node.operator.is_alias or (
             kernel is not None
-            and kernel.runs_in_place(layer_parameters(graph, node))
+            and kernel.in_place
             and source.last == index
             and size <= source.bytes
             and not edges & {*source.tensors, node.output}
@@ -47,13 +46,9 @@ def buffers(graph: Graph, kernels: list[Kernel | None]) -> list[Buffer]:
     return found
 
 
-def scratch_buffers(graph: Graph, kernels: list[Kernel | None]) -> dict[int, Buffer]:
+def scratch_buffers(graph: Graph, kernels: list[Candidate | None]) -> dict[int, Buffer]:
     """The scratch of each node that needs some."""
-    sizes = {
-        index: kernel.scratch_bytes(layer_parameters(graph, node))
-        for index, (node, kernel) in enumerate(zip(graph.nodes, kernels, strict=True))
-        if kernel is not None
-    }
+    sizes = {index: kernel.scratch_bytes for index, kernel in enumerate(kernels) if kernel is not None}
     return {
         index: Buffer([f"{graph.nodes[index].name} (scratch)"], size, index, index)
         for index, size in sizes.items()

@@ -8,20 +8,18 @@ from nnrules.graph.ir import Graph
 from nnrules.plan.arena import assign_offsets, live_bytes
 from nnrules.plan.lifetimes import Buffer, buffers, scratch_buffers
 from nnrules.plan.record import Layer, Plan, Refusal, Slot
-from nnrules.plan.select import layer_parameters, select_kernel
+from nnrules.plan.select import Candidate, select_kernels
 
 
-def make_plan(graph: Graph, kernels: Iterable[Kernel], target: str, isa: tuple[str, ...]) -> Plan:
-    """The plan of ``graph`` on a target with the kernel features ``isa``; raises UserError where a layer has no
-    kernel.
+def make_plan(
+    graph: Graph, kernels: Iterable[Kernel], target: str, isa: tuple[str, ...], extra_weights: float = 1.0
+) -> Plan:
+    """The plan of ``graph`` on a target with the kernel features ``isa``; ``extra_weights`` as in select_kernels.
+
+    Raises UserError where a layer has no kernel.
     """
-    kernels = list(kernels)
-    chosen: list[Kernel | None] = []
-    refused: list[tuple[Refusal, ...]] = []
-    for node in graph.nodes:
-        kernel, reasons = (None, ()) if node.operator.is_alias else select_kernel(graph, node, kernels, isa)
-        chosen.append(kernel)
-        refused.append(reasons)
+    selected = select_kernels(graph, kernels, isa, extra_weights)
+    chosen = [candidate for candidate, _ in selected]
     activations, scratch = buffers(graph, chosen), scratch_buffers(graph, chosen)
     together = [*activations, *scratch.values()]
     offsets, arena_bytes = assign_offsets(together)
@@ -29,7 +27,7 @@ def make_plan(graph: Graph, kernels: Iterable[Kernel], target: str, isa: tuple[s
     shared = {name for buffer in activations for name in buffer.tensors[1:]}
     layers = [
         _layer(graph, index, kernel, reasons, scratch.get(index), scratch_offsets.get(index, 0), shared)
-        for index, (kernel, reasons) in enumerate(zip(chosen, refused, strict=True))
+        for index, (kernel, reasons) in enumerate(selected)
     ]
     return Plan(
         model=graph.name,
@@ -48,25 +46,28 @@ def make_plan(graph: Graph, kernels: Iterable[Kernel], target: str, isa: tuple[s
 def _layer(
     graph: Graph,
     index: int,
-    kernel: Kernel | None,
+    taken: Candidate | None,
     refused: tuple[Refusal, ...],
     scratch: Buffer | None,
     scratch_offset: int,
     shared: set[str],
 ) -> Layer:
     node = graph.nodes[index]
-    if kernel is None:
+    if taken is None:
         return Layer(name=node.name, op=node.operator.op)
+    kernel = taken.kernel
     return Layer(
         name=node.name,
         op=node.operator.op,
         kernel=kernel.name,
+        variant=taken.variant,
         template=kernel.template.relative_to(KERNELS).as_posix()
         if kernel.template.is_relative_to(KERNELS)
         else str(kernel.template),
         scratch_offset=scratch_offset,
         scratch_bytes=scratch.bytes if scratch else 0,
-        instructions=kernel.instructions(layer_parameters(graph, node)),
+        instructions=taken.instructions,
+        weight_bytes=taken.weight_bytes,
         in_place=node.output in shared,
         refused=refused,
     )

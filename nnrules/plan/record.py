@@ -15,16 +15,19 @@ class Refusal(msgspec.Struct, frozen=True):
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
     """One node of the graph, in its order; a reshape has no kernel and its output is its input's memory.
 
-    ``template`` is relative to the kernels folder, ``instructions`` the kernel's own estimate.
+    ``variant`` holds the kernel's own parameters, ``template`` is relative to the kernels folder, ``instructions`` the
+    kernel's own estimate, ``weight_bytes`` the size of the packed weights.
     """
 
     name: str
     op: str
     kernel: str = ""
+    variant: dict[str, int] = {}
     template: str = ""
     scratch_offset: int = 0
     scratch_bytes: int = 0
     instructions: float = 0.0
+    weight_bytes: int = 0
     in_place: bool = False
     refused: tuple[Refusal, ...] = ()
 

@@ -21,7 +21,8 @@ def run(request: Request[PlanOptions]) -> None:
     kernels = [load_kernel(Path(text).resolve()) for text in request.inputs["kernels"]]
     path = request.optional("toolchain")
     toolchain = load_toolchain(path) if path else None
-    plan = make_plan(graph, kernels, request.target, _isa(request.options, toolchain))
+    isa = _isa(request.options, toolchain)
+    plan = make_plan(graph, kernels, request.target, isa, request.options.extra_weights)
     if toolchain is not None:
         _require_room(request, toolchain, plan, _constant_bytes(graph, plan, kernels))
     request.output("plan").write_bytes(dump_plan(plan))
@@ -47,7 +48,10 @@ def _constant_bytes(graph: Graph, plan: Plan, kernels: list[Kernel]) -> int:
     """Bytes of weights, biases, multipliers and tables as the kernels' packings store them."""
     packings = {kernel.name: kernel.packing for kernel in kernels}
     layers = [(layer, node) for layer, node in zip(plan.layers, graph.nodes, strict=True) if layer.kernel]
-    packed = [pack(packings[each.kernel], node.operator, layer_parameters(graph, node)) for each, node in layers]
+    packed = [
+        pack(packings[layer.kernel], node.operator, {**layer_parameters(graph, node), **layer.variant})
+        for layer, node in layers
+    ]
     return sum(array.nbytes for constants in packed for array in constants.values())
 
 

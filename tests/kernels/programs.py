@@ -2,8 +2,8 @@
 
 import shlex
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from nnrules.catalog.toolchain import Toolchain, load_toolchain
 from nnrules.codegen.ctext import array
 from nnrules.codegen.packing import pack
 from nnrules.codegen.render import render
+from nnrules.graph.operator import Parameter
 from tests.cases import Case
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -23,10 +24,16 @@ PATTERNS = (0xA5, 0x5A)
 
 @dataclass(frozen=True)
 class Run:
-    """One kernel on one case."""
+    """One kernel, in one of its variants, on one case."""
 
     kernel: Kernel
     case: Case
+    variant: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """What the kernel is rendered with."""
+        return {**self.case.operator.parameters(*self.case.shapes), **self.variant}
 
     @property
     def expected(self) -> np.ndarray:
@@ -36,7 +43,7 @@ class Run:
     def source(self, index: int) -> str:
         """The kernel, its constants, and a function that calls it with buffers of exactly the right size."""
         operator, shapes = self.case.operator, self.case.shapes
-        parameters = operator.parameters(*shapes)
+        parameters = self.parameters
         scratch = self.kernel.scratch_bytes(parameters)
         constants = pack(self.kernel.packing, operator, parameters)
         names = {role: f"{role}_{index}" for role in constants}
@@ -106,6 +113,5 @@ def differences(folder: Path, runs: Sequence[Run]) -> list[str]:
             offset += expected.size
             if not np.array_equal(got, expected):
                 first = int(np.flatnonzero(got != expected)[0]) if got.size == expected.size else got.size
-                parameters = run.case.operator.parameters(*run.case.shapes)
-                found.append(f"{index} {run.kernel.name}, memory {pattern:#x}, at {first}: {parameters}")
+                found.append(f"{index} {run.kernel.name}, memory {pattern:#x}, at {first}: {run.parameters}")
     return found if offset == outputs.size else [*found, f"{outputs.size} bytes instead of {offset}"]

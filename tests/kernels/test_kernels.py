@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from nnrules.catalog.kernel import load_kernels
 from nnrules.catalog.paths import KERNELS
+from nnrules.codegen.packing import pack
 from nnrules.graph.operator import Geometry
 from nnrules.graph.ops import OPERATORS
 from nnrules.graph.ops.conv2d import Conv2d
@@ -45,13 +46,15 @@ def batches(op: str) -> st.SearchStrategy[list[Case]]:
 
 
 def runs_of(cases: list[Case], isa: tuple[str, ...]) -> list[Run]:
-    """Every case with every kernel that takes it on a target with these features."""
-    return [
-        Run(kernel, case)
+    """Every case with every variant of each kernel that takes it on a target with these features."""
+    runs = [
+        Run(kernel, case, variant)
         for case in cases
         for kernel in KERNEL_LIST
-        if kernel.op == case.operator.op and kernel.refusal(case.operator.parameters(*case.shapes), isa) is None
+        if kernel.op == case.operator.op
+        for variant in kernel.variants()
     ]
+    return [run for run in runs if run.kernel.refusal(run.parameters, isa) is None]
 
 
 def check(cases: list[Case], target: str, sanitize: bool = False) -> None:
@@ -177,6 +180,21 @@ def test_every_operator_has_a_portable_kernel_without_conditions() -> None:
     """Whatever a graph holds can be built for any target."""
     universal = {kernel.op for kernel in KERNEL_LIST if kernel.isa == "portable" and not kernel.when}
     assert universal == set(CASES) == set(OPERATORS) - {"reshape"}
+
+
+@pytest.mark.parametrize("op", CASES)
+def test_the_weights_are_as_large_as_described(op: str) -> None:
+    """The planner counts on it."""
+
+    @quick
+    @given(batches(op))
+    def property_holds(cases: list[Case]) -> None:
+        for run in runs_of(cases, EVERY_ISA):
+            packed = pack(run.kernel.packing, run.case.operator, run.parameters)
+            stored = packed["weights"].nbytes if "weights" in packed else 0
+            assert stored == run.kernel.weight_bytes(run.parameters), (run.kernel.name, run.parameters)
+
+    property_holds()
 
 
 def test_every_template_has_its_description() -> None:

@@ -95,6 +95,9 @@ class Conv2d(Operator, frozen=True, kw_only=True):
         height, width, _ = self.infer(*shapes)
         return height * width * int(self.weights.size)
 
+    def weight_bytes(self) -> int:
+        return int(self.weights.size)
+
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         return {
             **self.geometry.parameters(shapes[0], len(self.weights)),

@@ -77,6 +77,9 @@ class FullyConnected(Operator, frozen=True, kw_only=True):
     def macs(self, *shapes: Shape) -> int:
         return int(np.prod(shapes[0][:-1], dtype=np.int64)) * int(self.weights.size)
 
+    def weight_bytes(self) -> int:
+        return int(self.weights.size)
+
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         return {
             "rows": int(np.prod(shapes[0][:-1], dtype=np.int64)),
