@@ -1,7 +1,8 @@
-"""Instructions per multiply-accumulate on an emulated Cortex-M: `python benchmarks/kernels.py [--target cortex-m7]`.
+"""Instructions per multiply-accumulate on an emulated Cortex-M: `python -m benchmarks.kernels [--target cortex-m7]`.
 
-The layers are facedet's and some of MLPerf Tiny's, with random weights; each runs with the kernels for the core and
-with the portable ones under QEMU, and its output is checked. Instructions are not cycles.
+The layers are facedet's, some of MLPerf Tiny's, and (`--networks kws,vww,ic,ad`, or `all`) whole models of MLPerf Tiny,
+with random weights; each runs with the kernels for the core and with the portable ones (`--alone`: without) under QEMU,
+and its output is checked. Instructions are not cycles.
 """
 
 import argparse
@@ -9,8 +10,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
+from benchmarks.networks import NETWORKS
 from nnrules.catalog.kernel import load_kernels
 from nnrules.catalog.paths import KERNELS, TOOLCHAINS
 from nnrules.catalog.toolchain import load_toolchain
@@ -21,6 +24,7 @@ from nnrules.graph.ops.conv2d import Conv2d
 from nnrules.graph.ops.fully_connected import FullyConnected
 from nnrules.graph.requant import Requantization
 from nnrules.plan.planner import make_plan
+from nnrules.plan.record import Layer
 from nnrules.verify.console import layer_ticks
 
 FACEDET: list[tuple[str, int, int, int]] = [  # kind, kernel, stride, out channels
@@ -78,8 +82,18 @@ def chain(name: str, shape: Shape, layers: list[tuple[str, int, int, int]]) -> G
     return Graph(name=name, inputs=("x",), outputs=(list(tensors)[-1],), tensors=tensors, nodes=tuple(nodes))
 
 
-def measure(graph: Graph, target: str, isa: tuple[str, ...]) -> list[tuple[str, int]]:
-    """Kernel and instructions of each layer; the outputs are checked against the reference."""
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """A network on a target: kernel and instructions of each layer; bytes of code, packed weights and arena."""
+
+    kernels: list[str]
+    instructions: list[int]
+    code_bytes: int
+    weight_bytes: int
+    arena_bytes: int
+
+
+def measure(graph: Graph, target: str, isa: tuple[str, ...]) -> Measured:
+    """Build and run a graph; its outputs are checked against the reference."""
     toolchain = load_toolchain(TOOLCHAINS / f"{target}.toml")
     assert toolchain.runner is not None
     plan = make_plan(graph, load_kernels(), target, isa)
@@ -91,48 +105,81 @@ def measure(graph: Graph, target: str, isa: tuple[str, ...]) -> list[tuple[str, 
         for file, text in files.items():
             (folder / file).write_text(text)
         (folder / "inputs.bin").write_bytes(sample.tobytes())
-        sources = ["model.c", "check.c", *(str(TOOLCHAINS / source) for source in toolchain.firmware.sources)]
-        folders = [KERNELS / "include", *(TOOLCHAINS / path for path in toolchain.firmware.include)]
-        flags = [*toolchain.compiler.cflags, "-DNN_PROFILE_LAYERS", "-I.", *(f"-I{path}" for path in folders)]
-        link = [*toolchain.linkflags, "-T", str(TOOLCHAINS / str(toolchain.firmware.linker_script))]
-        build = [toolchain.compiler.command, *flags, *sources, *link, "-o", "m.elf"]
-        subprocess.run(build, cwd=folder, check=True)
+        firmware, compiler = toolchain.firmware, toolchain.compiler
+        folders = [KERNELS / "include", *(TOOLCHAINS / path for path in firmware.include)]
+        flags = [*compiler.cflags, "-DNN_PROFILE_LAYERS", "-I.", *(f"-I{path}" for path in folders)]
+        subprocess.run([compiler.command, *flags, "-c", "model.c", "-o", "model.o"], cwd=folder, check=True)
+        sources = ["model.o", "check.c", *(str(TOOLCHAINS / source) for source in firmware.sources)]
+        link = [*toolchain.linkflags, "-T", str(TOOLCHAINS / str(firmware.linker_script))]
+        subprocess.run([compiler.command, *flags, *sources, *link, "-o", "m.elf"], cwd=folder, check=True)
         command = [word.replace("{elf}", "m.elf") for word in toolchain.runner.command]
         console = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
         got = np.frombuffer((folder / "outputs.bin").read_bytes(), np.int8)
+        code_bytes = text_bytes(compiler.command.replace("gcc", "size"), folder / "model.o")
     expected = graph.run(sample)[graph.outputs[0]].reshape(-1)
     assert np.array_equal(got, expected), f"{graph.name}: {np.count_nonzero(got != expected)} values differ"
-    per_tick = toolchain.runner.instructions_per_tick
     ticks = layer_ticks(console)
-    return [(str(layer.kernel), round(ticks[index] * per_tick)) for index, layer in enumerate(plan.layers)]
+    return Measured(
+        kernels=[label(layer) for layer in plan.layers],
+        instructions=[round(ticks[i] * toolchain.runner.instructions_per_tick) for i in range(len(plan.layers))],
+        code_bytes=code_bytes,
+        weight_bytes=sum(layer.weight_bytes for layer in plan.layers),
+        arena_bytes=plan.arena_bytes,
+    )
 
 
-def rows(graph: Graph, target: str) -> list[tuple[str, int, str, int, int]]:
-    """Layer, multiply-accumulates, kernel, its instructions, the portable kernel's instructions."""
-    toolchain = load_toolchain(TOOLCHAINS / f"{target}.toml")
-    fast, portable = measure(graph, target, toolchain.isa), measure(graph, target, ("portable",))
-    return [
-        (node.name, graph.macs(node), kernel, instructions, plain)
-        for node, (kernel, instructions), (_, plain) in zip(graph.nodes, fast, portable, strict=True)
-    ]
+def label(layer: Layer) -> str:
+    """A layer's kernel and the values of its parameters."""
+    return " ".join([layer.kernel or "-", *(f"{name}={value}" for name, value in layer.variant.items())])
+
+
+def text_bytes(size: str, compiled: Path) -> int:
+    """Bytes of code in an object file."""
+    table = subprocess.run([size, "-A", str(compiled)], check=True, capture_output=True, text=True).stdout
+    return sum(int(line.split()[1]) for line in table.splitlines() if line.startswith(".text"))
+
+
+def rows(graph: Graph, fast: Measured, portable: Measured | None) -> list[tuple[str, int, str, int, int]]:
+    """Layer, multiply-accumulates, kernel, its instructions, the portable kernel's instructions (0: not run)."""
+    plain = portable.instructions if portable else [0] * len(graph.nodes)
+    names = [node.name for node in graph.nodes]
+    macs = [graph.macs(node) for node in graph.nodes]
+    return list(zip(names, macs, fast.kernels, fast.instructions, plain, strict=True))
+
+
+def compared(graph: Graph, target: str, alone: bool = False) -> list[tuple[str, int, str, int, int]]:
+    """The rows of a graph on a target, measured."""
+    fast = measure(graph, target, load_toolchain(TOOLCHAINS / f"{target}.toml").isa)
+    return rows(graph, fast, None if alone else measure(graph, target, ("portable",)))
 
 
 def print_table(title: str, table: list[tuple[str, int, str, int, int]]) -> None:
     """One line a layer and their sum."""
     total = ("total", sum(r[1] for r in table), "", sum(r[3] for r in table), sum(r[4] for r in table))
-    print(f"{title:30}{'MACs':>10}  {'kernel':32}{'instr.':>10}{'/MAC':>7}{'portable':>12}{'/MAC':>7}")
+    print(f"{title:30}{'MACs':>10}  {'kernel':44}{'instr.':>10}{'/MAC':>7}{'portable':>12}{'/MAC':>7}")
     for name, macs, kernel, instructions, portable in [*table, *([total] if len(table) > 1 else [])]:
-        ratios = instructions / macs, portable / macs
-        print(f"{name:30}{macs:10}  {kernel:32}{instructions:10}{ratios[0]:7.2f}{portable:12}{ratios[1]:7.2f}")
+        ratios = [f"{count / macs:7.2f}" if macs else " " * 7 for count in (instructions, portable)]
+        print(f"{name:30}{macs:10}  {kernel:44}{instructions:10}{ratios[0]}{portable:12}{ratios[1]}")
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", default="cortex-m7")
-    target = parser.parse_args().target
-    print_table("facedet", rows(chain("facedet", (96, 96, 1), FACEDET), target))
-    print_table("other layers", [row for name, spec in OTHERS.items() for row in rows(chain("layer", *spec), target)])
+    parser.add_argument("--networks", default="", help="names of whole networks, or all, instead of the layers")
+    parser.add_argument("--alone", action="store_true", help="do not measure the portable kernels")
+    options = parser.parse_args()
+    target = options.target
+    if not options.networks:
+        print_table("facedet", compared(chain("facedet", (96, 96, 1), FACEDET), target, options.alone))
+        layers = [row for spec in OTHERS.values() for row in compared(chain("layer", *spec), target, options.alone)]
+        print_table("other layers", layers)
+    for name in NETWORKS if options.networks == "all" else filter(None, options.networks.split(",")):
+        graph = NETWORKS[name]()
+        fast = measure(graph, target, load_toolchain(TOOLCHAINS / f"{target}.toml").isa)
+        portable = None if options.alone else measure(graph, target, ("portable",))
+        print_table(name, rows(graph, fast, portable))
+        print(f"  code {fast.code_bytes:,}, packed weights {fast.weight_bytes:,}, arena {fast.arena_bytes:,} bytes\n")
 
 
 if __name__ == "__main__":

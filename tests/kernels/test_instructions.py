@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.kernels import FACEDET, chain, rows
+from benchmarks.kernels import FACEDET, chain, compared
 from tests.needs import need_target
 
 RECORD = Path(__file__).with_name("instructions.json")
@@ -24,7 +24,7 @@ GROWTH = 1.02
 def counted() -> list[dict[str, Any]]:
     """The layers with their multiply-accumulates, and instructions with the core's kernels and the portable ones."""
     need_target(TARGET)
-    table = rows(chain("facedet", (96, 96, 1), FACEDET), TARGET)
+    table = compared(chain("facedet", (96, 96, 1), FACEDET), TARGET)
     return [dict(zip(("layer", "macs", "kernel", "dsp", "portable"), row, strict=True)) for row in table]
 
 
