@@ -2,7 +2,6 @@
 
 import argparse
 import hashlib
-import importlib.util
 import json
 import os
 import shutil
@@ -11,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +23,8 @@ from nnrules.catalog.identity import BUILD_PROCESS, REPORTS, python_files, stage
 from nnrules.catalog.paths import files_in
 from nnrules.catalog.sources import Sources, reference_file
 from nnrules.catalog.stages import Options
-from nnrules.error import UserError, suggest
+from nnrules.error import UserError
+from nnrules.stages.references import imported_files, load_reference
 
 INTERRUPTED = 130  # exit code
 
@@ -70,7 +70,7 @@ class Request(Generic[O]):
             return
         seen = Sources().reached(python_files(self.verb, self.options, self.references))
         named = {str(Path(text).resolve()) for text in self.inputs.get("files", ())}
-        for file in sorted(_own_modules(self.before)):
+        for file in sorted(imported_files(self.before)):
             if file not in seen and file not in named:
                 place = os.path.relpath(file)
                 raise UserError(place, "is imported in a way that no build sees", "name it in files= of env.Model")
@@ -102,45 +102,6 @@ class Request(Generic[O]):
         folder = Path(".nnrules/checkpoints") / digest.hexdigest()[:32]
         folder.mkdir(parents=True, exist_ok=True)
         return folder
-
-
-def _own_modules(before: Collection[str]) -> set[str]:
-    """The real paths of all modules imported since that are neither Python's, nor installed, nor nnrules'."""
-    installed = (sys.prefix, sys.base_prefix, str(Path(__file__).resolve().parents[1]))
-    modules = [module for name, module in list(sys.modules.items()) if name not in before]
-    files = (getattr(module, "__file__", None) for module in modules)
-    real = {os.path.realpath(file) for file in files if file and Path(file).is_absolute()}
-    return {
-        file for file in real if not file.startswith(installed) and "-packages" not in file and Path(file).is_file()
-    }
-
-
-def load_reference(text: str) -> Any:
-    """The object that "path.py:Name" names; modules beside the file may be imported by it."""
-    path, name = reference_file(text)
-    folder = str(path.resolve().parent)
-    if sys.path[:1] != [folder]:
-        sys.path.insert(0, folder)
-    module_name = path.stem
-    known = sys.modules.get(module_name)
-    if known is not None and Path(str(getattr(known, "__file__", ""))).resolve() != path.resolve():
-        module_name, known = f"{path.parent.name}.{path.stem}", sys.modules.get(f"{path.parent.name}.{path.stem}")
-    if known is not None:
-        module = known
-    else:
-        spec = importlib.util.spec_from_file_location(module_name, path)
-        if spec is None or spec.loader is None:
-            raise UserError(text, "is not a Python file", 'name a class like "network.py:Net"')
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module
-        spec.loader.exec_module(module)
-    try:
-        return getattr(module, name)
-    except AttributeError:
-        classes = [each for each, value in vars(module).items() if getattr(value, "__module__", "") == module_name]
-        near = suggest(name, classes)
-        cure = near if near.startswith("did") else "define it or correct the SConscript"
-        raise UserError(str(path), f"has no {name!r}", cure) from None
 
 
 def main(run: Callable[[Request[Any]], None], options: type[Options], arguments: list[str] | None = None) -> None:

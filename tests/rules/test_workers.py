@@ -2,6 +2,7 @@
 
 import json
 import os
+import py_compile
 import signal
 import subprocess
 import sys
@@ -268,6 +269,21 @@ def test_modules_of_the_user_are_imported_by_each_stage(build: Build) -> None:
     for text in ("one", "two"):
         assert build.probe("edited", f"print('{text}', os.getppid()); sys.exit(0)") == 0
     assert build.told("one") == build.told("two")
+
+
+def test_bytecode_beside_the_users_modules_is_not_believed(build: Build) -> None:
+    """It looks right where a file was edited within a second and kept its length."""
+    code = "import edited_helper; print('{0}', edited_helper.text); sys.exit(0)"
+    for text in ("one", "two"):
+        command = build.command("export", "edited", code.format(text), "model")
+        helper, dataset = build.folder / "edited_helper.py", build.folder / "edited_data.py"
+        helper.write_text(f"text = '{text}'\n")
+        for file in (helper, dataset):
+            os.utime(file, (1e9, 1e9))
+            if text == "one":
+                py_compile.compile(str(file), doraise=True)
+        assert build.workers.run("export", "[tiny] edited", command, False) == 0
+    assert build.lines.stdout == ["one one", "two two"]
 
 
 @LINUX
