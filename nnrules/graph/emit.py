@@ -66,6 +66,16 @@ class Emitter:
         """Permute the axes."""
         return self.node("Transpose", [x], output, perm=list(order))
 
+    def channels_last(self, tensor: str) -> str:
+        """A tensor of the graph in the order of its memory: images become NHWC."""
+        return self.transpose(tensor, (0, 2, 3, 1)) if len(self.shape(tensor)) == 3 else tensor
+
+    def channels_first(self, x: str, tensor: str) -> str:
+        """A value in the order of memory -> a tensor of the graph: images become NCHW."""
+        if len(self.shape(tensor)) == 3:
+            return self.transpose(x, (0, 3, 1, 2), tensor)
+        return self.node("Identity", [x], tensor)
+
     def saturate(self, x: str, lo: int, hi: int, output: str) -> str:
         """An integer-valued double -> int8 between the bounds."""
         low, high = self.constant(output, "lo", np.float64(lo)), self.constant(output, "hi", np.float64(hi))

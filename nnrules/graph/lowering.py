@@ -5,11 +5,12 @@ walks it once, in order; each operator's ``lower`` asks this class for its input
 adds a node.
 
 Layout is bookkeeping, not work: each ONNX value is a *view*, an array with the value's ONNX shape holding positions
-in an NHWC tensor of the graph.  Transpose, Flatten and Reshape only rearrange views; a consumer that cannot use its
-view as it lies is refused with the node's name.
+in an NHWC tensor of the graph.  Transpose, Flatten, Reshape, Slice and their like only rearrange views; values are
+copied into another order where a consumer cannot use its view as it lies.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from nnrules.graph.ir import Graph, Node, Tensor
 from nnrules.graph.operator import Operator, Shape
 from nnrules.graph.ops import BY_ONNX_TYPE
 from nnrules.graph.ops.lookup import Lookup
+from nnrules.graph.ops.rearrange import Rearrange
 from nnrules.graph.ops.reshape import Reshape
 from nnrules.graph.qdq_reader import DEQUANTIZE, QUANTIZE, QdqReader
 from nnrules.graph.requant import (
@@ -29,13 +31,7 @@ from nnrules.graph.requant import (
     certified_bias,
     channel_requantization,
 )
-
-
-class View(msgspec.Struct, frozen=True):
-    """An ONNX value: ``index`` has its shape, without batch, and holds flat positions in tensor ``name``."""
-
-    name: str
-    index: np.ndarray
+from nnrules.graph.views import Index, View, lies, positions
 
 
 def lower(model: onnx.ModelProto, name: str) -> Graph:
@@ -51,6 +47,7 @@ class Lowering(QdqReader):
         self.tensors: dict[str, Tensor] = {}
         self.nodes: list[Node] = []
         self.views: dict[str, View] = {}
+        self._moved: dict[tuple[str, Shape, bytes], str] = {}
 
     # The walk.
 
@@ -142,31 +139,26 @@ class Lowering(QdqReader):
             raise UserError(
                 f"{self.name}: output '{value.name}'", "is not quantized", "quantize the model's outputs too"
             )
-        tensor = self.tensors[view.name]
-        if view.index.ndim == 3 and _is_identity(np.moveaxis(view.index, 0, -1)):
-            shape, layout = (*view.index.shape[1:], view.index.shape[0]), "nchw"
-        elif _is_identity(view.index):
-            shape, layout = view.index.shape, "nhwc"
-        else:
-            raise UserError(
-                f"{self.name}: output '{value.name}'", "is a transposition that moves data", "end the model before it"
-            )
-        name = self._shaped(tensor, shape)
+        channels_last = np.moveaxis(view.index, 0, -1) if view.index.ndim > 1 else view.index
+        first = view.index.ndim > 1 and not lies(view.index) and (lies(channels_last) or view.index.ndim == 3)
+        layout = "nchw" if first else "nhwc"
+        name = self._in_memory(view.name, channels_last if first else view.index)
         self.tensors[name] = msgspec.structs.replace(self.tensors[name], layout=layout)
         return name
 
     # What the operators ask for.
 
     def image(self, node: onnx.NodeProto, value: str) -> Tensor:
-        """An input that must be an image, as its NHWC tensor (height, width, channels)."""
-        view = self._view(node, value)
-        if view.index.ndim != 3:
+        """An input that must be an image or a signal (an image of height 1), as its NHWC tensor."""
+        rank = self._view(node, value).index.ndim
+        if rank not in (2, 3):
             raise UserError(
                 self.place(node),
-                f"its input has shape {_batched(view.index.shape)}",
-                "only 2-D images (N, C, H, W) are supported",
+                f"its input has shape {_batched(self._view(node, value).index.shape)}",
+                "only signals (N, C, L) and images (N, C, H, W) are supported",
             )
-        return self._lying(node, view.name, np.moveaxis(view.index, 0, -1))
+        tensor = self.laid(node, value, (*range(1, rank), 0))
+        return tensor if rank == 3 else self.tensors[self._shaped(tensor, (1, *tensor.shape))]
 
     def rows(self, node: onnx.NodeProto, value: str) -> tuple[Tensor, np.ndarray]:
         """An input whose last axis is multiplied: its tensor and, for each ONNX feature, the feature's place in the
@@ -174,19 +166,34 @@ class Lowering(QdqReader):
         """
         view = self._view(node, value)
         tensor = self.tensors[view.name]
-        if view.index.ndim == 1:
+        if view.index.ndim == 1 and np.array_equal(np.sort(view.index), np.arange(tensor.size)):
             return self.tensors[self._shaped(tensor, (view.index.size,))], view.index
-        return self._lying(node, view.name, view.index), np.arange(view.index.shape[-1])
+        return self.laid(node, value), np.arange(view.index.shape[-1])
 
     def last_axis(self, node: onnx.NodeProto, value: str, axis: int) -> Tensor:
-        """An input worked on along one axis, which must be the last in memory (channels of an image)."""
+        """An input worked on along one axis, which becomes the last in memory (channels of an image)."""
+        rank = self._view(node, value).index.ndim
+        axis = axis % (rank + 1) - 1
+        return self.laid(node, value, (*(each for each in range(rank) if each != axis), axis))
+
+    def laid(self, node: onnx.NodeProto, value: str, order: Sequence[int] | None = None) -> Tensor:
+        """An input as a tensor whose memory has the ONNX axes (without batch) in ``order``, the values copied into it
+        unless they lie so already; readers after this one see the copy.
+        """
         view = self._view(node, value)
-        axis = axis % (view.index.ndim + 1) - 1
-        return self._lying(node, view.name, np.moveaxis(view.index, axis, -1))
+        order = tuple(order or range(view.index.ndim))
+        index = view.index.transpose(order)
+        name = self._in_memory(view.name, index)
+        if not lies(index):
+            self.views[value] = View(name, positions(index.shape).transpose(np.argsort(order)))
+        return self.tensors[name]
 
     def whole(self, node: onnx.NodeProto, value: str) -> Tensor:
-        """An input of an element-wise operator: any view will do, the output takes over its layout."""
-        return self.tensors[self._view(node, value).name]
+        """An input of an element-wise operator: any view of all its values will do, the output takes it over."""
+        view = self._view(node, value)
+        if len(np.unique(view.index)) < self.tensors[view.name].size:
+            return self.laid(node, value)
+        return self.tensors[view.name]
 
     def alike(self, node: onnx.NodeProto, values: list[str]) -> list[Tensor]:
         """Inputs of an element-wise operator that must have one shape and one layout."""
@@ -206,8 +213,8 @@ class Lowering(QdqReader):
         if axis < 0:
             raise UserError(self.place(node), "concatenates along the batch", "only the other axes are supported")
         if views[0].index.ndim == 3:
-            return [self._lying(node, v.name, np.moveaxis(v.index, 0, -1)) for v in views], (axis - 1) % 3
-        return [self._lying(node, v.name, v.index) for v in views], axis
+            return [self.laid(node, value, (1, 2, 0)) for value in node.input], (axis - 1) % 3
+        return [self.laid(node, value) for value in node.input], axis
 
     def require_channels(self, node: onnx.NodeProto, given: int, expected: int) -> None:
         """Refuse a layer whose weights are for another number of input channels."""
@@ -248,15 +255,10 @@ class Lowering(QdqReader):
         shape = operator.infer(*(self.tensors[name].shape for name in inputs))
         tensor = Tensor(name=output.name, shape=shape, scale=output.scale, zero_point=output.zero_point)
         self._append(node.name or output.name, operator, inputs, tensor)
-        positions = np.arange(tensor.size).reshape(shape)
-        index = (
-            self.views[node.input[0]].index
-            if elementwise
-            else np.moveaxis(positions, -1, 0)
-            if len(shape) == 3
-            else positions
-        )
-        self.views[output.name] = View(tensor.name, index)
+        lying = positions(shape)
+        channels_first = np.moveaxis(lying, -1, 0) if len(shape) == 3 else lying
+        index = self.views[node.input[0]].index if elementwise else channels_first
+        self.views[output.name] = View(tensor.name, index.reshape(self.shapes.get(output.name, index.shape)))
 
     def relabel(self, node: onnx.NodeProto) -> None:
         """A node that only rearranges the view of its input."""
@@ -291,15 +293,18 @@ class Lowering(QdqReader):
             )
         return self.views[value]
 
-    def _lying(self, node: onnx.NodeProto, name: str, index: np.ndarray) -> Tensor:
-        """The tensor seen as ``index`` must lie in memory; adds a reshape where only the shape differs."""
-        if not _is_identity(index):
-            raise UserError(
-                self.place(node),
-                "reads its input through a transposition that moves data",
-                "remove the Transpose or Reshape before it",
-            )
-        return self.tensors[self._shaped(self.tensors[name], index.shape)]
+    def _in_memory(self, name: str, index: Index) -> str:
+        """The tensor whose memory holds what ``index`` sees of tensor ``name``: itself, reshaped or copied."""
+        tensor = self.tensors[name]
+        if lies(index) and index.size == tensor.size:
+            return self._shaped(tensor, index.shape)
+        key = (name, index.shape, index.tobytes())
+        if key not in self._moved:
+            copy = f"{name}/moved{len(self._moved)}"
+            self._moved[key] = copy
+            moved = msgspec.structs.replace(tensor, name=copy, shape=index.shape, layout="nhwc")
+            self._append(copy, Rearrange.of(index), [name], moved)
+        return self._moved[key]
 
     def _shaped(self, tensor: Tensor, shape: Shape) -> str:
         """The name of ``tensor`` with another shape: itself, or the output of a reshape node."""
@@ -310,10 +315,6 @@ class Lowering(QdqReader):
             seen = msgspec.structs.replace(tensor, name=name, shape=shape)
             self._append(name, Reshape(shape=shape), [tensor.name], seen)
         return name
-
-
-def _is_identity(index: np.ndarray) -> bool:
-    return bool(np.array_equal(index.reshape(-1), np.arange(index.size)))
 
 
 def _batched(shape: Shape) -> str:

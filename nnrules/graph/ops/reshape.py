@@ -43,12 +43,8 @@ class Reshape(Operator, frozen=True, kw_only=True):
         return inputs[0].reshape(len(inputs[0]), *self.shape)
 
     def emit(self, emitter: "Emitter", inputs: list[str], output: str) -> None:
-        source = emitter.transpose(inputs[0], (0, 2, 3, 1)) if len(emitter.shape(inputs[0])) == 3 else inputs[0]
         target = emitter.constant(output, "shape", np.array([0, *self.shape], np.int64))
-        if len(self.shape) == 3:
-            emitter.transpose(emitter.node("Reshape", [source, target]), (0, 3, 1, 2), output)
-        else:
-            emitter.node("Reshape", [source, target], output)
+        emitter.channels_first(emitter.node("Reshape", [emitter.channels_last(inputs[0]), target]), output)
 
     @property
     def is_alias(self) -> bool:
