@@ -1,5 +1,6 @@
 """The jinja2 environment of the C templates: ``//% if`` lines, ``{{ name }}`` values, nothing undefined."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,3 +25,9 @@ def environment(folder: Path = KERNELS) -> jinja2.Environment:
 def render(template: str, folder: Path = KERNELS, **context: Any) -> str:
     """One template filled in."""
     return environment(folder).get_template(template).render(**context)
+
+
+def port_header(folder: Path = KERNELS) -> str:
+    """nn_port.h as one file: each line ``#include "nn_..."`` replaced by that file's text."""
+    text = (folder / "include/nn_port.h").read_text()
+    return re.sub(r'#include "(nn_\w+\.h)"\n', lambda name: (folder / "include" / name[1]).read_text(), text)

@@ -1,12 +1,10 @@
 """Generate a model's C for one target, from the graph, the plan and the kernel templates that it names."""
 
-import shutil
-
 import numpy as np
 
-from nnrules.catalog.paths import KERNELS
 from nnrules.catalog.stages import GenerateOptions
 from nnrules.codegen.model import ModelCode
+from nnrules.codegen.render import port_header
 from nnrules.error import UserError
 from nnrules.graph.ir import load
 from nnrules.plan.record import load_plan
@@ -26,7 +24,7 @@ def run(request: Request[GenerateOptions]) -> None:
     request.output("header").write_text(code.header())
     request.output("selftest").write_text(code.selftest(samples[0]))
     request.output("check").write_text(code.check())
-    shutil.copyfile(KERNELS / "include" / "nn_port.h", request.output("port"))
+    request.output("port").write_text(port_header())
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from nnrules.catalog.kernel import load_kernels
 from nnrules.catalog.paths import KERNELS
 from nnrules.codegen.ctext import array, identifier, real, unique_identifiers
 from nnrules.codegen.model import ModelCode
+from nnrules.codegen.render import port_header
 from nnrules.graph.ir import Graph
 from nnrules.graph.lowering import lower
 from nnrules.plan.planner import make_plan
@@ -109,6 +110,13 @@ def test_same_inputs_same_bytes_and_no_traces_of_the_machine() -> None:
     first, second = code(big(), ("portable",)), code(big(), ("portable",))
     assert (first.source(), first.header()) == (second.source(), second.header())
     assert not re.search(r"/(home|root|usr|tmp)/|20\d\d-\d\d", first.source() + first.header())
+
+
+def test_the_port_header_is_one_file() -> None:
+    """Its parts are in the place of their #include; only the compiler's own headers are left."""
+    text = port_header()
+    assert set(re.findall(r"#include (.*)", text)) == {"<stdbool.h>", "<stddef.h>", "<stdint.h>"}
+    assert all(part.read_text() in text for part in (KERNELS / "include").glob("nn_*.h") if part.name != "nn_port.h")
 
 
 def test_layers_of_one_shape_share_one_function() -> None:

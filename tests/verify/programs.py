@@ -1,6 +1,5 @@
 """The programs of the small graph, built as the rules build them: trace, check, profile and shipped program."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 from nnrules.catalog.kernel import load_kernel
 from nnrules.catalog.paths import KERNELS, TOOLCHAINS
 from nnrules.codegen.model import ModelCode
+from nnrules.codegen.render import port_header
 from nnrules.graph.ir import Graph
 from nnrules.plan.planner import make_plan
 from nnrules.plan.record import Plan
@@ -31,7 +31,7 @@ def generate(graph: Graph, target: str, sample: np.ndarray, folder: Path) -> Non
     texts = {".c": code.source(), ".h": code.header(), "_selftest.c": code.selftest(sample), "_check.c": code.check()}
     for ending, text in texts.items():
         (folder / f"small{ending}").write_text(text)
-    shutil.copyfile(KERNELS / "include/nn_port.h", folder / "nn_port.h")
+    (folder / "nn_port.h").write_text(port_header())
 
 
 def compile_object(target: str, folder: Path, source: str | Path, *flags: str) -> Path:

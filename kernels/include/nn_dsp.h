@@ -1,0 +1,168 @@
+/* The instructions of Armv7E-M (Cortex-M4, M7, M33) that work on pairs of int16, and what the kernels for these cores are made
+ * of. Part of nn_port.h. */
+#ifndef NN_DSP_H
+#define NN_DSP_H
+
+/* The signed bytes 0 and 2 of a word as two int16. */
+NN_INLINE uint32_t nn_sxtb16(uint32_t x) {
+#if NN_HAS_DSP
+    uint32_t y;
+    __asm__("sxtb16 %0, %1" : "=r"(y) : "r"(x));
+    return y;
+#else
+    return (uint16_t)(int8_t)x | (uint32_t)(uint16_t)(int8_t)(x >> 16) << 16;
+#endif
+}
+
+/* The signed bytes 1 and 3 of a word as two int16. */
+NN_INLINE uint32_t nn_sxtb16_ror8(uint32_t x) {
+#if NN_HAS_DSP
+    uint32_t y;
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(y) : "r"(x));
+    return y;
+#else
+    return nn_sxtb16(x >> 8);
+#endif
+}
+
+/* Low half of a, low half of b above it. */
+NN_INLINE uint32_t nn_pkhbt(uint32_t a, uint32_t b) {
+#if NN_HAS_DSP
+    uint32_t y;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(y) : "r"(a), "r"(b));
+    return y;
+#else
+    return (a & 0xFFFFu) | b << 16;
+#endif
+}
+
+/* High half of b, high half of a below it. */
+NN_INLINE uint32_t nn_pkhtb(uint32_t a, uint32_t b) {
+#if NN_HAS_DSP
+    uint32_t y;
+    __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(y) : "r"(b), "r"(a));
+    return y;
+#else
+    return (b & 0xFFFF0000u) | a >> 16;
+#endif
+}
+
+/* acc + low(a) * low(b) + high(a) * high(b), the halves as int16. */
+NN_INLINE int32_t nn_smlad(uint32_t a, uint32_t b, int32_t acc) {
+#if NN_HAS_DSP
+    __asm__("smlad %0, %1, %2, %0" : "+r"(acc) : "r"(a), "r"(b));
+    return acc;
+#else
+    return acc + (int16_t)a * (int16_t)b + (int16_t)(a >> 16) * (int16_t)(b >> 16);
+#endif
+}
+
+/* The inner step of the DSP kernels: four consecutive int16 of one or two pixels meet four int8 weights of two channels.
+ *
+ * NN_QUAD_2X2(acc, weights, pixel, distance): acc[i][j] += sum of pixel[i * distance + k] * weights[j][k] over k = 0 .. 3,
+ * for pixels i and channels j; NN_QUAD_1X2(acc, weights, pixel): the same for one pixel. Both move `weights` (const uint32_t *)
+ * on by its two words, which hold the bytes k, k+2, k+1, k+3 of each channel, and `pixel` (const int16_t *) by four. `pixel`
+ * is aligned to 4 bytes, `distance` a constant, even and at most 508; NN_QUAD_2X2_AT_2 takes any pixel and up to 2044.
+ * Written as one block, since compilers spill registers when they schedule these instructions. */
+#if NN_HAS_DSP
+#define NN_QUAD_WEIGHTS \
+    "ldrd %[w0], %[w1], [%[w]], #8\n\t" \
+    "sxtb16 %[v0], %[w0]\n\t" \
+    "sxtb16 %[v1], %[w1]\n\t" \
+    "sxtb16 %[w0], %[w0], ror #8\n\t" \
+    "sxtb16 %[w1], %[w1], ror #8\n\t"
+#define NN_QUAD_PIXEL(a, b) \
+    "smlad " a ", %[x0], %[v0], " a "\n\t" \
+    "smlad " b ", %[x0], %[v1], " b "\n\t" \
+    "smlad " a ", %[x1], %[w0], " a "\n\t" \
+    "smlad " b ", %[x1], %[w1], " b "\n\t"
+#define NN_QUAD_OPERANDS(weights, pixel) \
+    [w] "+r"(weights), [x] "+r"(pixel), [w0] "=&r"(nn_w0), [w1] "=&r"(nn_w1), [v0] "=&r"(nn_v0), [v1] "=&r"(nn_v1), \
+        [x0] "=&r"(nn_x0), [x1] "=&r"(nn_x1)
+#define NN_QUAD_2X2_LOADING(acc, weights, pixel, distance, load_far, load_near) \
+    do { \
+        uint32_t nn_w0, nn_w1, nn_v0, nn_v1, nn_x0, nn_x1; \
+        __asm__(NN_QUAD_WEIGHTS load_far NN_QUAD_PIXEL("%[a10]", "%[a11]") load_near NN_QUAD_PIXEL("%[a00]", "%[a01]") \
+                : [a00] "+r"((acc)[0][0]), [a01] "+r"((acc)[0][1]), [a10] "+r"((acc)[1][0]), [a11] "+r"((acc)[1][1]), \
+                  NN_QUAD_OPERANDS(weights, pixel) \
+                : [far] "i"((distance) * 2), [far4] "i"((distance) * 2 + 4) \
+                : "memory"); \
+    } while (0)
+#define NN_QUAD_2X2(acc, weights, pixel, distance) \
+    NN_QUAD_2X2_LOADING(acc, weights, pixel, distance, "ldrd %[x0], %[x1], [%[x], %[far]]\n\t", \
+                        "ldrd %[x0], %[x1], [%[x]], #8\n\t")
+#define NN_QUAD_2X2_AT_2(acc, weights, pixel, distance) \
+    NN_QUAD_2X2_LOADING(acc, weights, pixel, distance, \
+                        "ldr %[x0], [%[x], %[far]]\n\tldr %[x1], [%[x], %[far4]]\n\t", \
+                        "ldr %[x0], [%[x]], #4\n\tldr %[x1], [%[x]], #4\n\t")
+#define NN_QUAD_1X2(acc, weights, pixel) \
+    do { \
+        uint32_t nn_w0, nn_w1, nn_v0, nn_v1, nn_x0, nn_x1; \
+        __asm__(NN_QUAD_WEIGHTS "ldrd %[x0], %[x1], [%[x]], #8\n\t" NN_QUAD_PIXEL("%[a0]", "%[a1]") \
+                : [a0] "+r"((acc)[0]), [a1] "+r"((acc)[1]), NN_QUAD_OPERANDS(weights, pixel)::"memory"); \
+    } while (0)
+#else
+NN_INLINE void nn_quad(int32_t acc[2], const uint32_t *w, uint32_t low, uint32_t high) {
+    for (int j = 0; j < 2; j++) {
+        acc[j] = nn_smlad(high, nn_sxtb16_ror8(w[j]), nn_smlad(low, nn_sxtb16(w[j]), acc[j]));
+    }
+}
+#define NN_QUAD_AT(word, acc, weights, pixel) \
+    nn_quad((acc), (weights), ((const word *)(pixel))[0], ((const word *)(pixel))[1])
+#define NN_QUAD_2X2_AT(word, acc, weights, pixel, distance) \
+    (NN_QUAD_AT(word, (acc)[1], weights, (pixel) + (distance)), NN_QUAD_AT(word, (acc)[0], weights, pixel), \
+     (weights) += 2, (pixel) += 4)
+#define NN_QUAD_2X2(acc, weights, pixel, distance) NN_QUAD_2X2_AT(nn_word, acc, weights, pixel, distance)
+#define NN_QUAD_2X2_AT_2(acc, weights, pixel, distance) NN_QUAD_2X2_AT(nn_word_at_2, acc, weights, pixel, distance)
+#define NN_QUAD_1X2(acc, weights, pixel) (NN_QUAD_AT(nn_word, acc, weights, pixel), (weights) += 2, (pixel) += 4)
+#endif
+
+/* The inner step of the depthwise kernel: acc[k] += four[k] * weight k for k = 0 .. 3. `four` points to int8 of any alignment;
+ * `weights` (const uint32_t *) moves on by its two words of int16, in the order 0, 2, 1, 3. */
+#if NN_HAS_DSP
+#define NN_FOUR_CHANNELS(acc, weights, four) \
+    do { \
+        uint32_t nn_w0, nn_w1, nn_even, nn_odd; \
+        __asm__("ldr %[odd], %[x]\n\t" \
+                "ldrd %[w0], %[w1], [%[w]], #8\n\t" \
+                "sxtb16 %[even], %[odd]\n\t" \
+                "sxtb16 %[odd], %[odd], ror #8\n\t" \
+                "smlabb %[a0], %[even], %[w0], %[a0]\n\t" \
+                "smlabb %[a1], %[odd], %[w1], %[a1]\n\t" \
+                "smlatt %[a2], %[even], %[w0], %[a2]\n\t" \
+                "smlatt %[a3], %[odd], %[w1], %[a3]\n\t" \
+                : [a0] "+r"((acc)[0]), [a1] "+r"((acc)[1]), [a2] "+r"((acc)[2]), [a3] "+r"((acc)[3]), \
+                  [w] "+r"(weights), [w0] "=&r"(nn_w0), [w1] "=&r"(nn_w1), [even] "=&r"(nn_even), [odd] "=&r"(nn_odd) \
+                : [x] "m"(*(const nn_word_at_1 *)(four)) \
+                : "memory"); \
+    } while (0)
+#else
+NN_INLINE void nn_four_channels(int32_t acc[4], const uint32_t weights[2], const int8_t *four) {
+    for (int k = 0; k < 4; k++) {
+        acc[k] += four[k] * (int16_t)(weights[k % 2] >> (k / 2 * 16));
+    }
+}
+#define NN_FOUR_CHANNELS(acc, weights, four) (nn_four_channels((acc), (weights), (four)), (weights) += 2)
+#endif
+
+/* Copies n int8 as int16, in order. */
+NN_INLINE void nn_widen(int16_t *to, const int8_t *from, int n) {
+    for (; n >= 4; n -= 4, to += 4, from += 4) {
+        const uint32_t four = *(const nn_word_at_1 *)from;
+        const uint32_t even = nn_sxtb16(four), odd = nn_sxtb16_ror8(four);
+        ((nn_word_at_2 *)to)[0] = nn_pkhbt(even, odd);
+        ((nn_word_at_2 *)to)[1] = nn_pkhtb(even, odd);
+    }
+    for (; n > 0; n--) {
+        *to++ = *from++;
+    }
+}
+
+/* Sets n int16. */
+NN_INLINE void nn_fill(int16_t *to, int16_t value, int n) {
+    while (n-- > 0) {
+        *to++ = value;
+    }
+}
+
+#endif
