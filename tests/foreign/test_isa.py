@@ -22,11 +22,17 @@ ARM = "arm-none-eabi-gcc"
         ("-mcpu=cortex-m0plus.small-multiply", "portable"),
         ("-mcpu=Cortex-M33", "armv7em"),
         ("-mcpu=cortex-m33+nodsp", "portable"),
-        ("-mcpu=cortex-m55 -mcpu=cortex-m7", "armv7em"),
+        ("-mcpu=cortex-m33 -mcpu=cortex-m7", "armv7em"),
+        ("-mcpu=cortex-m55", "armv7em"),
+        ("-mcpu=cortex-m55 -mfloat-abi=hard", "armv7em+mve"),
+        ("-mcpu=cortex-m85+nofp -mfloat-abi=softfp", "armv7em+mve"),
+        ("-mcpu=cortex-m55+nomve -mfloat-abi=hard", "armv7em"),
+        ("-mcpu=cortex-m55+nodsp", "portable"),
         ("-march=armv7e-m+fp -mthumb", "armv7em"),
         ("-march=armv7-m", "portable"),
         ("-march=armv8-m.main+dsp", "armv7em"),
-        ("-march=armv8.1-m.main+mve.fp", "armv7em"),
+        ("clang --target=thumbv8.1m.main-none-eabihf -march=armv8.1-m.main+mve.fp", "armv7em+mve"),
+        ("-march=armv8.1-m.main+dsp", "armv7em"),
         ("-march=armv8-m.main", "portable"),
         ("-mcpu=cortex-a53", "portable"),
         ("clang --target=thumbv7em-none-eabihf", "armv7em"),
@@ -48,21 +54,24 @@ def test_flags(flags: str, expected: str) -> None:
 
 
 def test_features_are_those_of_the_toolchains() -> None:
-    assert {"armv7em", "rv32imc"} <= known_features()
+    assert {"armv7em", "mve", "rv32imc"} <= known_features()
     assert "portable" not in known_features()
 
 
 @pytest.mark.parametrize(
     "option", [*(f"-mcpu={name}" for name in _CORES), *(f"-march={name}" for name in _ARCHITECTURES)]
 )
-def test_the_tables_say_what_gcc_says(option: str) -> None:
+@pytest.mark.parametrize("floats", ["-mfloat-abi=soft", "-mfloat-abi=softfp"])
+def test_the_tables_say_what_gcc_says(floats: str, option: str) -> None:
     need_command(ARM, "gcc-arm-none-eabi")
-    command = [ARM, option, "-mthumb", "-mfloat-abi=soft", "-dM", "-E", "-"]
+    command = [ARM, option, "-mthumb", floats, "-dM", "-E", "-"]
     done = subprocess.run(command, input="", capture_output=True, text=True, check=False)
     if re.search(r"unrecognized -m(cpu|arch)", done.stderr):
         return  # a core newer than this gcc
     defined = set(re.findall(r"#define (\w+)", done.stdout))
-    assert ({"__ARM_FEATURE_DSP", "__ARM_FEATURE_SIMD32"} <= defined) == bool(features("here", [option]))
+    said = features("here", [option, floats])
+    assert ({"__ARM_FEATURE_DSP", "__ARM_FEATURE_SIMD32"} <= defined) == ("armv7em" in said)
+    assert ("__ARM_FEATURE_MVE" in defined) == ("mve" in said)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +102,12 @@ def test_what_is_asked_for_counts(flags: str, wanted: list[str], expected: tuple
             None,
             "SConstruct:7: the flags of the environment say -mcpu=cortex-m33 (armv7em) and -march=armv8-m.main "
             "(portable); keep one of them, or say which is meant with isa= or target=",
+        ),
+        (
+            "-mfloat-abi=hard -mcpu=cortex-m55 -mcpu=cortex-m7",
+            None,
+            "SConstruct:7: the flags of the environment say -mcpu=cortex-m55 (armv7em+mve) and -mcpu=cortex-m7 "
+            "(armv7em); keep one of them, or say which is meant with isa= or target=",
         ),
         (
             "-mcpu=cortex-m3",

@@ -1,4 +1,4 @@
-/* Reset of a Cortex-M (Armv7E-M with FPU), without a C library: vectors, painted stack, .data, .bss, SysTick. */
+/* Reset of a Cortex-M (with FPU or without), without a C library: vectors, painted stack, .data, .bss, SysTick. */
 #include "nn_board.h"
 
 extern uint32_t __stack_limit[], __stack_top[];              /* from the linker script; all word-aligned */
@@ -31,7 +31,9 @@ __attribute__((noreturn, optimize("no-tree-loop-distribute-patterns"))) void boa
     for (uint32_t *word = __bss_start; word < __bss_end; word++) {
         *word = 0;
     }
-    CPACR |= 0xFu << 20; /* full access to the FPU */
+#if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
+    CPACR |= 0xFu << 20; /* full access to the FPU and to Helium */
+#endif
     __asm__ volatile("dsb\n\tisb" ::: "memory");
     SYST_RVR = SYSTICK_MAX;
     SYST_CVR = 0;

@@ -12,6 +12,7 @@ from nnrules.error import UserError, suggest
 
 PORTABLE = "portable"
 _DSP = "armv7em"  # Armv7E-M and, with the DSP extension, Armv8-M: the kernels' C asks the compiler for the same macros
+_MVE = "mve"  # Helium: where floats may be in registers; a core with it has the DSP extension too
 _CORES = {
     **dict.fromkeys(("cortex-m0", "cortex-m0plus", "cortex-m1", "cortex-m3", "cortex-m23", "sc000", "sc300"), False),
     **dict.fromkeys(("cortex-m4", "cortex-m7", "cortex-m33", "cortex-m35p", "cortex-m52"), True),
@@ -21,6 +22,7 @@ _ARCHITECTURES = {
     **dict.fromkeys(("armv6-m", "armv6s-m", "armv7-m", "armv8-m.base", "armv8-m.main", "armv8.1-m.main"), False),
     "armv7e-m": True,
 }
+_HELIUM = {"cortex-m52", "cortex-m55", "cortex-m85"}
 _TRIPLES = {"v6m": False, "v7m": False, "v7em": True, "v8m.base": False, "v8m.main": False, "v8.1m.main": False}
 _MULTILETTER = re.compile(r"[zsx][a-z0-9]+")
 
@@ -82,15 +84,19 @@ def _said(words: list[str]) -> list[Said]:
     pairs = [f"--target={after}" for word, after in pairwise(words) if word == "-target"]
     triples = [each for word in (*words, *pairs) if (each := _triple(word)) is not None]
     extra = tuple(sorted({word[2:] for word in words if word[:2] == "-m" and word[2:] in known_features()}))
-    return (cores or triples) + ([Said(f"-m{extra[0]}", extra)] if extra else [])
+    said = (cores or triples) + ([Said(f"-m{extra[0]}", extra)] if extra else [])
+    if any(re.search(r"^-mfloat-abi=(hard|softfp)$|eabihf", word.lower()) for word in words):
+        return said
+    return [Said(each.flag, tuple(name for name in each.features if name != _MVE)) for each in said]
 
 
 def _core(word: str) -> Said | None:
     """-mcpu=cortex-m33+nodsp, -march=armv8-m.main+dsp, -march=rv32imac_zicsr; None for any other word."""
     option, _, value = word.lower().partition("=")
     name, *extensions = value.split("+")
-    if option == "-mcpu" and name.partition(".")[0] in _CORES:
-        return Said(word, _arm(_CORES[name.partition(".")[0]], extensions))
+    core = name.partition(".")[0]
+    if option == "-mcpu" and core in _CORES:
+        return Said(word, _arm(_CORES[core], ["mve", *extensions] if core in _HELIUM else extensions))
     if option == "-march" and name in _ARCHITECTURES:
         return Said(word, _arm(_ARCHITECTURES[name], extensions))
     if option == "-march" and re.match(r"rv(32|64)[ieg]", name):
@@ -105,9 +111,11 @@ def _triple(word: str) -> Said | None:
 
 
 def _arm(dsp: bool, extensions: list[str]) -> Features:
+    mve = False
     for each in extensions:
+        mve = (mve or each in ("mve", "mve.fp")) and each not in ("nomve", "nodsp")
         dsp = (dsp or each in ("dsp", "mve", "mve.fp")) and each != "nodsp"
-    return (_DSP,) if dsp else ()
+    return tuple(name for name, has in ((_DSP, dsp), (_MVE, mve)) if has)
 
 
 def _riscv(name: str) -> frozenset[str]:
