@@ -165,4 +165,156 @@ NN_INLINE void nn_fill(int16_t *to, int16_t value, int n) {
     }
 }
 
+/* Dense layers (1x1 and other convolutions of one group, fully connected ones): a tile of four accumulators walks along the
+ * taps k of a layer, whose order is that of the packed weights.
+ *
+ * The stream of constants holds, for each two output channels, two biases, the weights and two multipliers. Eight of
+ * sixteen bits make a block, four words: channel 0 and 1 of taps (k, k+1), channel 0 and 1 of taps (k+2, k+3); of eight bits
+ * two words, channel 0 and 1 of taps k, k+2, k+1, k+3 (what SXTB16 makes of it is the same). x holds two pixels of int16 by
+ * turns, word by word: taps (k, k+1) of pixel 0, of pixel 1, (k+2, k+3) of pixel 0, of pixel 1. */
+struct nn_dense {
+    const int16_t *x; /* of the two pixels, aligned to 4 bytes */
+    int32_t zero_point;
+    int8_t *y0, *y1;     /* the outputs of the two pixels, all channels side by side; they may be the same */
+    uint32_t skip;       /* NN_DENSE_S16_SKIP(blocks) or its like */
+    const uint32_t *end; /* of the stream */
+    const int16_t *x_end;
+};
+
+/* The loops are unrolled so many times and entered in the middle for what is left over. */
+#define NN_DENSE_UNROLL 16
+#define NN_DENSE_SKIP(blocks, unroll, bytes) (((unroll) - (blocks) % (unroll)) % (unroll) * (bytes) + 1)
+#define NN_DENSE_S16_SKIP(blocks) NN_DENSE_SKIP(blocks, NN_DENSE_UNROLL, 38)
+#define NN_DENSE_S8_SKIP(blocks) NN_DENSE_SKIP(blocks, NN_DENSE_UNROLL, 52)
+
+#if NN_HAS_DSP
+#define NN_NAKED __attribute__((naked, noinline, unused))
+#define NN_TEXT(x) #x
+#define NN_TEXT_OF(x) NN_TEXT(x)
+
+#define NN_TILE_2X2(x0, x1, w0, w1) \
+    "smlad r10, " x0 ", " w0 ", r10\n\t" \
+    "smlad r11, " x0 ", " w1 ", r11\n\t" \
+    "smlad r12, " x1 ", " w0 ", r12\n\t" \
+    "smlad lr, " x1 ", " w1 ", lr\n\t"
+#define NN_BLOCK_S16 \
+    "ldmia.n r1!, {r2-r5}\n\t" \
+    "ldmia.w r0!, {r6-r9}\n\t" \
+    NN_TILE_2X2("r2", "r3", "r6", "r7") \
+    NN_TILE_2X2("r4", "r5", "r8", "r9")
+#define NN_BLOCK_S8 \
+    "ldmia.n r1!, {r2-r5}\n\t" \
+    "ldmia.n r0!, {r6, r7}\n\t" \
+    "sxtb16 r8, r6\n\t" \
+    "sxtb16 r9, r7\n\t" \
+    "sxtb16 r6, r6, ror #8\n\t" \
+    "sxtb16 r7, r7, ror #8\n\t" \
+    NN_TILE_2X2("r2", "r3", "r8", "r9") \
+    NN_TILE_2X2("r4", "r5", "r6", "r7")
+
+/* On the stack: x, zero_point, y0, y1, where to enter the loop, end, x_end. */
+#define NN_DENSE_2X2(block) \
+    "push {r4-r11, lr}\n\t" \
+    "ldmia.w r1, {r1-r7}\n\t" \
+    "adr r8, 2f\n\t" \
+    "add r5, r5, r8\n\t" \
+    "push {r1-r7}\n" \
+    "1:\n\t" \
+    "ldrd r10, r11, [r0]\n\t" \
+    "ldrd r12, lr, [r0], #8\n\t" \
+    "bx r5\n\t" \
+    ".p2align 2\n" \
+    "2:\n\t" \
+    ".rept " NN_TEXT_OF(NN_DENSE_UNROLL) "\n\t" \
+    block \
+    ".endr\n\t" \
+    "ldr r2, [sp, #24]\n\t" \
+    "cmp r1, r2\n\t" \
+    "bne 2b\n\t" \
+    "ldmia.w r0!, {r8, r9}\n\t" \
+    "ldmia.w sp, {r1-r6}\n\t" \
+    "smmlar r12, r12, r8, r2\n\t" \
+    "smmlar lr, lr, r9, r2\n\t" \
+    "smmlar r10, r10, r8, r2\n\t" \
+    "smmlar r11, r11, r9, r2\n\t" \
+    "ssat r12, #8, r12\n\t" \
+    "ssat lr, #8, lr\n\t" \
+    "ssat r10, #8, r10\n\t" \
+    "ssat r11, #8, r11\n\t" \
+    "strb r12, [r4], #1\n\t" \
+    "strb lr, [r4], #1\n\t" \
+    "strb r10, [r3], #1\n\t" \
+    "strb r11, [r3], #1\n\t" \
+    "strd r3, r4, [sp, #8]\n\t" \
+    "cmp r0, r6\n\t" \
+    "bne 1b\n\t" \
+    "add sp, sp, #28\n\t" \
+    "pop {r4-r11, pc}"
+
+#define NN_DENSE_FUNCTION(name, code, s8) \
+    NN_NAKED static void name(const uint32_t *stream __attribute__((unused)), \
+                              const struct nn_dense *job __attribute__((unused))) { \
+        __asm__ volatile(code); \
+    }
+#else
+NN_INLINE void nn_dense_block(int32_t acc[2][2], const int16_t *x, const uint32_t *stream, bool s8) {
+    const nn_word *const pixel = (const nn_word *)x;
+    for (int half = 0; half < 2; half++) {
+        for (int i = 0; i < 2; i++) {
+            for (int j = 0; j < 2; j++) {
+                const uint32_t w = !s8 ? stream[half * 2 + j] : half ? nn_sxtb16_ror8(stream[j]) : nn_sxtb16(stream[j]);
+                acc[i][j] = nn_smlad(pixel[half * 2 + i], w, acc[i][j]);
+            }
+        }
+    }
+}
+
+NN_INLINE void nn_dense_2x2(const uint32_t *stream, const struct nn_dense *job, bool s8) {
+    int8_t *y0 = job->y0, *y1 = job->y1;
+    while (stream != job->end) {
+        const int32_t b0 = (int32_t)*stream++, b1 = (int32_t)*stream++;
+        int32_t acc[2][2] = {{b0, b1}, {b0, b1}};
+        for (const int16_t *x = job->x; x != job->x_end; x += 8, stream += s8 ? 2 : 4) {
+            nn_dense_block(acc, x, stream, s8);
+        }
+        for (int j = 0; j < 2; j++) {
+            const int32_t multiplier = (int32_t)*stream++;
+            *y1++ = nn_requantize(acc[1][j], multiplier, job->zero_point, -128, 127);
+            *y0++ = nn_requantize(acc[0][j], multiplier, job->zero_point, -128, 127);
+        }
+    }
+}
+#define NN_DENSE_FUNCTION(name, code, s8) \
+    __attribute__((unused)) static void name(const uint32_t *stream, const struct nn_dense *job) { \
+        nn_dense_2x2(stream, job, s8); \
+    }
+#endif
+
+NN_DENSE_FUNCTION(nn_dense_s16, NN_DENSE_2X2(NN_BLOCK_S16), false)
+NN_DENSE_FUNCTION(nn_dense_s8, NN_DENSE_2X2(NN_BLOCK_S8), true)
+
+/* Two pixels of n int8, by turns as nn_dense takes them: of each four values the words (0, 2) and (1, 3), the last four filled
+ * up with anything. */
+NN_INLINE void nn_widen_two(int16_t *to, const int8_t *x0, const int8_t *x1, int n) {
+#pragma GCC unroll 2
+    for (int i = 0; i + 4 <= n; i += 4, x0 += 4, x1 += 4, to += 8) {
+        const uint32_t a = *(const nn_word_at_1 *)x0, b = *(const nn_word_at_1 *)x1;
+        ((nn_word *)to)[0] = nn_sxtb16(a);
+        ((nn_word *)to)[1] = nn_sxtb16(b);
+        ((nn_word *)to)[2] = nn_sxtb16_ror8(a);
+        ((nn_word *)to)[3] = nn_sxtb16_ror8(b);
+    }
+    for (int i = 0; i < n % 4; i++) {
+        to[i / 2 + i % 2 * 4] = x0[i];
+        to[i / 2 + i % 2 * 4 + 2] = x1[i];
+    }
+}
+
+/* Bounds of n bytes, for what saturates at -128 and 127 only. */
+NN_INLINE void nn_bound(int8_t *y, int n, int32_t lo, int32_t hi) {
+    for (int i = 0; i < n; i++) {
+        y[i] = (int8_t)nn_clamp(y[i], lo, hi);
+    }
+}
+
 #endif

@@ -49,7 +49,9 @@ class Requantization(msgspec.Struct, frozen=True):
 
     def parameters(self) -> dict[str, int]:
         """The kernel parameters of everything that requantizes an accumulator."""
-        return {"y_zero_point": self.zero_point, "lo": self.lo, "hi": self.hi, "has_shift": int(self.has_shift)}
+        largest = int(self.shift.max(initial=0))
+        bounds = {"y_zero_point": self.zero_point, "lo": self.lo, "hi": self.hi}
+        return {**bounds, "has_shift": int(self.has_shift), "max_shift": largest}
 
     def real_scale(self) -> NDArray[np.float64]:
         """The factor that each channel's accumulator is multiplied with, as a float64 (exact)."""

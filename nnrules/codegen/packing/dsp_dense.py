@@ -1,0 +1,60 @@
+"""The stream of constants of the dense DSP kernels (nn_dense in nn_dsp.h): for SMLAD, in the order they are read.
+
+``stream`` uint32: for each TILE output channels their biases, then for each two taps a word of each channel, int16 with
+the first tap in the low half (``wide`` = 1), or for each four taps a word of each channel, int8 in the order k, k+2,
+k+1, k+3 (``wide`` = 0), then their multipliers. Where the channels do not divide by TILE, the last group repeats some.
+
+Taps are in the order (kernel width, kernel height, in channels), padded with zeros to a multiple of GRAIN. Four taps
+c .. c+3 of a pixel with channels in fours are in the order c, c+2, c+1, c+3, as SXTB16 makes them of a word; in other
+convolutions of more than 1x1 they are in order, each column's padded to an even number where the stride is odd. The
+zero point is folded into the bias; a left shift of the accumulator is one of bias and (``wide``) weights.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nnrules.codegen.packing import Constants
+from nnrules.graph.operator import Parameter
+
+QUAD = (0, 2, 1, 3)
+
+
+def pack(operator: Any, parameters: Mapping[str, Parameter]) -> Constants:
+    """For Conv2d of one group: tiles of two channels."""
+    weights = operator.weights.astype(np.int32).transpose(0, 2, 1, 3)
+    columns = weights.reshape(*weights.shape[:2], -1)
+    in_fours = weights.shape[3] % 4 == 0 or weights.shape[1:3] == (1, 1)
+    spare = 0 if in_fours else columns.shape[2] % 2 * operator.geometry.stride[1] % 2
+    taps = np.pad(columns, ((0, 0), (0, 0), (0, spare))).reshape(len(weights), -1)
+    return {"stream": stream(operator, taps, 2, 4, bool(parameters["wide"]), in_fours)}
+
+
+def stream(operator: Any, taps: np.ndarray, tile: int, grain: int, wide: bool, in_fours: bool) -> np.ndarray:
+    """The words; ``taps`` integers (channels, taps), ``in_fours``: whether to exchange the middle two of each four."""
+    rule = operator.requantization
+    shift = rule.shift.astype(np.int64)
+    taps = np.pad(taps, ((0, 0), (0, -taps.shape[1] % grain)))
+    fours = taps.reshape(len(taps), -1, 4)[..., QUAD if in_fours else (0, 1, 2, 3)]
+    if wide:
+        halves = (fours.astype(np.int64) << shift[:, np.newaxis, np.newaxis]).astype("<i2")
+        words = np.ascontiguousarray(halves).view("<u4")
+    else:
+        words = np.ascontiguousarray(fours[..., QUAD].astype(np.int8)).view("<u4")
+    bias = operator.folded_bias().astype(np.int64) << shift
+    order = tiles(len(taps), tile)
+    parts = [bias.astype(np.int32)[order], rule.multiplier[order]]
+    heads, tails = (part.view(np.uint32).reshape(-1, tile) for part in parts)
+    body = words.reshape(len(taps), -1)[order].reshape(-1, tile, words.size // len(taps)).transpose(0, 2, 1)
+    return np.concatenate([heads, body.reshape(len(heads), -1), tails], axis=1).astype(np.uint32)
+
+
+def tiles(channels: int, tile: int) -> np.ndarray:
+    """The channels in groups of ``tile``, the last group ending with the last channel.
+
+    >>> tiles(5, 2).tolist()
+    [0, 1, 2, 3, 3, 4]
+    """
+    whole = np.arange(channels // tile * tile)
+    return np.concatenate([whole, np.arange(channels - tile, channels)]) if channels % tile else whole
