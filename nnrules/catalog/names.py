@@ -1,10 +1,11 @@
-"""Names of models: how they are spelt, and the C identifiers they become."""
+"""Names of models: how they are spelt, and the C identifiers they become; the key of their notes."""
 
 import re
 
 from nnrules.error import UserError
 
 LONGEST = 48
+NOTE = "nnrules.note"  # key in an ONNX model's metadata: what all that is made of it is labelled with
 
 
 def c_identifier(model: str) -> str:

@@ -47,6 +47,12 @@ class TrainOptions(Recipe, frozen=True):
     epochs: Natural = 24
 
 
+class SeedOptions(Options, frozen=True):
+    """`seed`: what the weights follow from."""
+
+    seed: Natural = 0
+
+
 class PruneOptions(Recipe, frozen=True):
     """`sparsity`: share of the channels to remove, 0 <= sparsity < 1; what remains is rounded up to a multiple of
     `round_to`. `norm`: 1 or 2, by which channels are compared."""
@@ -155,6 +161,7 @@ _OPERATORS = ("graph/ops/*.py",)
 
 STAGES: dict[str, Stage] = {
     "train": Stage(TrainOptions, libraries=("safetensors", *_DATASET)),
+    "seed": Stage(SeedOptions, libraries=("torch", "numpy", "safetensors")),
     "prune": Stage(
         PruneOptions, libraries=("torch-pruning", "safetensors", *_DATASET), plugins=("compress/pruners/{method}.py",)
     ),

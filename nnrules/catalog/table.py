@@ -18,6 +18,8 @@ FOOTNOTE = "+ and the stack, which is not known\n"
 def render(measured: Sequence[Mapping[str, Any]], limits: Sequence[Mapping[str, float | None] | None] = ()) -> str:
     """Lay out `*.measured.json` records as aligned text that ends in a line feed.
 
+    A model without a metric has its note ("seeded weights") in that place.
+
     limits: beside each record its budget (the keys of GateOptions; None where there is no limit). A size or count
     with a limit reads "used/limit"; what breaks a limit ends in "!". A figure that was not taken reads "-"; RAM
     ends in "+" where the stack is not known and so not in it. Sizes are bytes; "differing" counts values in which
@@ -39,7 +41,7 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _cells(record: Mapping[str, Any], limit: Mapping[str, float | None]) -> tuple[str, ...]:
-    metric = record["metric"] or {"name": "-", "float": None, "integer": None}
+    metric = record["metric"] or {"name": record.get("note") or "-", "float": None, "integer": None}
     instructions, macs = record["instructions"], record["macs"]
     return (
         record["model"],

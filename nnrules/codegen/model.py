@@ -95,6 +95,7 @@ class ModelCode:
             template,
             self.kernels,
             model=graph.name,
+            note=f", {comment_text(graph.note)}" if graph.note else "",
             prefix=self.prefix,
             macro=self.prefix.upper(),
             target=plan.target,

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from nnrules.catalog.names import NOTE
 from nnrules.compress.parameters import LINEAR, MAGNITUDE, VIEWS, QuantizationRecord, carriers, channel_axis
 
 
@@ -28,6 +29,7 @@ def quantized_model(model: onnx.ModelProto, record: QuantizationRecord) -> onnx.
         writer.nodes, model.graph.name, model.graph.input, model.graph.output, list(writer.constants.values())
     )
     finished = helper.make_model(body, opset_imports=model.opset_import, ir_version=model.ir_version)
+    finished.metadata_props.extend(each for each in model.metadata_props if each.key == NOTE)
     onnx.checker.check_model(finished, full_check=True)
     return finished
 

@@ -60,13 +60,14 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Graph(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole integer program."""
+    """A whole integer program. ``note``: what all that is made of it is to be labelled with."""
 
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     tensors: dict[str, Tensor]
     nodes: tuple[Node, ...]
+    note: str = ""
 
     def shapes(self, node: Node) -> list[Shape]:
         """The shapes of a node's inputs."""
@@ -90,6 +91,8 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
 def dump(graph: Graph) -> bytes:
     """The graph as JSON: one node or tensor per line, equal graphs give equal bytes."""
     head = {"format": FORMAT, "name": graph.name, "inputs": graph.inputs, "outputs": graph.outputs}
+    if graph.note:
+        head["note"] = graph.note
     encode = msgspec.json.Encoder(enc_hook=_encode_array).encode
     tensors = b",\n".join(encode(tensor) for tensor in graph.tensors.values())
     nodes = b",\n".join(
@@ -111,6 +114,7 @@ def load(path: Path | str) -> Graph:
         outputs=tuple(raw["outputs"]),
         tensors={tensor.name: tensor for tensor in tensors},
         nodes=tuple(_node(node) for node in raw["nodes"]),
+        note=raw.get("note", ""),
     )
 
 

@@ -26,7 +26,7 @@ class Firmware:
 
     def build(self) -> list[Any]:
         """Declare everything from the samples on; the nodes that a user wants: programs, report, figures."""
-        data = self.workspace.data
+        data = self.workspace.data(self.subject)
         samples = self.add("sample", {**self.some("graph"), **data}, {"samples": "{}.samples.npz"}, "dataset")
         inputs = {**self.some("graph", "integer", "float"), **data}
         metric = self.add("evaluate", inputs, {"metric": "{}.metric.json"}, "dataset")
@@ -132,7 +132,7 @@ class TargetFirmware:
 
     def _report(self) -> Nodes:
         inputs = {name: [node] for name, node in self.measured.items()} | {"verify": [self.verify], "plan": [self.plan]}
-        inputs |= {**self.common.some("graph", "samples"), **self.common.workspace.data}
+        inputs |= {**self.common.some("graph", "samples"), **self.common.workspace.data(self.common.subject)}
         return self.add("report", inputs, {"report": "{}.report.html", "picture": "{}.png"}, "dataset")
 
     def add(

@@ -19,6 +19,7 @@ from nnrules.rules.firmware import Firmware
 from nnrules.rules.workspace import Subject, Workspace
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+_ARRAYS = _PACKAGE / "datasets/arrays.py"
 
 
 class Step(NodeList):
@@ -78,6 +79,17 @@ class Model(Step):
     """A network and its data set, nothing built yet."""
 
     @explained
+    def Seed(self, **options: Any) -> "Weights":  # noqa: N802
+        """Weights and inputs drawn by lot, in the place of training and data set: what is built has no metric and is
+        labelled."""
+        model = self.model
+        outputs = {"weights": "{}.seeded.safetensors", "inputs": "{}.seeded.npz"}
+        nodes = model.add("seed", model.options("seed", options), {}, outputs, "network")
+        references = {**model.subject.references, "dataset": f"{_ARRAYS}:Arrays"}
+        subject = replace(model.subject, references=references, data=[nodes["inputs"]])
+        return Weights(Declaration(model.workspace, subject), nodes)
+
+    @explained
     def Train(self, **options: Any) -> "Trained":  # noqa: N802
         """Train the network."""
         model = self.model
@@ -86,7 +98,25 @@ class Model(Step):
         return Trained(model, model.add("train", chosen, _data(model), outputs, "network", "dataset"))
 
 
-class Trained(Step):
+class Weights(Step):
+    """Weights of any origin."""
+
+    @explained
+    def Quantize(self, method: str = "percentile", **options: Any) -> "Quantized":  # noqa: N802
+        """Export to ONNX, choose scales and zero points, and lower to the exact integer program."""
+        model = self.model
+        weights = {"weights": self.nodes["weights"], **_data(model)}
+        export, lower = model.options("export", {}), model.options("lower", {})
+        chosen = model.options("quantize", {"method": method, **options})
+        float_model = model.add("export", export, weights, {"model": "{}.float.onnx"}, "network", "dataset")["model"]
+        outputs = {"qparams": "{}.qparams.json", "model": "{}.onnx"}
+        quantized = model.add("quantize", chosen, {"model": float_model, **_data(model)}, outputs, "dataset")
+        outputs = {"graph": "{}.graph.json", "integer": "{}.integer.onnx"}
+        lowered = model.add("lower", lower, {"model": quantized["model"]}, outputs)
+        return Quantized(model, {**quantized, **lowered, "float": float_model})
+
+
+class Trained(Weights):
     """Trained weights."""
 
     @explained
@@ -99,20 +129,6 @@ class Trained(Step):
         inputs = {"weights": self.nodes["weights"], **_data(model)}
         outputs = {"weights": "{}.pruned.safetensors", "log": "{}.prune.json"}
         return Trained(model, model.add("prune", chosen, inputs, outputs, "network", "dataset"))
-
-    @explained
-    def Quantize(self, method: str = "percentile", **options: Any) -> "Quantized":  # noqa: N802
-        """Export to ONNX, choose scales and zero points, and lower to the exact integer program."""
-        model = self.model
-        weights = {"weights": self.nodes["weights"]}
-        export, lower = model.options("export", {}), model.options("lower", {})
-        chosen = model.options("quantize", {"method": method, **options})
-        float_model = model.add("export", export, weights, {"model": "{}.float.onnx"}, "network", "dataset")["model"]
-        outputs = {"qparams": "{}.qparams.json", "model": "{}.onnx"}
-        quantized = model.add("quantize", chosen, {"model": float_model, **_data(model)}, outputs, "dataset")
-        outputs = {"graph": "{}.graph.json", "integer": "{}.integer.onnx"}
-        lowered = model.add("lower", lower, {"model": quantized["model"]}, outputs)
-        return Quantized(model, {**quantized, **lowered, "float": float_model})
 
 
 class Quantized(Step):
@@ -183,7 +199,7 @@ def _files(workspace: Workspace, name: str) -> list[Any]:
 
 
 def _data(model: Declaration) -> dict[str, Any]:
-    return model.workspace.data
+    return model.workspace.data(model.subject)
 
 
 def _refuse(place: str, fault: str, cure: str) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Stage(Step, frozen=True, eq=False, kw_only=True):
     """`name`: the verb. `references`: "path.py:Class" by input name. `tools`: versions by program; `fresh`: not forked.
 
-    `data`: the folder whose files are the input `data`, "": none.
+    `data`: the folder whose files are the input `data`, "": that has no folder.
     """
 
     options: Options
@@ -54,7 +54,7 @@ class Stage(Step, frozen=True, eq=False, kw_only=True):
         for name, text in self.references.items():
             words += ["--in", f"{name}={text}"]
         for name, nodes in self.inputs.items():
-            paths = [self.data] if name == "data" else nodes
+            paths = [self.data] if name == "data" and self.data else nodes
             words += [word for path in paths for word in ("--in", f"{name}={path}")]
         for name, node in self.outputs.items():
             words += ["--out", f"{name}={node}"]

@@ -30,13 +30,14 @@ class TargetFile(msgspec.Struct, frozen=True):
 @dataclass(frozen=True)
 class Subject:
     """What a stage is about. `target` None: the same for all targets. `files`: nodes of what the references read;
-    `resources`: by stage, see Slots."""
+    `resources`: by stage, see Slots; `data`: the nodes of the data set, None: the folder of the command line."""
 
     model: str
     references: Mapping[str, str]
     target: str | None = None
     files: list[Any] = field(default_factory=list)
     resources: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    data: list[Any] | None = None
 
 
 @dataclass
@@ -78,9 +79,10 @@ class Workspace:
         """Where a model, or a model for a target, is built."""
         return self.arguments.build / model / (target or "")
 
-    @property
-    def data(self) -> dict[str, list[Any]]:
-        """The input `data` of stages that read the data set: the files of the folder named on the command line."""
+    def data(self, subject: Subject) -> dict[str, list[Any]]:
+        """The input `data` of stages that read a model's data set, none where it needs none."""
+        if subject.data is not None:
+            return {"data": subject.data}
         folder = self.arguments.data
         return {"data": self.tree((self.top / folder).resolve())} if folder else {}
 
@@ -125,7 +127,7 @@ class Workspace:
             references=subject.references,
             sources=self.engine.sources,
             tools=self._tools(runner),
-            data=self.arguments.data or "",
+            data="" if subject.data is not None else self.arguments.data or "",
             fresh="gpu" in needs,
         )
         extra = {"source_scanner": TEMPLATE_SCANNER} if verb == "generate" else {}

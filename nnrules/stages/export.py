@@ -7,7 +7,7 @@ from nnrules.catalog.stages import ExportOptions
 from nnrules.stages.runner import Request, main
 from nnrules.training.onnx_export import export
 from nnrules.training.task import make_dataset, make_network
-from nnrules.training.weights import load_weights
+from nnrules.training.weights import load_weights, read_note
 
 
 def run(request: Request[ExportOptions]) -> None:
@@ -15,7 +15,8 @@ def run(request: Request[ExportOptions]) -> None:
     dataset = make_dataset(request.reference("dataset"), "test", request.optional("data"))
     network = make_network(request.reference("network"))
     load_weights(network, request.input("weights"))
-    request.output("model").write_bytes(export(network.eval(), dataset, request.inputs["network"][0]))
+    note = read_note(request.input("weights"))
+    request.output("model").write_bytes(export(network.eval(), dataset, request.inputs["network"][0], note))
 
 
 if __name__ == "__main__":

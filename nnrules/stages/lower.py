@@ -1,7 +1,9 @@
 """Lower a QDQ ONNX model to the integer graph and emit the integer ONNX program from it."""
 
+import msgspec
 import onnx
 
+from nnrules.catalog.names import NOTE
 from nnrules.catalog.stages import LowerOptions
 from nnrules.error import UserError
 from nnrules.graph.emit import integer_model
@@ -18,7 +20,8 @@ def run(request: Request[LowerOptions]) -> None:
         onnx.checker.check_model(model)
     except Exception as error:  # onnx raises whatever protobuf does on a damaged file
         raise UserError(str(path), "is not a valid ONNX model", f"onnx says: {str(error).splitlines()[0]}") from None
-    graph = lower(model, request.model)
+    note = next((each.value for each in model.metadata_props if each.key == NOTE), "")
+    graph = msgspec.structs.replace(lower(model, request.model), note=note)
     request.output("graph").write_bytes(dump(graph))
     onnx.save(integer_model(graph), request.output("integer"))
 

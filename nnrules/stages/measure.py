@@ -44,6 +44,7 @@ def run(request: Request[MeasureOptions]) -> None:
         "ram": sizes.ram(console.number(text, "stack")),
         "flash": sizes.flash(),
         "metric": metric if metric["name"] else None,
+        "note": graph.note or None,
         "verify": {name: verify[name] for name in ("samples", "values", "differing", "engines")},
     }
     request.output("console").write_text(text, encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nnrules.catalog.names import NOTE
 from nnrules.error import UserError
 from nnrules.training.task import Dataset
 
@@ -19,8 +20,10 @@ OPSET = 18
 TOLERANCE = 1e-4  # of the largest output, between ONNX Runtime and torch
 
 
-def export(network: nn.Module, dataset: Dataset, place: str) -> bytes:
+def export(network: nn.Module, dataset: Dataset, place: str, note: str = "") -> bytes:
     """The model's bytes, the same for the same weights; input `x`, output `y` (or y0, y1, ...), batch dimension "N".
+
+    `note`: kept in the model's metadata.
 
     Raises UserError at `place` where torch cannot export the network.
     """
@@ -30,6 +33,8 @@ def export(network: nn.Module, dataset: Dataset, place: str) -> bytes:
     example = torch.from_numpy(np.stack([np.asarray(dataset[i % count][0], np.float32) for i in range(4)]))
     model = _export(network, example, place)
     tidy(model)
+    if note:
+        model.metadata_props.add(key=NOTE, value=note)
     data: bytes = model.SerializeToString(deterministic=True)
     _compare(data, network, example)
     return data

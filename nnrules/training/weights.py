@@ -11,13 +11,24 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Write parameters and buffers by name. Raises UserError naming the first tensor with NaN or infinity."""
+def save_weights(network: nn.Module, path: Path, note: str = "") -> None:
+    """Write parameters and buffers by name, and what all that is made of them is to be labelled with.
+
+    Raises UserError naming the first tensor with NaN or infinity.
+    """
     from safetensors.torch import save_file
 
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
     refuse_not_finite(state, str(path.name))
-    save_file(state, path)
+    save_file(state, path, {"note": note} if note else None)
+
+
+def read_note(path: Path) -> str:
+    """The note of a file of `save_weights`."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return str((file.metadata() or {}).get("note", ""))
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

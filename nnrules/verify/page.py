@@ -44,7 +44,8 @@ svg line { stroke: var(--line); }
 svg rect { fill: hsl(var(--hue) 55% 55% / 35%); stroke: hsl(var(--hue) 55% 45%); }
 </style>
 <h1>{{ measured.model }} on {{ measured.target }}</h1>
-<p class="about">{{ "{:,}".format(measured.macs) }} multiply-accumulates per inference</p>
+<p class="about">{{ "{:,}".format(measured.macs) }} multiply-accumulates per inference
+{%- if measured.note %}, {{ measured.note }}{% endif %}</p>
 
 <h2>Summary</h2>
 <div class="wide"><table>

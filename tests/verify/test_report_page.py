@@ -52,6 +52,7 @@ def inputs(graph: Graph, samples: dict[str, np.ndarray], tmp_path: Path) -> dict
         "ram": {"arena": 480, "stack": 100, "data": 0, "bss": 4, "total": 584, "stack_is": "peak"},
         "flash": {"code": 900, "weights": 300, "rodata": 40, "total": 1240},
         "metric": {"name": "AP", "float": 0.5, "integer": 0.49},
+        "note": None,
         "verify": {"samples": 5, "values": 2485, "differing": 0, "engines": ["torch", "c-target"]},
     }
     verify: dict[str, Any] = {"samples": 5, "values": 2485, "differing": 0, "target_samples": 4}

@@ -1,0 +1,1 @@
+"""Data sets of nnrules' own, for models that have none of theirs."""
