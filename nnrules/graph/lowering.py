@@ -31,7 +31,7 @@ from nnrules.graph.requant import (
     certified_bias,
     channel_requantization,
 )
-from nnrules.graph.views import Index, View, lies, positions
+from nnrules.graph.views import Index, View, lies, memory_order, positions
 
 
 def lower(model: onnx.ModelProto, name: str) -> Graph:
@@ -188,23 +188,66 @@ class Lowering(QdqReader):
             self.views[value] = View(name, positions(index.shape).transpose(np.argsort(order)))
         return self.tensors[name]
 
-    def whole(self, node: onnx.NodeProto, value: str) -> Tensor:
-        """An input of an element-wise operator: any view of all its values will do, the output takes it over."""
+    def whole(self, node: onnx.NodeProto, value: str) -> tuple[Tensor, Index]:
+        """An input of an element-wise operator, any view of all its values, which the output takes over."""
         view = self._view(node, value)
         if len(np.unique(view.index)) < self.tensors[view.name].size:
-            return self.laid(node, value)
-        return self.tensors[view.name]
+            self.laid(node, value)
+            view = self._view(node, value)
+        return self.tensors[view.name], view.index
 
-    def alike(self, node: onnx.NodeProto, values: list[str]) -> list[Tensor]:
-        """Inputs of an element-wise operator that must have one shape and one layout."""
-        views = [self._view(node, value) for value in values]
-        if any(not np.array_equal(view.index, views[0].index) for view in views):
-            raise UserError(
-                self.place(node),
-                "its inputs differ in shape: " + " and ".join(str(_batched(v.index.shape)) for v in views),
-                "only inputs of one shape are supported",
-            )
-        return [self.tensors[view.name] for view in views]
+    def with_constant(self, node: onnx.NodeProto) -> tuple[str, np.ndarray | None, int]:
+        """Of a node with two inputs: the activation, the constant that meets it as real numbers, and its position.
+
+        The constant has the activation's rank without batch.  Where both are activations, it is None.
+        """
+        for position in (1, 0):
+            constant = self._real_constant(node.input[position])
+            if constant is None:
+                continue
+            value = node.input[1 - position]
+            missing = self._view(node, value).index.ndim + 1 - constant.ndim
+            real = constant.astype(np.float64).reshape((1,) * missing + constant.shape)
+            if missing < 0 or len(real) != 1:
+                fault = f"its constant has shape {constant.shape}"
+                raise UserError(self.place(node), fault, "only constants without a batch axis are supported")
+            return value, real[0], position
+        return node.input[0], None, -1
+
+    def spread(self, node: onnx.NodeProto, value: str, shape: Shape) -> tuple[Tensor, tuple[int, ...]]:
+        """An input repeated to broadcast with ``shape``, as a tensor, and the order of its ONNX axes in memory."""
+        view = self._view(node, value)
+        index = np.broadcast_to(view.index, np.broadcast_shapes(view.index.shape, shape))
+        order = memory_order(index)
+        return self.tensors[self._in_memory(view.name, index.transpose(order))], order
+
+    def pair(self, node: onnx.NodeProto) -> tuple[list[Tensor], Index]:
+        """Two inputs of an element-wise operator, their axes in one order in memory, and the output's view."""
+        views = [self._view(node, value) for value in node.input]
+        if np.array_equal(views[0].index, views[1].index):
+            first, index = self.whole(node, node.input[0])
+            second, _ = self.whole(node, node.input[1])
+            return [first, self.reshaped(second, first.shape)], index
+        rank = max(view.index.ndim for view in views)
+        indices = [view.index.reshape((1,) * (rank - view.index.ndim) + view.index.shape) for view in views]
+        order = memory_order(max(indices, key=lambda index: index.size))
+        names = [self._in_memory(v.name, i.transpose(order)) for v, i in zip(views, indices, strict=True)]
+        tensors = [self.tensors[name] for name in names]
+        shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
+        return tensors, positions(shape).transpose(np.argsort(order))
+
+    def alike(self, node: onnx.NodeProto) -> tuple[list[Tensor], Index]:
+        """The same for inputs that must have one shape."""
+        tensors, view = self.pair(node)
+        if tensors[0].shape != tensors[1].shape:
+            shapes = " and ".join(_batched(self._view(node, value).index.shape) for value in node.input)
+            fault = f"its inputs differ in shape: {shapes}"
+            raise UserError(self.place(node), fault, "only inputs of one shape are supported")
+        return tensors, view
+
+    def reshaped(self, tensor: Tensor, shape: Shape) -> Tensor:
+        """The same memory under another shape."""
+        return self.tensors[self._shaped(tensor, shape)]
 
     def joined(self, node: onnx.NodeProto, axis: int) -> tuple[list[Tensor], int]:
         """The inputs of a concatenation and the axis in NHWC order without batch."""
@@ -226,9 +269,15 @@ class Lowering(QdqReader):
         self, node: onnx.NodeProto, x: Tensor, weights: np.ndarray, scales: np.ndarray, bias_input: Any
     ) -> tuple[np.ndarray, Requantization]:
         """Bias (int32) and requantization of a layer acc = bias + sum x * weights, certified against overflow."""
-        output, where = self.output(node), self.place(node)
         acc_scales = x.scale * scales
         bias = self.bias(node, bias_input[0], acc_scales) if len(bias_input) else np.zeros(len(weights), np.int64)
+        return self.certified(node, x, weights, acc_scales, bias)
+
+    def certified(
+        self, node: onnx.NodeProto, x: Tensor, weights: np.ndarray, acc_scales: np.ndarray, bias: np.ndarray
+    ) -> tuple[np.ndarray, Requantization]:
+        """The same from a bias in units of ``acc_scales``, the real value of an accumulator's step per channel."""
+        output, where = self.output(node), self.place(node)
         real = acc_scales / output.scale
 
         def saturates(channel: int, low: int, high: int) -> bool:
@@ -249,16 +298,24 @@ class Lowering(QdqReader):
                 "give both one scale and zero point",
             )
 
-    def add(self, node: onnx.NodeProto, operator: Operator, inputs: list[str], elementwise: bool = False) -> None:
-        """Append a node.  Its ONNX value is laid out like its input's if ``elementwise``, else NCHW for images."""
+    def add(
+        self,
+        node: onnx.NodeProto,
+        operator: Operator,
+        inputs: list[str],
+        elementwise: bool = False,
+        view: Index | None = None,
+    ) -> None:
+        """Append a node, its value seen as ``view`` says, or like its input if ``elementwise``; else images NCHW."""
         output = self.output(node)
         shape = operator.infer(*(self.tensors[name].shape for name in inputs))
         tensor = Tensor(name=output.name, shape=shape, scale=output.scale, zero_point=output.zero_point)
         self._append(node.name or output.name, operator, inputs, tensor)
         lying = positions(shape)
         channels_first = np.moveaxis(lying, -1, 0) if len(shape) == 3 else lying
-        index = self.views[node.input[0]].index if elementwise else channels_first
-        self.views[output.name] = View(tensor.name, index.reshape(self.shapes.get(output.name, index.shape)))
+        if view is None:
+            view = self.views[node.input[0]].index if elementwise else channels_first
+        self.views[output.name] = View(tensor.name, view.reshape(self.shapes.get(output.name, view.shape)))
 
     def relabel(self, node: onnx.NodeProto) -> None:
         """A node that only rearranges the view of its input."""

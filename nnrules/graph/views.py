@@ -27,6 +27,18 @@ def lies(index: Index) -> bool:
     return bool(np.array_equal(index.reshape(-1), np.arange(index.size)))
 
 
+def memory_order(index: Index) -> tuple[int, ...]:
+    """The order of a view's axes in which its values lie in memory; channels last where no order does.
+
+    >>> memory_order(positions((4, 5, 3)).transpose(2, 0, 1))
+    (1, 2, 0)
+    """
+    same = tuple(range(index.ndim))
+    channels_last = (*same[1:], *same[:1])
+    orders = [channels_last, same] if index.ndim == 3 else [same, channels_last]
+    return next((order for order in orders if lies(index.transpose(order))), orders[0])
+
+
 def loops(index: Index) -> tuple[int, list[Index]]:
     """A start and one array of offsets for each loop, from the outermost to the innermost, that visit a view in order.
 

@@ -41,6 +41,15 @@ def int8_arrays(draw: Draw, shape: Shape) -> np.ndarray:
 
 
 @st.composite
+def broadcast_shapes(draw: Draw) -> tuple[Shape, Shape]:
+    """Two shapes of one rank, a third of them alike; else any axis of either may be 1."""
+    shape = [draw(st.integers(1, 7)) for _ in range(draw(st.integers(1, 3)))]
+    alike = draw(st.sampled_from([True, False, False]))
+    pair = [tuple(n if alike or draw(st.booleans()) else 1 for n in shape) for _ in range(2)]
+    return pair[0], pair[1]
+
+
+@st.composite
 def bounds(draw: Draw, zero_point: int) -> tuple[int, int]:
     """No clamp, a Relu, or any clamp."""
     low, high = sorted((draw(INT8), draw(INT8)))

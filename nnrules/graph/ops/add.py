@@ -1,4 +1,4 @@
-"""Element-wise addition of two tensors of one shape, each with its own scale."""
+"""Element-wise sum or difference of two tensors, each with its own scale; one may be repeated along some axes."""
 
 import math
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from nnrules.error import UserError
+from nnrules.graph.affine import lower_affine
+from nnrules.graph.broadcast import broadcast_parameters
 from nnrules.graph.operator import Operator, Parameter, Shape
 
 if TYPE_CHECKING:
@@ -18,10 +20,13 @@ LARGEST_SHIFT = 22
 
 
 class Add(Operator, frozen=True, kw_only=True):
-    """y = clamp((m1 * x1 + m2 * x2 + c) >> k, lo, hi): one rounding, half up; every partial sum fits in 32 bits."""
+    """y = clamp((m1 * x1 + m2 * x2 + c) >> k, lo, hi): one rounding, half up; every partial sum fits in 32 bits.
+
+    A difference has a negative m2.  The inputs have one rank; an axis of length 1 is repeated along the other's.
+    """
 
     op: ClassVar[str] = "add"
-    onnx_types: ClassVar[tuple[str, ...]] = ("Add",)
+    onnx_types: ClassVar[tuple[str, ...]] = ("Add", "Sub")
 
     m1: int
     m2: int
@@ -33,13 +38,19 @@ class Add(Operator, frozen=True, kw_only=True):
     @classmethod
     def lower(cls, lowering: "Lowering", node: "onnx.NodeProto") -> None:
         lowering.attributes(node)
-        x1, x2 = lowering.alike(node, list(node.input))
+        value, constant, position = lowering.with_constant(node)
+        sign = -1 if node.op_type == "Sub" else 1
+        if constant is not None:
+            slope, offset = (np.array(sign), constant) if position == 0 else (np.ones(1), sign * constant)
+            lower_affine(lowering, node, value, slope, offset)
+            return
+        (x1, x2), view = lowering.pair(node)
         output = lowering.output(node)
-        ratios = (x1.scale / output.scale, x2.scale / output.scale)
+        ratios = (x1.scale / output.scale, sign * x2.scale / output.scale)
         operator = cls.of(
             ratios, (x1.zero_point, x2.zero_point), output.zero_point, output.bounds, lowering.place(node)
         )
-        lowering.add(node, operator, [x1.name, x2.name], elementwise=True)
+        lowering.add(node, operator, [x1.name, x2.name], view=view)
 
     @classmethod
     def of(
@@ -50,19 +61,22 @@ class Add(Operator, frozen=True, kw_only=True):
         bounds: tuple[int, int],
         where: str,
     ) -> Self:
-        """From the input scales over the output scale: the larger multiplier lies in [2^14, 2^15), k <= 22."""
-        k = min(LARGEST_SHIFT, 15 - math.frexp(max(ratios))[1])
-        if round(max(ratios) * 2.0**k) == 2**15:  # rounded up
+        """From the input scales over the output scale, negative for what is subtracted: the larger multiplier's
+        magnitude lies in [2^14, 2^15), k <= 22.
+        """
+        largest = max(map(abs, ratios))
+        k = min(LARGEST_SHIFT, 15 - math.frexp(largest)[1])
+        if round(largest * 2.0**k) == 2**15:  # rounded up
             k -= 1
         if k < 1:
-            fault = f"an input's scale is {max(ratios):.3g} times the output's"
+            fault = f"an input's scale is {largest:.3g} times the output's"
             raise UserError(where, fault, "recalibrate the output's range")
         m1, m2 = (round(ratio * 2.0**k) for ratio in ratios)
         c = (1 << (k - 1)) + (zero_point << k) - m1 * zero_points[0] - m2 * zero_points[1]
         return cls(m1=m1, m2=m2, c=c, k=k, lo=bounds[0], hi=bounds[1])
 
     def infer(self, *shapes: Shape) -> Shape:
-        return shapes[0]
+        return np.broadcast_shapes(*shapes)
 
     def reference(self, *inputs: np.ndarray) -> np.ndarray:
         total = self.m1 * inputs[0].astype(np.int64) + self.m2 * inputs[1].astype(np.int64) + self.c
@@ -82,5 +96,5 @@ class Add(Operator, frozen=True, kw_only=True):
         emitter.saturate(emitter.node("Floor", [scaled]), self.lo, self.hi, output)
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
-        size = int(np.prod(shapes[0], dtype=np.int64))
-        return {"size": size, "m1": self.m1, "m2": self.m2, "c": self.c, "k": self.k, "lo": self.lo, "hi": self.hi}
+        loops = broadcast_parameters(shapes[0], shapes[1])
+        return {**loops, "m1": self.m1, "m2": self.m2, "c": self.c, "k": self.k, "lo": self.lo, "hi": self.hi}

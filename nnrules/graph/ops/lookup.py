@@ -40,10 +40,7 @@ class Lookup(Operator, frozen=True, kw_only=True):
         else:
             lowering.attributes(node, **({"alpha": 0.2, "beta": 0.5} if node.op_type == "HardSigmoid" else {}))
             function = FUNCTIONS[node.op_type]
-        x = lowering.whole(node, node.input[0])
-        output = lowering.output(node)
-        operator = cls.of(function, (x.scale, x.zero_point), (output.scale, output.zero_point), output.bounds)
-        lowering.add(node, operator, [x.name], elementwise=True)
+        lower_unary(lowering, node, node.input[0], function)
 
     @classmethod
     def of(
@@ -53,9 +50,13 @@ class Lookup(Operator, frozen=True, kw_only=True):
         y: tuple[float, int],
         bounds: tuple[int, int] = (-128, 127),
     ) -> Self:
-        """The table of ``function`` between the (scale, zero point) of its input and that of its output."""
-        real = function((np.arange(-128, 128) - x[1]) * float(x[0]))
-        levels = np.floor(real / y[0] + 0.5) + y[1]
+        """The table of ``function`` between the (scale, zero point) of its input and that of its output.
+
+        Where the function is no number, the table says 0; an infinity is the end of the range.
+        """
+        with np.errstate(all="ignore"):
+            real = function((np.arange(-128, 128) - x[1]) * float(x[0]))
+        levels = np.floor(np.nan_to_num(real, nan=0.0, posinf=np.inf, neginf=-np.inf) / y[0] + 0.5) + y[1]
         return cls(table=np.clip(levels, *bounds).astype(np.int8))
 
     def infer(self, *shapes: Shape) -> Shape:
@@ -75,3 +76,11 @@ class Lookup(Operator, frozen=True, kw_only=True):
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         return {"size": int(np.prod(shapes[0], dtype=np.int64))}
+
+
+def lower_unary(lowering: "Lowering", node: "onnx.NodeProto", value: str, function: Callable[[Real], Real]) -> None:
+    """Add ``function`` of the activation ``value`` as a table."""
+    x, view = lowering.whole(node, value)
+    output = lowering.output(node)
+    operator = Lookup.of(function, (x.scale, x.zero_point), (output.scale, output.zero_point), output.bounds)
+    lowering.add(node, operator, [x.name], view=view)

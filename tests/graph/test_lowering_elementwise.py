@@ -1,0 +1,100 @@
+"""Element-wise operators with two activations or a constant: which integer operators, and how near."""
+
+import numpy as np
+import pytest
+from onnx import numpy_helper
+
+from nnrules.error import UserError
+from nnrules.graph.lowering import lower
+from tests.graph.floats import FloatModel
+from tests.graph.models_of_operators import model_of, operators, steps_apart
+from tests.graph.test_lowering import quantized
+
+IMAGE = (4, 6, 5)
+PER_CHANNEL = np.array([0.5, -2.0, 0.0, 1.0], np.float32).reshape(4, 1, 1)
+FULL = np.random.default_rng(3).normal(size=IMAGE).astype(np.float32)
+
+
+@pytest.mark.parametrize("op_type", ["Add", "Sub", "Mul"])
+@pytest.mark.parametrize("order", [["a", "b"], ["b", "a"]])
+@pytest.mark.parametrize("gate", [False, True])
+def test_two_activations(op_type: str, order: list[str], gate: bool) -> None:
+    m = FloatModel(IMAGE)
+    m.conv("x", "a", (4, 4, 1, 1))
+    b = (
+        m.node("GlobalAveragePool", [m.conv("x", "c", (4, 4, 1, 1))], "mean")
+        if gate
+        else m.conv("x", "c", (4, 4, 1, 1))
+    )
+    m.node("Tanh", [b], "b")
+    graph, apart = steps_apart(m.build(m.node(op_type, order, "y")), IMAGE)
+    assert operators(graph)[-1] == ("mul" if op_type == "Mul" else "add")
+    assert "rearrange" not in operators(graph)
+    assert apart <= 4.01
+
+
+@pytest.mark.parametrize("op_type", ["Add", "Sub", "Mul", "Div"])
+@pytest.mark.parametrize(
+    ("constant", "operator"),
+    [
+        (np.float32(0.7), "lookup"),
+        (np.full((1, 4, 1, 1), 0.7, np.float32), "lookup"),
+        (PER_CHANNEL, "conv2d"),
+        (PER_CHANNEL[np.newaxis], "conv2d"),
+        (FULL, "conv2d"),
+        (FULL[:, :1], "conv2d"),
+        (FULL[0, 0], "conv2d"),
+    ],
+    ids=["scalar", "alike", "channels", "batch", "full", "columns", "row"],
+)  # fmt: skip
+def test_a_constant(op_type: str, constant: np.ndarray, operator: str) -> None:
+    if op_type == "Div":
+        constant = np.where(np.abs(constant) < 0.2, np.float32(0.2), constant).astype(np.float32)
+    graph, apart = steps_apart(model_of(op_type, IMAGE, constant), IMAGE)
+    assert operators(graph) == [operator]
+    assert apart <= 1.01
+
+
+@pytest.mark.parametrize(("op_type", "value"), [("Sub", PER_CHANNEL), ("Sub", np.float32(2)), ("Div", np.float32(3))])
+def test_a_constant_in_front(op_type: str, value: np.ndarray) -> None:
+    m = FloatModel(IMAGE)
+    bounds = [m.constant("low", np.float32(1)), m.constant("high", np.float32(3))]
+    m.node(op_type, [m.constant("c", np.asarray(value)), m.node("Clip", ["x", *bounds], "clipped")], "y")
+    _, apart = steps_apart(m.build("y"), IMAGE)
+    assert apart <= 1.01
+
+
+def test_an_activation_that_a_constant_repeats() -> None:
+    m = FloatModel(IMAGE)
+    m.node("Add", [m.node("GlobalAveragePool", ["x"], "mean"), m.constant("c", FULL)], "y")
+    graph, apart = steps_apart(m.build("y"), IMAGE)
+    assert operators(graph) == ["average_pool2d", "rearrange", "conv2d"]
+    assert apart <= 1.51
+
+
+def test_rows_and_their_scale() -> None:
+    m = FloatModel((3, 6))
+    m.node("Mul", ["x", m.node("Softmax", ["x"], "soft", axis=-1)], "y")
+    graph, apart = steps_apart(m.build("y"), (3, 6))
+    assert operators(graph) == ["softmax", "mul"]
+    assert apart <= 1.51
+
+
+@pytest.mark.parametrize(
+    ("op_type", "constant", "message"),
+    [
+        ("Div", np.float32(0), "net: node 'y' (Div): its constant holds a zero; check the model for NaN and zeros"),
+        ("Mul", np.float32("nan"), "net: node 'y' (Mul): its constant is not finite; "
+         "check the model for NaN and zeros"),
+        ("Mul", np.ones((2, 4, 6, 5), np.float32), "net: node 'y' (Mul): its constant has shape (2, 4, 6, 5); "
+         "only constants without a batch axis are supported"),
+    ],
+)  # fmt: skip
+def test_refusals(op_type: str, constant: np.ndarray, message: str) -> None:
+    usable = np.ones_like(constant[:1] if constant.ndim == 4 else constant)
+    model = quantized(model_of(op_type, IMAGE, usable), IMAGE)
+    stored = next(i for i in model.graph.initializer if i.name == "c0")
+    stored.CopyFrom(numpy_helper.from_array(np.asarray(constant), "c0"))
+    with pytest.raises(UserError) as caught:
+        lower(model, "net")
+    assert str(caught.value) == message
