@@ -293,6 +293,21 @@ NN_INLINE void nn_dense_2x2(const uint32_t *stream, const struct nn_dense *job, 
 NN_DENSE_FUNCTION(nn_dense_s16, NN_DENSE_2X2(NN_BLOCK_S16), false)
 NN_DENSE_FUNCTION(nn_dense_s8, NN_DENSE_2X2(NN_BLOCK_S8), true)
 
+/* All channels of a tile of pixels; `words` are those of two channels in the stream. An odd last channel runs again with the
+ * one before it. */
+NN_INLINE void nn_dense_channels(const uint32_t *stream, struct nn_dense *job, int channels, int words, bool wide) {
+    void (*const run)(const uint32_t *, const struct nn_dense *) = wide ? nn_dense_s16 : nn_dense_s8;
+    job->end = stream + channels / 2 * words;
+    run(stream, job);
+    if (channels % 2 != 0) {
+        struct nn_dense last = *job;
+        last.y0 += channels - 2;
+        last.y1 += channels - 2;
+        last.end += words;
+        run(job->end, &last);
+    }
+}
+
 /* Two pixels of n int8, by turns as nn_dense takes them: of each four values the words (0, 2) and (1, 3), the last four filled
  * up with anything. */
 NN_INLINE void nn_widen_two(int16_t *to, const int8_t *x0, const int8_t *x1, int n) {
@@ -307,6 +322,16 @@ NN_INLINE void nn_widen_two(int16_t *to, const int8_t *x0, const int8_t *x1, int
     for (int i = 0; i < n % 4; i++) {
         to[i / 2 + i % 2 * 4] = x0[i];
         to[i / 2 + i % 2 * 4 + 2] = x1[i];
+    }
+}
+
+/* The same in the values' own order, behind `first` that are already there. */
+NN_INLINE void nn_widen_two_in_order(int16_t *to, const int8_t *x0, const int8_t *x1, int first, int n) {
+#pragma GCC unroll 8
+    for (int i = 0; i < n; i++) {
+        int16_t *const word = to + (first + i) / 2 * 4 + (first + i) % 2;
+        word[0] = x0[i];
+        word[2] = x1[i];
     }
 }
 

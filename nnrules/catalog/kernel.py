@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,6 +19,7 @@ class _Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     op: str
     isa: str
+    let: dict[str, str] = {}
     when: tuple[str, ...] = ()
     scratch: str = "0"
     in_place: bool | str = False
@@ -30,7 +32,7 @@ class _Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     """One kernel.
 
-    ``when``: conditions that must all hold; ``in_place``: whether, or when, the output may start where the first input
+    ``let``: names for expressions that the others (and those further down) may use; ``when``: conditions that must all hold; ``in_place``: whether, or when, the output may start where the first input
     does; ``packing``: the module of nnrules/codegen/packing that makes its constants, None without; ``params``: further
     parameters and the values to try for each, every combination a variant; ``weights``: bytes of the packed weights;
     ``template``: C.
@@ -39,6 +41,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     op: str
     isa: str
+    let: dict[str, str]
     when: tuple[str, ...]
     scratch: str
     in_place: bool | str
@@ -56,23 +59,34 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
         """Why it cannot run a layer on a target with these features ("needs groups == 1"); None where it can."""
         if self.isa not in (*isa, "portable"):
             return f"needs {self.isa}"
-        return next((f"needs {text}" for text in self.when if not evaluate(text, parameters)), None)
+        known = self._known(parameters) if self.when else {}
+        return next((f"needs {text}" for text in self.when if not evaluate(text, known)), None)
 
     def runs_in_place(self, parameters: Parameters) -> bool:
         """Whether the output may start at the first input's address: each value is read before it is overwritten."""
-        return self.in_place if isinstance(self.in_place, bool) else bool(evaluate(self.in_place, parameters))
+        return self.in_place if isinstance(self.in_place, bool) else bool(self._value(self.in_place, parameters))
 
     def scratch_bytes(self, parameters: Parameters) -> int:
         """Bytes of working memory it is handed, aligned to 8; 0: the C function has no such argument."""
-        return int(evaluate(self.scratch, parameters))
+        return int(self._value(self.scratch, parameters))
 
     def weight_bytes(self, parameters: Parameters) -> int:
         """Bytes of the weights as its packing stores them, without biases and multipliers."""
-        return int(evaluate(self.weights, parameters))
+        return int(self._value(self.weights, parameters))
 
     def instructions(self, parameters: Parameters) -> float:
         """The estimated instructions of one run, to choose between kernels."""
-        return float(evaluate(self.cost, parameters))
+        return float(self._value(self.cost, parameters))
+
+    def _value(self, text: str, parameters: Parameters) -> Any:
+        return evaluate(text, self._known(parameters))
+
+    def _known(self, parameters: Parameters) -> Parameters:
+        """The parameters and the values of ``let``."""
+        known: dict[str, Any] = dict(parameters)
+        for name, text in self.let.items():
+            known[name] = evaluate(text, known)
+        return known
 
 
 def load_kernel(path: Path) -> Kernel:

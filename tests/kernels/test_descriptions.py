@@ -75,6 +75,13 @@ def test_refusals_and_sizes(kernel: Kernel) -> None:
     assert not kernel.runs_in_place(parameters)
 
 
+def test_names_for_expressions(tmp_path: Path) -> None:
+    """Each may use those before it; all expressions may use them."""
+    let = 'let = { row = "in_w + 1", rows = "k_h * row" }\nwhen'
+    kernel = load_kernel(write(tmp_path, GOOD.replace("when", let).replace("2 * k_h * (in_w + 1)", "2 * rows")))
+    assert kernel.scratch_bytes({"k_h": 3, "in_w": 4}) == 30
+
+
 def test_an_isa_that_the_target_lacks_is_refused() -> None:
     """Whatever the parameters."""
     fast = next(kernel for kernel in load_kernels() if kernel.isa == "armv7em")

@@ -5,9 +5,9 @@ the first tap in the low half (``wide`` = 1), or for each four taps a word of ea
 k+1, k+3 (``wide`` = 0), then their multipliers. Where the channels do not divide by TILE, the last group repeats some.
 
 Taps are in the order (kernel width, kernel height, in channels), padded with zeros to a multiple of GRAIN. Four taps
-c .. c+3 of a pixel with channels in fours are in the order c, c+2, c+1, c+3, as SXTB16 makes them of a word; in other
-convolutions of more than 1x1 they are in order, each column's padded to an even number where the stride is odd. The
-zero point is folded into the bias; a left shift of the accumulator is one of bias and (``wide``) weights.
+c .. c+3 of a pixel are in the order c, c+2, c+1, c+3, as SXTB16 makes them of a word; but in convolutions by ``rows``
+whose channels do not come in fours they are in order, each column's padded to an even number where the stride is odd.
+The zero point is folded into the bias; a left shift of the accumulator is one of bias and (``wide``) weights.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ def pack(operator: Any, parameters: Mapping[str, Parameter]) -> Constants:
     """For Conv2d of one group: tiles of two channels."""
     weights = operator.weights.astype(np.int32).transpose(0, 2, 1, 3)
     columns = weights.reshape(*weights.shape[:2], -1)
-    in_fours = weights.shape[3] % 4 == 0 or weights.shape[1:3] == (1, 1)
+    in_fours = weights.shape[3] % 4 == 0 or "rows" not in parameters
     spare = 0 if in_fours else columns.shape[2] % 2 * operator.geometry.stride[1] % 2
     taps = np.pad(columns, ((0, 0), (0, 0), (0, spare))).reshape(len(weights), -1)
     return {"stream": stream(operator, taps, 2, 4, bool(parameters["wide"]), in_fours)}
