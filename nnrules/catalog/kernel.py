@@ -32,10 +32,10 @@ class _Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     """One kernel.
 
-    ``let``: names for expressions that the others (and those further down) may use; ``when``: conditions that must all hold; ``in_place``: whether, or when, the output may start where the first input
-    does; ``packing``: the module of nnrules/codegen/packing that makes its constants, None without; ``params``: further
-    parameters and the values to try for each, every combination a variant; ``weights``: bytes of the packed weights;
-    ``template``: C.
+    ``let``: names for expressions that those further down and all others may use; ``when``: conditions that must all
+    hold; ``in_place``: whether, or when, the output may start where the first input does; ``packing``: the module of
+    nnrules/codegen/packing that makes its constants, None without; ``params``: further parameters and the values to try
+    for each, every combination a variant; ``weights``: bytes of the packed weights; ``template``: C.
     """
 
     name: str
