@@ -1,7 +1,7 @@
 """Quantization parameters: the record that every quantizer writes, and which tensors have some.
 
-Activations fused into the operator before them (Relu, Clip) have none of their own; views (Reshape, Transpose, ...) and
-MaxPool carry their input's.
+Activations fused into the operator before them (Relu, Clip) have none of their own; views (Reshape, Slice, ...)
+and what picks or mixes values (MaxPool, Resize, ...) carry their input's.
 """
 
 import msgspec
@@ -10,11 +10,12 @@ import onnx
 from onnx import numpy_helper
 
 from nnrules.error import UserError
+from nnrules.graph.ops.rearrange import Rearrange
 from nnrules.graph.ops.reshape import Reshape
 from nnrules.graph.qdq_reader import FUSABLE
 
-VIEWS = Reshape.onnx_types
-KEEPING = ("MaxPool",)
+VIEWS = (*Reshape.onnx_types, *Rearrange.onnx_types)
+KEEPING = ("MaxPool", "GlobalMaxPool", "Pad", "Resize", "Upsample", "ReduceMax", "ReduceMin")
 UNIT_RANGE = ("Softmax", "Sigmoid")
 LINEAR = ("Conv", "Gemm", "MatMul")
 MAGNITUDE = 127
@@ -58,7 +59,7 @@ def carriers(model: onnx.ModelProto) -> dict[str, str]:
         result, users = node.output[0], consumers.get(node.output[0], [])
         fused = len(users) == 1 and users[0].op_type in FUSABLE and result not in outputs
         if node.op_type in (*VIEWS, *KEEPING):
-            found[result] = found[node.input[0]]
+            found |= dict.fromkeys(node.output, found[node.input[0]])
         elif node.op_type != "Constant" and not fused:
             found[result] = result
     return found

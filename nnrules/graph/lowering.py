@@ -31,7 +31,7 @@ from nnrules.graph.requant import (
     certified_bias,
     channel_requantization,
 )
-from nnrules.graph.views import Index, View, lies, memory_order, positions
+from nnrules.graph.views import Index, View, lies, memory_order, positions, rearranged
 
 
 def lower(model: onnx.ModelProto, name: str) -> Graph:
@@ -192,7 +192,7 @@ class Lowering(QdqReader):
         """An input of an element-wise operator, any view of all its values, which the output takes over."""
         view = self._view(node, value)
         if len(np.unique(view.index)) < self.tensors[view.name].size:
-            self.laid(node, value)
+            self.laid(node, value, memory_order(view.index))
             view = self._view(node, value)
         return self.tensors[view.name], view.index
 
@@ -329,6 +329,18 @@ class Lowering(QdqReader):
         else:
             index = index.reshape(self.shapes[node.output[0]])
         self.views[node.output[0]] = View(view.name, index)
+
+    def rearrange(self, node: onnx.NodeProto) -> None:
+        """A node that leaves out, repeats or moves values of its first input: views of the same tensor."""
+        view = self._view(node, node.input[0])
+        for value in node.input[1:]:
+            if value and value not in self.initializers:
+                fault, cure = f"its input '{value}' is not a constant", "only constant ones are supported"
+                raise UserError(self.place(node), fault, cure)
+        for value, index in zip(node.output, rearranged(self.model, node, view.index, self.initializers), strict=True):
+            if len(index) != 1:
+                raise UserError(self.place(node), "works along the batch", "only the other axes are supported")
+            self.views[value] = View(view.name, index[0])
 
     # Helpers.
 

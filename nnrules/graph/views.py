@@ -1,13 +1,19 @@
 """Views: which value of a tensor stands where, and the loops that copy values into another order."""
 
 import math
+from collections.abc import Mapping
 from functools import reduce
 
 import msgspec
 import numpy as np
+import onnx
 from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 
 Index = NDArray[np.int64]
+
+CARRIERS = {"DepthToSpace": np.float64, "SpaceToDepth": np.float64, "Resize": np.int32, "Upsample": np.int32}
+"""The type in which ONNX Runtime moves positions, where that is not int64."""
 
 
 class View(msgspec.Struct, frozen=True):
@@ -61,6 +67,30 @@ def loops(index: Index) -> tuple[int, list[Index]]:
         else:
             found.append(offsets)
     return start, found
+
+
+def rearranged(
+    model: onnx.ModelProto, node: onnx.NodeProto, index: Index, constants: Mapping[str, NDArray[np.generic]]
+) -> list[Index]:
+    """What an ONNX node that only moves values makes of a view, by ONNX Runtime; the results have a batch axis.
+
+    ``model`` says which version of the operator it is, ``constants`` holds its further inputs.
+    """
+    import onnxruntime
+
+    kind = np.dtype(CARRIERS.get(node.op_type, np.int64))
+    x = helper.make_tensor_value_info("x", helper.np_dtype_to_tensor_dtype(kind), [1, *index.shape])
+    single = onnx.NodeProto()
+    single.CopyFrom(node)
+    single.input[0] = "x"
+    outputs = [onnx.ValueInfoProto(name=value) for value in node.output]
+    stored = [numpy_helper.from_array(constants[v], v) for v in node.input[1:] if v]
+    body = helper.make_graph([single], "view", [x], outputs, stored)
+    small = helper.make_model(body, opset_imports=model.opset_import, ir_version=model.ir_version)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(small.SerializeToString(), options, ["CPUExecutionProvider"])
+    return [result.astype(np.int64) for result in session.run(None, {"x": index[np.newaxis].astype(kind)})]
 
 
 def is_even(offsets: Index) -> bool:

@@ -31,7 +31,7 @@ def steps_apart(model: onnx.ModelProto, shape: tuple[int, ...]) -> tuple[Graph, 
         tensor = graph.tensors[name]
         (real,) = session.run([name], {"x": samples[:1]}) if _fixed(qdq) else session.run([name], {"x": samples})
         got = tensor.from_nhwc(tensor.dequantize(values[name]))[: len(real)]
-        assert got.shape == real.shape
+        assert got.shape == real.shape, (got.shape, real.shape)
         largest = max(largest, float((np.abs(got - real) / tensor.scale).max()))
     return graph, largest
 

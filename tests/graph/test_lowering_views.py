@@ -1,9 +1,14 @@
 """Operators that only move values: views until somebody needs them in memory."""
 
+import numpy as np
 import pytest
+from onnx import helper
 
+from nnrules.error import UserError
+from nnrules.graph.lowering import lower
 from tests.graph.floats import FloatModel
 from tests.graph.models_of_operators import model_of, operators, steps_apart
+from tests.graph.test_lowering import quantized
 
 IMAGE = (4, 6, 8)
 
@@ -28,3 +33,64 @@ def test_a_softmax_along_any_axis() -> None:
     graph, apart = steps_apart(model_of("Softmax", IMAGE, axis=2), IMAGE)
     assert operators(graph) == ["rearrange", "softmax", "rearrange"]
     assert apart <= 1.01
+
+
+INTEGERS = np.int64
+CUTS = [
+    ("Slice", [[1, 0], [4, 7], [2, 3], [2, 2]], {}),
+    ("Slice", [[-1], [-100], [2], [-1]], {}),
+    ("Slice", [[0], [3], [1]], {}),
+    ("DepthToSpace", [], {"blocksize": 2, "mode": "DCR"}),
+    ("DepthToSpace", [], {"blocksize": 2, "mode": "CRD"}),
+    ("SpaceToDepth", [], {"blocksize": 2}),
+    ("Gather", [[3, 0, 2]], {"axis": 1}),
+    ("Gather", [2], {"axis": 3}),
+    ("Tile", [[1, 2, 1, 3]], {}),
+]
+
+
+@pytest.mark.parametrize(("op_type", "constants", "attributes"), CUTS)
+def test_values_are_moved_exactly(op_type: str, constants: list[object], attributes: dict[str, object]) -> None:
+    model = model_of(op_type, IMAGE, *(np.array(each, INTEGERS) for each in constants), **attributes)
+    graph, apart = steps_apart(model, IMAGE)
+    assert operators(graph) == ["rearrange"]
+    assert apart <= 0.51
+
+
+def test_an_expansion_is_read_where_it_lies() -> None:
+    m = FloatModel(IMAGE)
+    mean = m.node("GlobalAveragePool", ["x"], "mean")
+    full = m.node("Expand", [mean, m.constant("shape", np.array([1, 4, 6, 8]))], "full")
+    graph, apart = steps_apart(m.build(m.node("Relu", [full], "y")), IMAGE)
+    assert operators(graph) == ["average_pool2d", "lookup", "rearrange"]
+    assert graph.tensors[graph.nodes[1].output].size == 4
+    assert apart <= 1.01
+
+
+@pytest.mark.parametrize("sizes", [[], [1, 3]])
+def test_parts_of_a_split_go_their_own_way(sizes: list[int]) -> None:
+    m = FloatModel(IMAGE)
+    inputs = ["x", *([m.constant("sizes", np.array(sizes))] if sizes else [])]
+    m.nodes.append(helper.make_node("Split", inputs, ["a", "b"], axis=1, **({} if sizes else {"num_outputs": 2})))
+    m.node("Concat", ["b", m.node("Relu", ["a"], "relu"), "x"], "y", axis=1)
+    graph, apart = steps_apart(m.build("y"), IMAGE)
+    assert operators(graph) == ["rearrange", "lookup", "rearrange", "concat"]
+    assert apart <= 1.01
+
+
+def test_a_shuffle_of_channels_is_one_copy() -> None:
+    m = FloatModel(IMAGE)
+    apart = m.node("Reshape", ["x", m.constant("groups", np.array([0, 2, 2, 6, 8]))], "groups_apart")
+    turned = m.node("Transpose", [apart], "turned", perm=[0, 2, 1, 3, 4])
+    together = m.node("Reshape", [turned, m.constant("image", np.array([0, 4, 6, 8]))], "together")
+    graph, steps = steps_apart(m.build(m.conv(together, "y", (3, 4, 3, 3))), IMAGE)
+    assert operators(graph) == ["rearrange", "conv2d"]
+    assert len(graph.nodes[0].operator.offsets) == 3
+    assert steps <= 1.01
+
+
+def test_the_batch_is_left_alone() -> None:
+    model = quantized(model_of("Gather", IMAGE, np.array([0, 0]), axis=0), IMAGE)
+    with pytest.raises(UserError) as caught:
+        lower(model, "net")
+    assert str(caught.value) == ("net: node 'y' (Gather): works along the batch; only the other axes are supported")

@@ -1,4 +1,7 @@
-"""The same values in another order, some left out, some repeated: what no view of the memory can express."""
+"""The same values in another order, some left out, some repeated: Slice, Split, DepthToSpace, Gather and their like.
+
+They cost nothing until somebody needs the values in memory.
+"""
 
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -8,7 +11,10 @@ from nnrules.graph.operator import Operator, Parameter, Shape
 from nnrules.graph.views import Index, is_even, loops
 
 if TYPE_CHECKING:
+    import onnx
+
     from nnrules.graph.emit import Emitter
+    from nnrules.graph.lowering import Lowering
 
 
 class Rearrange(Operator, frozen=True, kw_only=True):
@@ -18,10 +24,23 @@ class Rearrange(Operator, frozen=True, kw_only=True):
     """
 
     op: ClassVar[str] = "rearrange"
+    onnx_types: ClassVar[tuple[str, ...]] = (
+        "Slice",
+        "Split",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "Gather",
+        "Expand",
+        "Tile",
+    )
 
     shape: Shape
     start: int
     offsets: tuple[np.ndarray, ...]
+
+    @classmethod
+    def lower(cls, lowering: "Lowering", node: "onnx.NodeProto") -> None:
+        lowering.rearrange(node)
 
     @classmethod
     def of(cls, index: Index) -> Self:
