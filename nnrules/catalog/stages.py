@@ -53,6 +53,15 @@ class SeedOptions(Options, frozen=True):
     seed: Natural = 0
 
 
+class ConvertOptions(Options, frozen=True):
+    """`count`: how many inputs are drawn where no samples are given; `timeout`: seconds that reading may take."""
+
+    without_effect: ClassVar[tuple[str, ...]] = ("timeout",)
+
+    count: Positive = 64
+    timeout: AboveZero = 300.0
+
+
 class PruneOptions(Recipe, frozen=True):
     """`sparsity`: share of the channels to remove, 0 <= sparsity < 1; what remains is rounded up to a multiple of
     `round_to`. `norm`: 1 or 2, by which channels are compared."""
@@ -162,6 +171,11 @@ _OPERATORS = ("graph/ops/*.py",)
 STAGES: dict[str, Stage] = {
     "train": Stage(TrainOptions, libraries=("safetensors", *_DATASET)),
     "seed": Stage(SeedOptions, libraries=("torch", "numpy", "safetensors")),
+    "convert": Stage(
+        ConvertOptions,
+        libraries=("numpy", "onnx", "onnxscript", "torch", "tflite", "flatbuffers"),
+        plugins=(*_OPERATORS, "graph/importers/*.py", "graph/passes/*.py"),
+    ),
     "prune": Stage(
         PruneOptions, libraries=("torch-pruning", "safetensors", *_DATASET), plugins=("compress/pruners/{method}.py",)
     ),

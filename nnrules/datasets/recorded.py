@@ -11,7 +11,8 @@ import numpy as np
 class Recorded:
     """Arrays `x0`, `x1`, ... of `data`, float32 (N, ...), one for each of the model's inputs; labels `y` where known.
 
-    The split "train", which calibrates, is in `calibration0`, ... where that was given apart.
+    The split "train", which calibrates, is in `calibration0`, ... where that was given apart. `drawn`: they are noise,
+    for want of samples.
     """
 
     def __new__(cls, split: str, data: Path) -> Any:
@@ -24,6 +25,7 @@ class Recorded:
             prefix = "calibration" if split == "train" and "calibration0" in file.files else "x"
             count = sum(each.startswith("x") for each in file.files)
             self.inputs = [file[f"{prefix}{i}"] for i in range(count)]
+            self.drawn = "drawn" in file.files
             self.labels = file["y"] if "y" in file.files and prefix == "x" else None
 
     def __len__(self) -> int:

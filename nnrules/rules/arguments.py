@@ -16,6 +16,8 @@ from nnrules.error import UserError, suggest
 VARIABLES = {
     "target": "NAME[,NAME...] or all: what to build for (default x86-64)",
     "model": "NAME[,NAME...] or all: what to build (default all)",
+    "onnx": "PATH: instead of model=: a model file (.onnx, .tflite or .pt2), named after its stem",
+    "samples": "PATH.npz: with onnx=: inputs and, as y, labels; for calibration, verification and top-1",
     "data": "PATH: a folder with the models' real data set",
     "build_dir": "PATH: where everything is built (default build)",
     "cache": "PATH, URL or none: where results are shared (default NNRULES_CACHE, else .nnrules/cache)",
@@ -31,6 +33,8 @@ class Arguments(msgspec.Struct, kw_only=True):
     models: list[str]
     data: str | None
     build: Path
+    onnx: str | None = None
+    samples: str | None = None
     cache: str | None = None
     overrides: Overrides = msgspec.field(default_factory=dict)
 
@@ -51,9 +55,12 @@ def parse(words: Mapping[str, str], targets: list[str], models: list[str], forei
         _require_data(data)
     if not build or Path.cwd().is_relative_to(Path(build).resolve()):
         raise UserError(f"build_dir={build}", "is the project's own folder", "name one that holds nothing else")
+    _require_import(plain)
     return Arguments(
         targets=_chosen("target", plain.get("target", "x86-64"), targets),
-        models=_chosen("model", plain.get("model", "all"), models),
+        models=[] if "onnx" in plain else _chosen("model", plain.get("model", "all"), models),
+        onnx=plain.get("onnx"),
+        samples=plain.get("samples"),
         data=data,
         build=Path(build),
         cache=plain.get("cache"),
@@ -100,6 +107,14 @@ def _require_data(text: str) -> None:
         raise UserError(f"data={text}", "there is no such folder", "correct the path")
     if Path.cwd().is_relative_to(Path(text).resolve()):
         raise UserError(f"data={text}", "the folder holds this project", "name a folder of nothing but data")
+
+
+def _require_import(words: Mapping[str, str]) -> None:
+    """Raises UserError where onnx= and model= are both said, or samples= without onnx=."""
+    if "onnx" in words and "model" in words:
+        raise UserError(f"onnx={words['onnx']}", f"and model={words['model']} are both given", "say one of them")
+    if "samples" in words and "onnx" not in words:
+        raise UserError(f"samples={words['samples']}", "belongs to no model file", "say onnx=PATH too")
 
 
 def _chosen(variable: str, text: str, known: list[str]) -> list[str]:

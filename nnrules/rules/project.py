@@ -9,14 +9,17 @@ from typing import Any
 
 import msgspec
 from SCons.Environment import Environment
+from SCons.Script import GetLaunchDir
 
 from nnrules.cache import settings
 from nnrules.catalog.stages import STAGES, ReportOptions
 from nnrules.catalog.toolchain import load_toolchain, target_names, toolchain_path
+from nnrules.error import UserError
 from nnrules.rules.arguments import VARIABLES, Arguments, parse, refuse_unused
 from nnrules.rules.compilers import HOST, host_toolchain
 from nnrules.rules.engine import MEMORY, Engine
 from nnrules.rules.failure import caller, explain_once, explained
+from nnrules.rules.imported import import_model, model_name
 from nnrules.rules.lock import lock, lock_signatures
 from nnrules.rules.model import declare
 from nnrules.rules.options import DESCRIBED, wishes
@@ -55,14 +58,17 @@ class Project:
         explain_once()
         self.workspace = self._open(chosen, resources or {})
         self.env.AddMethod(self._model, "Model")
+        self.env.AddMethod(self._import, "ImportModel")
         self.env.AddMethod(self._cache, "NNCache")
         self.scripts = [f"models/{name}/SConscript" for name in chosen.models]
+        if chosen.onnx is not None:
+            self._import_given(chosen.onnx, chosen.samples)
         gc.disable()  # what is declared stays: looking through it for garbage takes a quarter of a null build
 
     @explained
     def finish(self) -> list[Any]:
         """After the SConscripts: the node of all that was asked for; the record of the build is written at its end."""
-        if not self.scripts:
+        if not self.scripts and (self.env.GetOption("help") or not self.workspace.wanted):
             return []
         gc.enable()
         gc.freeze()
@@ -99,6 +105,19 @@ class Project:
         """`env.NNCache(place, size=, read_only=, push=)`: the cache, unless `cache=` or NNRULES_CACHE names one."""
         if self.workspace.arguments.cache is None and not os.environ.get("NNRULES_CACHE"):
             self.workspace.engine.settings = settings(place, os.environ, self.workspace.top, place=caller(), **options)
+
+    def _import_given(self, onnx: str, samples: str | None) -> None:
+        """The model of `onnx=`; paths are seen from the folder in which scons was called."""
+        place, start = f"onnx={onnx}", Path(GetLaunchDir())
+        paths = {"onnx": str(start / onnx)} | ({"samples": str(start / samples)} if samples is not None else {})
+        for (word, path), text in zip(paths.items(), (onnx, samples), strict=False):
+            if not Path(path).is_file():
+                raise UserError(f"{word}={text}", "there is no such file", "correct the path")
+        import_model(self.workspace, model_name(place, Path(onnx)), place=place, **paths).Firmware()
+
+    @explained
+    def _import(self, env: Any, name: str, onnx: str, **options: Any) -> Any:
+        return import_model(self.workspace, name, onnx, **options)
 
     @explained
     def _model(self, env: Any, name: str, network: str, dataset: str, files: Sequence[str] = ()) -> Any:

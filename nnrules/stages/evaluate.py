@@ -64,11 +64,12 @@ def _session(path: Path) -> Callable[[np.ndarray], list[np.ndarray]]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    name, fixed = session.get_inputs()[0].name, session.get_inputs()[0].shape[0]
 
     def run(batch: np.ndarray) -> list[np.ndarray]:
-        outputs: list[np.ndarray] = session.run(None, {name: batch})
-        return outputs
+        step = fixed if isinstance(fixed, int) else len(batch)
+        parts = [session.run(None, {name: batch[i : i + step]}) for i in range(0, len(batch), step)]
+        return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
     return run
 

@@ -10,6 +10,7 @@ import onnx
 
 from nnrules.catalog.stages import QuantizeOptions
 from nnrules.compress.calibration import histograms
+from nnrules.compress.gaps import fill, is_quantized
 from nnrules.compress.parameters import (
     UNIT_RANGE,
     Activation,
@@ -18,6 +19,8 @@ from nnrules.compress.parameters import (
     weight_scales,
 )
 from nnrules.compress.qdq import quantized_model
+from nnrules.error import UserError
+from nnrules.graph.importers.body import Body
 from nnrules.stages.runner import Request, main
 from nnrules.training.task import Dataset, make_dataset
 
@@ -30,9 +33,28 @@ def run(request: Request[QuantizeOptions]) -> None:
     model = onnx.load(request.input("model"))
     dataset = make_dataset(request.reference("dataset"), "train", request.optional("data"))
     where = str(request.input("model"))
-    record = calibrated(model, dataset, options, where)
+    if is_quantized(model):
+        finished, record = completed(model, dataset, options, request.model)
+    else:
+        record = calibrated(model, dataset, options, where)
+        finished = quantized_model(model, record)
     request.output("qparams").write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
-    onnx.save(quantized_model(model, record), request.output("model"))
+    onnx.save(finished, request.output("model"))
+
+
+def completed(
+    model: onnx.ModelProto, dataset: Dataset, options: QuantizeOptions, name: str
+) -> tuple[onnx.ModelProto, QuantizationRecord]:
+    """A model that is quantized, all of it or in part, with the rest calibrated; what was chosen here."""
+
+    def calibrate(partial: onnx.ModelProto, tensors: list[str]) -> dict[str, Activation]:
+        if getattr(dataset, "drawn", False):
+            place = Body(partial, name).told(tensors[0])
+            raise UserError(place, "is not quantized, and there are no samples that show its range", "give some")
+        return _measured(partial, tensors, dataset, options, name)
+
+    finished, activations, weights = fill(model, name, calibrate)
+    return finished, QuantizationRecord(options.method, activations, weights)
 
 
 def calibrated(model: onnx.ModelProto, dataset: Dataset, options: QuantizeOptions, where: str) -> QuantizationRecord:
@@ -45,16 +67,23 @@ def _activations(
     model: onnx.ModelProto, dataset: Dataset, options: QuantizeOptions, where: str
 ) -> dict[str, Activation]:
     """Parameters of every tensor with a range of its own: fixed, the dataset's own, or from calibration."""
-    choose_range = importlib.import_module(f"nnrules.compress.quantizers.{options.method}").choose_range
     kinds = {node.output[0]: node.op_type for node in model.graph.node}
     own = [name for name, carried in carriers(model).items() if name == carried]
     source = model.graph.input[0].name
     found = {name: Activation(1 / 256, -128) for name in own if kinds.get(name) in UNIT_RANGE}
     found[source] = _input_parameters(dataset, options)
     measured = [name for name in own if name not in found]
-    for name, histogram in histograms(model, measured, lambda: _batches(dataset, options), where).items():
-        found[name] = Activation.covering(*choose_range(histogram, options))
-    return found
+    return found | _measured(model, measured, dataset, options, where)
+
+
+def _measured(
+    model: onnx.ModelProto, tensors: list[str], dataset: Dataset, options: QuantizeOptions, where: str
+) -> dict[str, Activation]:
+    """Parameters by calibration; a model of a fixed batch is run sample by sample."""
+    choose_range = importlib.import_module(f"nnrules.compress.quantizers.{options.method}").choose_range
+    size = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or BATCH
+    seen = histograms(model, tensors, lambda: _batches(dataset, options, size), where)
+    return {name: Activation.covering(*choose_range(histogram, options)) for name, histogram in seen.items()}
 
 
 def _input_parameters(dataset: Dataset, options: QuantizeOptions) -> Activation:
@@ -66,10 +95,10 @@ def _input_parameters(dataset: Dataset, options: QuantizeOptions) -> Activation:
     return Activation.covering(min(e[0] for e in extremes), max(e[1] for e in extremes))
 
 
-def _batches(dataset: Dataset, options: QuantizeOptions) -> Iterator[np.ndarray]:
+def _batches(dataset: Dataset, options: QuantizeOptions, size: int = BATCH) -> Iterator[np.ndarray]:
     count = min(options.samples, len(dataset))
-    for start in range(0, count, BATCH):
-        yield np.stack([dataset[i][0] for i in range(start, min(start + BATCH, count))])
+    for start in range(0, count, size):
+        yield np.stack([dataset[i][0] for i in range(start, min(start + size, count))])
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """How far the QDQ model, which is for other tools, is from the integer program: layer by layer, given equal inputs."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nnrules.graph.ir import Graph
+from nnrules.graph.ir import Graph, Tensor
 from nnrules.graph.operator import Shape
 from nnrules.verify.engines.onnx_runtime import Intermediates
 
@@ -26,8 +27,8 @@ class QdqDistance:
 
         proto = onnx.shape_inference.infer_shapes(onnx.load(model))
         self._graph = graph
-        self._types = cut(proto, graph)
-        names = {quantized + COMPUTED: tensor for tensor, (quantized, _) in self._types.items()}
+        self._edges = cut(proto, graph)
+        names = {edge.quantized + COMPUTED: tensor for tensor, edge in self._edges.items()}
         self._model = Intermediates(proto, names)
         self._names = {name: names[name] for name in self._model.names}
         self._found = {tensor: {"differing": 0, "largest": 0} for tensor in self._names.values()}
@@ -35,12 +36,15 @@ class QdqDistance:
     def add(self, samples: Mapping[str, npt.NDArray[np.int8]], integers: Mapping[str, npt.NDArray[np.int8]]) -> None:
         """Take in one batch: the graph's inputs, and the agreed integers of every node."""
         agreed = {**integers, **samples}
-        feed = {quantized: _stored(agreed[name], dtype) for name, (quantized, dtype) in self._types.items()}
+        feed = {edge.quantized: edge.stored(agreed[name]) for name, edge in self._edges.items()}
+        for name in set(samples) - set(self._edges):
+            tensor = self._graph.tensors[name]
+            feed[name] = tensor.from_nhwc(tensor.dequantize(samples[name]))
         for name, array in self._model.run(feed).items():
-            tensor = self._names[name]
-            wanted = _stored(agreed[tensor], array.dtype).astype(np.int32)
+            tensor_name = self._names[name]
+            wanted = self._edges[tensor_name].stored(agreed[tensor_name]).astype(np.int32)
             distance = np.abs(array.astype(np.int32) - wanted)
-            found = self._found[tensor]
+            found = self._found[tensor_name]
             found["differing"] += int(np.count_nonzero(distance))
             found["largest"] = max(found["largest"], int(distance.max()))
 
@@ -49,10 +53,24 @@ class QdqDistance:
         return [self._found.get(node.output) for node in self._graph.nodes]
 
 
-def cut(proto: Any, graph: Graph) -> dict[str, tuple[str, Any]]:
+@dataclass(frozen=True)
+class Edge:
+    """Where the model quantizes a tensor of the graph: the integers' name, type, and whether images are NCHW."""
+
+    quantized: str
+    dtype: Any
+    channels_first: bool
+
+    def stored(self, integers: npt.NDArray[np.int8]) -> npt.NDArray[Any]:
+        """The IR's integers as the ONNX file has them: uint8 128 higher."""
+        array = np.ascontiguousarray(np.moveaxis(integers, -1, 1)) if self.channels_first else integers
+        return array if self.dtype == np.int8 else (array.astype(np.int16) + 128).astype(self.dtype)
+
+
+def cut(proto: Any, graph: Graph) -> dict[str, Edge]:
     """Make every quantized activation an input of the model and what the model computes for it an output.
 
-    Gives the name and the type of the inputs by the graph's tensor.
+    Gives the new inputs by the graph's tensor; an activation that the graph has in no layout of the model is left.
     """
     from onnx import helper
 
@@ -61,15 +79,16 @@ def cut(proto: Any, graph: Graph) -> dict[str, tuple[str, Any]]:
     shapes = {v.name: _dims(v) for v in (*body.value_info, *body.input, *body.output)}
     kinds = {v.name: v.type.tensor_type.elem_type for v in body.value_info}
     restored = {node.input[0]: node.output[0] for node in body.node if node.op_type == "DequantizeLinear"}
-    found: dict[str, tuple[str, Any]] = {}
+    found: dict[str, Edge] = {}
     inputs = []
     for node in [node for node in body.node if node.op_type == "QuantizeLinear"]:
         real, quantized = node.input[0], node.output[0]
         name = real if real in graph.tensors else restored.get(quantized, real)
         tensor = graph.tensors.get(name)
-        if tensor is None or name in found or shapes.get(real) != _stored_shape(tensor.shape):
+        first = None if tensor is None else _channels_first(tensor, shapes.get(real), name in graph.inputs)
+        if first is None or name in found:
             continue
-        found[name] = (quantized, np.dtype(helper.tensor_dtype_to_np_dtype(kinds[quantized])))
+        found[name] = Edge(quantized, np.dtype(helper.tensor_dtype_to_np_dtype(kinds[quantized])), first)
         inputs.append(helper.make_tensor_value_info(quantized, kinds[quantized], [batch, *shapes[real]]))
         if name in graph.inputs:
             body.node.remove(node)
@@ -82,14 +101,15 @@ def cut(proto: Any, graph: Graph) -> dict[str, tuple[str, Any]]:
     return found
 
 
-def _stored(integers: npt.NDArray[np.int8], dtype: Any) -> npt.NDArray[Any]:
-    """The IR's integers as the ONNX file has them: images NCHW, uint8 128 higher."""
-    array = np.ascontiguousarray(np.moveaxis(integers, -1, 1)) if integers.ndim == 4 else integers
-    return array if dtype == np.int8 else (array.astype(np.int16) + 128).astype(dtype)
-
-
-def _stored_shape(shape: Shape) -> Shape:
-    return (shape[2], *shape[:2]) if len(shape) == 3 else shape
+def _channels_first(tensor: Tensor, shape: Shape | None, is_input: bool) -> bool | None:
+    """Whether the model has a tensor's images NCHW; None where its shape fits neither that nor NHWC."""
+    moved = (tensor.shape[-1], *tensor.shape[:-1]) if len(tensor.shape) > 1 else tensor.shape
+    if is_input:
+        fits = shape == (moved if tensor.layout == "nchw" else tensor.shape)
+        return tensor.layout == "nchw" if fits else None
+    if shape == moved and len(tensor.shape) == 3:
+        return True
+    return False if shape == tensor.shape else None
 
 
 def _dims(value: Any) -> Shape:

@@ -1,0 +1,36 @@
+"""Rewritings of an imported ONNX model, one a file: `run(body)` changes a Body in place and keeps what it computes.
+
+Together they bring what the usual exporters and quantizers write into one form: opset 18 or later, no constant
+computed, QuantizeLinear and DequantizeLinear right after the activation that is fused into a layer, biases inside their
+layers, views after the integers that they rearrange.
+"""
+
+import importlib
+
+from nnrules.graph.importers.body import Body
+
+ORDER = (
+    "require_domains",
+    "raise_opset",
+    "unpack_qoperators",
+    "fold_constants",
+    "drop_casts",
+    "unclip_integers",
+    "merge_duplicates",
+    "open_edges",
+    "lift_integers",
+    "read_quantized",
+    "sink_views",
+    "fold_weight_views",
+    "fuse_bias",
+    "fold_batch_norm",
+    "fuse_activations",
+    "carry_quantization",
+)
+
+
+def normalise(body: Body) -> None:
+    """All passes in their order."""
+    for name in ORDER:
+        importlib.import_module(f"{__name__}.{name}").run(body)
+        body.prune()
