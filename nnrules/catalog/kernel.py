@@ -59,7 +59,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
         """Why it cannot run a layer on a target with these features ("needs groups == 1"); None where it can."""
         if self.isa not in (*isa, "portable"):
             return f"needs {self.isa}"
-        known = self._known(parameters) if self.when else {}
+        known = self.known(parameters) if self.when else {}
         return next((f"needs {text}" for text in self.when if not evaluate(text, known)), None)
 
     def runs_in_place(self, parameters: Parameters) -> bool:
@@ -78,15 +78,15 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
         """The estimated instructions of one run, to choose between kernels."""
         return float(self._value(self.cost, parameters))
 
-    def _value(self, text: str, parameters: Parameters) -> Any:
-        return evaluate(text, self._known(parameters))
-
-    def _known(self, parameters: Parameters) -> Parameters:
-        """The parameters and the values of ``let``."""
+    def known(self, parameters: Parameters) -> dict[str, Any]:
+        """The parameters and the values of ``let``: what the template is rendered with."""
         known: dict[str, Any] = dict(parameters)
         for name, text in self.let.items():
             known[name] = evaluate(text, known)
         return known
+
+    def _value(self, text: str, parameters: Parameters) -> Any:
+        return evaluate(text, self.known(parameters))
 
 
 def load_kernel(path: Path) -> Kernel:

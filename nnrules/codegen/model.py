@@ -162,19 +162,17 @@ class ModelCode:
     def _call(self, index: int, node: Node) -> str:
         """The C call of a layer's kernel; renders the kernel unless an equal one is there, and adds the constants."""
         layer = self.plan.layers[index]
+        kernel = load_kernel((self.kernels / layer.template).with_suffix("").with_suffix(".toml"))
         parameters = {**layer_parameters(self.graph, node), **layer.variant}
-        function = self._function(layer.kernel, layer.template, parameters)
+        function = self._function(layer.kernel, layer.template, kernel.known(parameters))
         arguments = [*map(self._pointer, node.inputs), self._pointer(node.output)]
-        for role, values in pack(self._packing(layer.template), node.operator, parameters).items():
+        for role, values in pack(kernel.packing, node.operator, parameters).items():
             name = f"{self._identifiers[index]}_{role}"
             self._constants.append(array(name, values, "NN_WEIGHTS static const"))
             arguments.append(name)
         if layer.scratch_bytes:
             arguments.append(f"base + {layer.scratch_offset}" if layer.scratch_offset else "base")
         return call(function, arguments)
-
-    def _packing(self, template: str) -> str | None:
-        return load_kernel((self.kernels / template).with_suffix("").with_suffix(".toml")).packing
 
     def _function(self, kernel: str, template: str, parameters: Mapping[str, Any]) -> str:
         text = render(template, self.kernels, name=UNNAMED, **parameters)
@@ -205,12 +203,14 @@ def _homes(graph: Graph) -> dict[str, str]:
 
 
 def _named(text: str, name: str) -> str:
-    """A rendered kernel under its name, the further lines of its parameters moved below the first."""
+    """A rendered kernel under its name, the further lines of its parameters moved below the first; what else begins
+    with the name goes along.
+    """
     before, _, after = text.partition(f"{UNNAMED}(")
     parameters, _, body = after.partition(")")
     column = len(before.rpartition("\n")[2]) + len(name) + 1
     lines = ("\n" + " " * column).join(line.strip() for line in parameters.splitlines())
-    return f"{before}{name}({lines}){body}"
+    return f"{before}{name}({lines}){body}".replace(UNNAMED, name)
 
 
 def _described(tensor: Tensor) -> str:

@@ -52,7 +52,7 @@ class Run:
         arguments = [*(f"x[{i}]" for i in range(len(shapes))), "y", *names.values(), *(["scratch"] if scratch else [])]
         return "\n".join([
             *(array(names[role], values, "NN_WEIGHTS static const") for role, values in constants.items()),
-            render(template, name=f"kernel_{index}", **parameters),
+            render(template, name=f"kernel_{index}", **self.kernel.known(parameters)),
             f"static void call_{index}(int8_t **x, int8_t *y, void *scratch)",
             f"{{ (void)scratch; kernel_{index}({', '.join(arguments)}); }}",
             f"static const struct test test_{index} = {{call_{index}, {len(shapes)}, {{{sizes}}}, "
