@@ -296,6 +296,129 @@ NN_INLINE void nn_dense_2x2(const uint32_t *stream, const struct nn_dense *job, 
 NN_DENSE_FUNCTION(nn_dense_s16, NN_DENSE_2X2(NN_BLOCK_S16), false)
 NN_DENSE_FUNCTION(nn_dense_s8, NN_DENSE_2X2(NN_BLOCK_S8), true)
 
+/* The same for one pixel and four channels at a time: the stream holds four biases, for each two taps a word of each of the
+ * channels (s8: for each four taps), four multipliers. x holds the pixel's taps, a multiple of NN_DENSE_1X4_GRAIN of them. */
+struct nn_dense_1x4 {
+    const int16_t *x; /* aligned to 4 bytes */
+    int32_t zero_point;
+    int8_t *y;
+    uint32_t skip; /* NN_DENSE_1X4_S16_SKIP(taps) or its like */
+    const uint32_t *end;
+    const int16_t *x_end;
+};
+#define NN_DENSE_1X4_GRAIN 8
+#define NN_DENSE_1X4_UNROLL 8
+#define NN_DENSE_1X4_S16_SKIP(taps) NN_DENSE_SKIP((taps) / NN_DENSE_1X4_GRAIN, NN_DENSE_1X4_UNROLL, 80)
+#define NN_DENSE_1X4_S8_SKIP(taps) NN_DENSE_SKIP((taps) / NN_DENSE_1X4_GRAIN, NN_DENSE_1X4_UNROLL, 136)
+
+#if NN_HAS_DSP
+#define NN_BLOCK_1X4_S16 \
+    "ldmia.n r1!, {r2, r3}\n\t" \
+    "ldmia.w r0!, {r4-r7, r12, lr}\n\t" \
+    "smlad r8, r2, r4, r8\n\t" \
+    "smlad r9, r2, r5, r9\n\t" \
+    "smlad r10, r2, r6, r10\n\t" \
+    "smlad r11, r2, r7, r11\n\t" \
+    "smlad r8, r3, r12, r8\n\t" \
+    "smlad r9, r3, lr, r9\n\t" \
+    "ldmia.w r0!, {r4-r7, r12}\n\t" \
+    "smlad r10, r3, r4, r10\n\t" \
+    "smlad r11, r3, r5, r11\n\t" \
+    "ldmia.n r1!, {r2, r3}\n\t" \
+    "smlad r8, r2, r6, r8\n\t" \
+    "smlad r9, r2, r7, r9\n\t" \
+    "smlad r10, r2, r12, r10\n\t" \
+    "ldmia.w r0!, {r4-r7, r12}\n\t" \
+    "smlad r11, r2, r4, r11\n\t" \
+    "smlad r8, r3, r5, r8\n\t" \
+    "smlad r9, r3, r6, r9\n\t" \
+    "smlad r10, r3, r7, r10\n\t" \
+    "smlad r11, r3, r12, r11\n\t"
+#define NN_FOUR_TAPS(acc, w) \
+    "sxtb16 r12, " w "\n\t" \
+    "sxtb16 lr, " w ", ror #8\n\t" \
+    "smlad " acc ", r2, r12, " acc "\n\t" \
+    "smlad " acc ", r3, lr, " acc "\n\t"
+#define NN_BLOCK_1X4_S8_HALF \
+    "ldmia.n r1!, {r2, r3}\n\t" \
+    "ldmia.n r0!, {r4-r7}\n\t" \
+    NN_FOUR_TAPS("r8", "r4") NN_FOUR_TAPS("r9", "r5") NN_FOUR_TAPS("r10", "r6") NN_FOUR_TAPS("r11", "r7")
+#define NN_BLOCK_1X4_S8 NN_BLOCK_1X4_S8_HALF NN_BLOCK_1X4_S8_HALF
+
+/* On the stack: x, zero_point, y, where to enter the loop, end, x_end. */
+#define NN_DENSE_1X4(block) \
+    "push {r4-r11, lr}\n\t" \
+    "ldmia.w r1, {r1-r6}\n\t" \
+    "adr r7, 2f\n\t" \
+    "add r12, r4, r7\n\t" \
+    "mov r4, r12\n\t" \
+    "push {r1-r6}\n" \
+    "1:\n\t" \
+    "ldmia.w r0!, {r8-r11}\n\t" \
+    "bx r12\n\t" \
+    ".p2align 2\n" \
+    "2:\n\t" \
+    ".rept " NN_TEXT_OF(NN_DENSE_1X4_UNROLL) "\n\t" \
+    block \
+    ".endr\n\t" \
+    "ldr r2, [sp, #20]\n\t" \
+    "cmp r1, r2\n\t" \
+    "bne 2b\n\t" \
+    "ldmia.n r0!, {r4-r7}\n\t" \
+    "ldmia.w sp, {r1-r3, r12, lr}\n\t" \
+    "smmlar r8, r8, r4, r2\n\t" \
+    "smmlar r9, r9, r5, r2\n\t" \
+    "smmlar r10, r10, r6, r2\n\t" \
+    "smmlar r11, r11, r7, r2\n\t" \
+    "ssat r8, #8, r8\n\t" \
+    "ssat r9, #8, r9\n\t" \
+    "ssat r10, #8, r10\n\t" \
+    "ssat r11, #8, r11\n\t" \
+    "strb r8, [r3], #1\n\t" \
+    "strb r9, [r3], #1\n\t" \
+    "strb r10, [r3], #1\n\t" \
+    "strb r11, [r3], #1\n\t" \
+    "str r3, [sp, #8]\n\t" \
+    "cmp r0, lr\n\t" \
+    "bne 1b\n\t" \
+    "add sp, sp, #24\n\t" \
+    "pop {r4-r11, pc}"
+
+#define NN_DENSE_1X4_FUNCTION(name, code, s8) \
+    NN_NAKED void name(const uint32_t *stream __attribute__((unused)), \
+                       const struct nn_dense_1x4 *job __attribute__((unused))) { \
+        __asm__ volatile(code); \
+    }
+#else
+NN_INLINE void nn_dense_1x4(const uint32_t *stream, const struct nn_dense_1x4 *job, bool s8) {
+    int8_t *y = job->y;
+    while (stream != job->end) {
+        int32_t acc[4];
+        for (int j = 0; j < 4; j++) {
+            acc[j] = (int32_t)*stream++;
+        }
+        for (const int16_t *x = job->x; x != job->x_end; x += 4) {
+            const nn_word *const pixel = (const nn_word *)x;
+            for (int j = 0; j < 8; j++) {
+                const uint32_t w = !s8 ? stream[j] : j < 4 ? nn_sxtb16(stream[j]) : nn_sxtb16_ror8(stream[j - 4]);
+                acc[j % 4] = nn_smlad(pixel[j / 4], w, acc[j % 4]);
+            }
+            stream += s8 ? 4 : 8;
+        }
+        for (int j = 0; j < 4; j++) {
+            *y++ = nn_requantize(acc[j], (int32_t)*stream++, job->zero_point, -128, 127);
+        }
+    }
+}
+#define NN_DENSE_1X4_FUNCTION(name, code, s8) \
+    __attribute__((unused)) static void name(const uint32_t *stream, const struct nn_dense_1x4 *job) { \
+        nn_dense_1x4(stream, job, s8); \
+    }
+#endif
+
+NN_DENSE_1X4_FUNCTION(nn_dense_1x4_s16, NN_DENSE_1X4(NN_BLOCK_1X4_S16), false)
+NN_DENSE_1X4_FUNCTION(nn_dense_1x4_s8, NN_DENSE_1X4(NN_BLOCK_1X4_S8), true)
+
 /* All channels of a tile of pixels; `words` are those of two channels in the stream. An odd last channel runs again with the
  * one before it. */
 NN_INLINE void nn_dense_channels(const uint32_t *stream, struct nn_dense *job, int channels, int words, bool wide) {
@@ -308,6 +431,20 @@ NN_INLINE void nn_dense_channels(const uint32_t *stream, struct nn_dense *job, i
         last.y1 += channels - 2;
         last.end += words;
         run(job->end, &last);
+    }
+}
+
+/* One pixel of n int8 as nn_dense_1x4 takes it, of each four values the words (0, 2) and (1, 3), the last four filled up with
+ * anything. */
+NN_INLINE void nn_widen_one(int16_t *to, const int8_t *x, int n) {
+#pragma GCC unroll 4
+    for (int i = 0; i + 4 <= n; i += 4, x += 4, to += 4) {
+        const uint32_t four = *(const nn_word_at_1 *)x;
+        ((nn_word *)to)[0] = nn_sxtb16(four);
+        ((nn_word *)to)[1] = nn_sxtb16_ror8(four);
+    }
+    for (int i = 0; i < n % 4; i++) {
+        to[i / 2 + i % 2 * 2] = x[i];
     }
 }
 

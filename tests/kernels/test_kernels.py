@@ -25,6 +25,7 @@ from tests.needs import need_target
 KERNEL_LIST = load_kernels()
 EVERY_ISA = tuple({kernel.isa for kernel in KERNEL_LIST})
 BATCH = {"conv2d": 32, "fully_connected": 12}
+TILES = {"dsp_dense": 2, "dsp_dense_1x4": 4}  # channels side by side in a stream
 SMALL = Case(
     FullyConnected(
         weights=np.arange(-20, 20, dtype=np.int8).reshape(5, 8), bias=np.zeros(5, np.int32), x_zero_point=3,
@@ -204,8 +205,8 @@ def stored_weights(run: Run) -> int:
 
 
 def channels_in_stream(run: Run) -> int:
-    """Output channels, rounded up to tiles of two, or of four in fully connected layers."""
-    channels, tile = len(run.case.operator.weights), 4 if run.case.operator.op == "fully_connected" else 2
+    """Output channels, rounded up to whole tiles."""
+    channels, tile = len(run.case.operator.weights), TILES.get(str(run.kernel.packing), 1)
     return -(-channels // tile) * tile
 
 
