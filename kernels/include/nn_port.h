@@ -76,5 +76,6 @@ typedef uint32_t __attribute__((may_alias, aligned(2))) nn_word_at_2;
 typedef uint32_t __attribute__((may_alias, aligned(1))) nn_word_at_1;
 
 #include "nn_dsp.h"
+#include "nn_mve.h"
 
 #endif
