@@ -150,11 +150,11 @@ class Lowering(QdqReader):
 
     def image(self, node: onnx.NodeProto, value: str) -> Tensor:
         """An input that must be an image or a signal (an image of height 1), as its NHWC tensor."""
-        rank = self._view(node, value).index.ndim
+        rank = self.view(node, value).index.ndim
         if rank not in (2, 3):
             raise UserError(
                 self.place(node),
-                f"its input has shape {_batched(self._view(node, value).index.shape)}",
+                f"its input has shape {_batched(self.view(node, value).index.shape)}",
                 "only signals (N, C, L) and images (N, C, H, W) are supported",
             )
         tensor = self.laid(node, value, (*range(1, rank), 0))
@@ -164,7 +164,7 @@ class Lowering(QdqReader):
         """An input whose last axis is multiplied: its tensor and, for each ONNX feature, the feature's place in the
         tensor.
         """
-        view = self._view(node, value)
+        view = self.view(node, value)
         tensor = self.tensors[view.name]
         if view.index.ndim == 1 and np.array_equal(np.sort(view.index), np.arange(tensor.size)):
             return self.tensors[self._shaped(tensor, (view.index.size,))], view.index
@@ -172,7 +172,7 @@ class Lowering(QdqReader):
 
     def last_axis(self, node: onnx.NodeProto, value: str, axis: int) -> Tensor:
         """An input worked on along one axis, which becomes the last in memory (channels of an image)."""
-        rank = self._view(node, value).index.ndim
+        rank = self.view(node, value).index.ndim
         axis = axis % (rank + 1) - 1
         return self.laid(node, value, (*(each for each in range(rank) if each != axis), axis))
 
@@ -180,7 +180,7 @@ class Lowering(QdqReader):
         """An input as a tensor whose memory has the ONNX axes (without batch) in ``order``, the values copied into it
         unless they lie so already; readers after this one see the copy.
         """
-        view = self._view(node, value)
+        view = self.view(node, value)
         order = tuple(order or range(view.index.ndim))
         index = view.index.transpose(order)
         name = self._in_memory(view.name, index)
@@ -190,10 +190,10 @@ class Lowering(QdqReader):
 
     def whole(self, node: onnx.NodeProto, value: str) -> tuple[Tensor, Index]:
         """An input of an element-wise operator, any view of all its values, which the output takes over."""
-        view = self._view(node, value)
+        view = self.view(node, value)
         if len(np.unique(view.index)) < self.tensors[view.name].size:
             self.laid(node, value, memory_order(view.index))
-            view = self._view(node, value)
+            view = self.view(node, value)
         return self.tensors[view.name], view.index
 
     def with_constant(self, node: onnx.NodeProto) -> tuple[str, np.ndarray | None, int]:
@@ -206,7 +206,7 @@ class Lowering(QdqReader):
             if constant is None:
                 continue
             value = node.input[1 - position]
-            missing = self._view(node, value).index.ndim + 1 - constant.ndim
+            missing = self.view(node, value).index.ndim + 1 - constant.ndim
             real = constant.astype(np.float64).reshape((1,) * missing + constant.shape)
             if missing < 0 or len(real) != 1:
                 fault = f"its constant has shape {constant.shape}"
@@ -216,14 +216,14 @@ class Lowering(QdqReader):
 
     def spread(self, node: onnx.NodeProto, value: str, shape: Shape) -> tuple[Tensor, tuple[int, ...]]:
         """An input repeated to broadcast with ``shape``, as a tensor, and the order of its ONNX axes in memory."""
-        view = self._view(node, value)
+        view = self.view(node, value)
         index = np.broadcast_to(view.index, np.broadcast_shapes(view.index.shape, shape))
         order = memory_order(index)
         return self.tensors[self._in_memory(view.name, index.transpose(order))], order
 
     def pair(self, node: onnx.NodeProto) -> tuple[list[Tensor], Index]:
         """Two inputs of an element-wise operator, their axes in one order in memory, and the output's view."""
-        views = [self._view(node, value) for value in node.input]
+        views = [self.view(node, value) for value in node.input]
         if np.array_equal(views[0].index, views[1].index):
             first, index = self.whole(node, node.input[0])
             second, _ = self.whole(node, node.input[1])
@@ -240,7 +240,7 @@ class Lowering(QdqReader):
         """The same for inputs that must have one shape."""
         tensors, view = self.pair(node)
         if tensors[0].shape != tensors[1].shape:
-            shapes = " and ".join(_batched(self._view(node, value).index.shape) for value in node.input)
+            shapes = " and ".join(_batched(self.view(node, value).index.shape) for value in node.input)
             fault = f"its inputs differ in shape: {shapes}"
             raise UserError(self.place(node), fault, "only inputs of one shape are supported")
         return tensors, view
@@ -251,7 +251,7 @@ class Lowering(QdqReader):
 
     def joined(self, node: onnx.NodeProto, axis: int) -> tuple[list[Tensor], int]:
         """The inputs of a concatenation and the axis in NHWC order without batch."""
-        views = [self._view(node, value) for value in node.input]
+        views = [self.view(node, value) for value in node.input]
         axis = axis % (views[0].index.ndim + 1) - 1
         if axis < 0:
             raise UserError(self.place(node), "concatenates along the batch", "only the other axes are supported")
@@ -319,7 +319,7 @@ class Lowering(QdqReader):
 
     def relabel(self, node: onnx.NodeProto) -> None:
         """A node that only rearranges the view of its input."""
-        view = self._view(node, node.input[0])
+        view = self.view(node, node.input[0])
         index = view.index
         if node.op_type == "Transpose":
             order = list(self.attributes(node, "perm").get("perm", range(index.ndim, -1, -1)))
@@ -330,13 +330,32 @@ class Lowering(QdqReader):
             index = index.reshape(self.shapes[node.output[0]])
         self.views[node.output[0]] = View(view.name, index)
 
+    def add_keeping(self, node: onnx.NodeProto, operator: Operator, x: Tensor, view: Index | None = None) -> None:
+        """Append a node on ``x`` that keeps its quantization, and a change of scale where the model asks for one."""
+        output = self.output(node)
+        kept, wanted = (x.scale, x.zero_point), (output.scale, output.zero_point)
+        if (*kept, -128, 127) == (*wanted, *output.bounds):
+            self.add(node, operator, [x.name], view=view)
+            return
+        name = f"{output.name}/unscaled"
+        shape = operator.infer(x.shape)
+        self._append(name, operator, [x.name], msgspec.structs.replace(x, name=name, shape=shape, layout="nhwc"))
+        self.add(node, Lookup.of(lambda real: real, kept, wanted, output.bounds), [name], view=view)
+
+    def constant(self, node: onnx.NodeProto, position: int) -> np.ndarray | None:
+        """A further input as a constant, None where it is left out; raises UserError where it is not constant."""
+        value = node.input[position] if position < len(node.input) else ""
+        if value and value not in self.initializers:
+            raise UserError(
+                self.place(node), f"its input '{value}' is not a constant", "only constant ones are supported"
+            )
+        return self.initializers[value] if value else None
+
     def rearrange(self, node: onnx.NodeProto) -> None:
         """A node that leaves out, repeats or moves values of its first input: views of the same tensor."""
-        view = self._view(node, node.input[0])
-        for value in node.input[1:]:
-            if value and value not in self.initializers:
-                fault, cure = f"its input '{value}' is not a constant", "only constant ones are supported"
-                raise UserError(self.place(node), fault, cure)
+        view = self.view(node, node.input[0])
+        for position in range(1, len(node.input)):
+            self.constant(node, position)
         for value, index in zip(node.output, rearranged(self.model, node, view.index, self.initializers), strict=True):
             if len(index) != 1:
                 raise UserError(self.place(node), "works along the batch", "only the other axes are supported")
@@ -355,7 +374,8 @@ class Lowering(QdqReader):
         self.tensors[tensor.name] = tensor
         self.nodes.append(Node(name=name, inputs=tuple(inputs), output=tensor.name, operator=operator))
 
-    def _view(self, node: onnx.NodeProto, value: str) -> View:
+    def view(self, node: onnx.NodeProto, value: str) -> View:
+        """Where an activation's values lie; raises UserError for anything else."""
         if value not in self.views:
             raise UserError(
                 self.place(node), f"its input '{value}' is not a quantized activation", "quantize the model first"

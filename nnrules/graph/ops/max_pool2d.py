@@ -1,4 +1,4 @@
-"""Maximum over a window; the output keeps the input's quantization."""
+"""Maximum over a window, or over the whole image; the output keeps the input's quantization."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +17,7 @@ class MaxPool2d(Operator, frozen=True, kw_only=True):
     """y = the largest x of each window and channel; padding never wins."""
 
     op: ClassVar[str] = "max_pool2d"
-    onnx_types: ClassVar[tuple[str, ...]] = ("MaxPool",)
+    onnx_types: ClassVar[tuple[str, ...]] = ("MaxPool", "GlobalMaxPool")
 
     geometry: Geometry
 
@@ -27,9 +27,8 @@ class MaxPool2d(Operator, frozen=True, kw_only=True):
             node, "strides", "dilations", "pads", "auto_pad", "kernel_shape", ceil_mode=0, storage_order=0
         )
         x = lowering.image(node, node.input[0])
-        lowering.same_quantization(node, x)
-        geometry = Geometry.of(tuple(attributes["kernel_shape"]), attributes, x.shape)
-        lowering.add(node, cls(geometry=geometry), [x.name])
+        geometry = Geometry.of(tuple(attributes.get("kernel_shape", x.shape[:2])), attributes, x.shape)
+        lowering.add_keeping(node, cls(geometry=geometry), x)
 
     def infer(self, *shapes: Shape) -> Shape:
         return (*self.geometry.output(shapes[0][0], shapes[0][1]), shapes[0][2])

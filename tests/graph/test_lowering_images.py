@@ -1,0 +1,131 @@
+"""Pad, reductions and scaling: which integer operators, and how near to the quantized model."""
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from nnrules.error import UserError
+from nnrules.graph.lowering import lower
+from tests.graph.floats import FloatModel
+from tests.graph.models_of_operators import model_of, operators, steps_apart
+from tests.graph.test_lowering import quantized
+
+IMAGE = (3, 5, 4)
+SOME = np.array([0, 0, 1, 2, 0, 0, 0, 1])
+CHANNELS = np.array([0, 2, 0, 0, 0, 1, 1, 0])
+
+
+@pytest.mark.parametrize("pads", [SOME, CHANNELS])
+@pytest.mark.parametrize("value", [None, 0.0, -0.7, 9.0])
+def test_pad_with_a_constant(pads: np.ndarray, value: float | None) -> None:
+    constants = [pads] if value is None else [pads, np.float32(value)]
+    graph, apart = steps_apart(model_of("Pad", IMAGE, *constants), IMAGE)
+    assert operators(graph) == ["pad"]
+    assert apart <= 0.51
+
+
+def test_pad_of_named_axes_and_another_scale() -> None:
+    m = FloatModel(IMAGE)
+    names = [
+        m.constant("pads", np.array([1, 2])),
+        m.constant("value", np.float32(0)),
+        m.constant("axes", np.array([-1])),
+    ]
+    m.node("Pad", [m.node("Relu", ["x"], "relu"), *names], "y")
+    model = quantized(m.build("y"), IMAGE)
+    scale = next(i for i in model.graph.initializer if i.name == "relu/scale")
+    other = helper.make_tensor("y/scale", 1, [], [0.05])
+    model.graph.initializer.append(other)
+    for node in model.graph.node:
+        if node.name in ("y/quantize", "y/dequantize"):
+            node.input[1] = "y/scale"
+    graph = lower(model, "net")
+    assert scale.float_data != other.float_data
+    assert operators(graph) == ["lookup", "pad", "lookup"]
+
+
+@pytest.mark.parametrize("mode", ["reflect", "edge"])
+def test_pad_that_repeats_the_inside(mode: str) -> None:
+    graph, apart = steps_apart(model_of("Pad", IMAGE, SOME, mode=mode), IMAGE)
+    assert operators(graph) == ["rearrange"]
+    assert apart <= 0.51
+
+
+def test_pad_of_the_batch_is_refused() -> None:
+    with pytest.raises(UserError) as caught:
+        steps_apart(model_of("Pad", IMAGE, np.array([1, 0, 0, 0, 0, 0, 0, 0])), IMAGE)
+    assert str(caught.value) == (
+        "net: node 'y' (Pad): pads the batch, or by a negative amount; "
+        "only borders of other axes are supported; crop with Slice"
+    )
+
+
+@pytest.mark.parametrize("op_type", ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"])
+@pytest.mark.parametrize("axes", [[2, 3], [1], [3], [-2], [1, 2], [1, 3], [1, 2, 3]])
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_reductions(op_type: str, axes: list[int], keepdims: int) -> None:
+    graph, apart = steps_apart(model_of(op_type, IMAGE, np.array(axes), keepdims=keepdims), IMAGE)
+    assert operators(graph) == (["rearrange", "reduce"] if axes == [1, 2] else ["reduce"])
+    assert apart <= 1.01
+
+
+def test_a_reduction_of_rows_feeds_a_layer() -> None:
+    m = FloatModel((6, 8))
+    m.gemm(m.node("ReduceMean", ["x", m.constant("axes", np.array([1]))], "mean", keepdims=0), "y", 4, 8)
+    graph, apart = steps_apart(m.build("y"), (6, 8))
+    assert operators(graph) == ["reduce", "fully_connected"]
+    assert apart <= 1.51
+
+
+def test_a_reduction_of_everything_is_refused() -> None:
+    with pytest.raises(UserError) as caught:
+        steps_apart(model_of("ReduceMean", IMAGE, np.array([0, 1])), IMAGE)
+    assert str(caught.value) == ("net: node 'y' (ReduceMean): works along the batch; name the other axes in 'axes'")
+
+
+def test_the_largest_value_of_an_image() -> None:
+    graph, apart = steps_apart(model_of("GlobalMaxPool", IMAGE), IMAGE)
+    assert operators(graph) == ["max_pool2d"]
+    assert apart <= 0.51
+
+
+NONE = np.zeros(0, np.float32)
+MODES = ["half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("scales", [(2, 2), (3, 2), (1.5, 0.5), (0.4, 1.75)])
+@pytest.mark.parametrize("kind", ["linear", "nearest"])
+def test_resize(mode: str, scales: tuple[float, float], kind: str) -> None:
+    constants = [NONE, np.array([1, 1, *scales], np.float32)]
+    model = model_of("Resize", IMAGE, *constants, mode=kind, coordinate_transformation_mode=mode)
+    graph, apart = steps_apart(model, IMAGE)
+    assert operators(graph) == ["rearrange" if kind == "nearest" else "resize_linear"]
+    assert apart <= 1.01
+
+
+@pytest.mark.parametrize("kind", ["linear", "nearest"])
+@pytest.mark.parametrize("target", [[NONE, np.array([7, 9])], [np.array([1.7, 0.6], np.float32)]])
+def test_resize_of_named_axes(kind: str, target: list[np.ndarray]) -> None:
+    _, apart = steps_apart(model_of("Resize", IMAGE, NONE, *target, mode=kind, axes=[2, 3]), IMAGE)
+    assert apart <= 1.01
+
+
+def test_a_nearest_resize_repeats_nothing_before_it_must() -> None:
+    m = FloatModel(IMAGE)
+    names = [m.constant("roi", NONE), m.constant("scales", np.array([1, 1, 2, 2], np.float32))]
+    large = m.node("Resize", ["x", *names], "large", mode="nearest", coordinate_transformation_mode="asymmetric")
+    graph, apart = steps_apart(m.build(m.conv(m.node("Sigmoid", [large], "s"), "y", (2, 3, 3, 3))), IMAGE)
+    assert operators(graph) == ["lookup", "rearrange", "conv2d"]
+    assert graph.tensors[graph.nodes[0].output].size == 3 * 5 * 4
+    assert apart <= 1.01
+
+
+def test_cubic_is_refused() -> None:
+    constants = [NONE, np.array([1, 1, 2, 2], np.float32)]
+    with pytest.raises(UserError) as caught:
+        steps_apart(model_of("Resize", IMAGE, *constants, mode="cubic"), IMAGE)
+    assert str(caught.value) == (
+        "net: node 'y' (Resize): mode cubic with half_pixel is not supported; supported: nearest, and linear with "
+        "half_pixel, pytorch_half_pixel, asymmetric, align_corners"
+    )
