@@ -50,12 +50,63 @@ NN_INLINE uint32_t nn_pkhtb(uint32_t a, uint32_t b) {
 /* acc + low(a) * low(b) + high(a) * high(b), the halves as int16. */
 NN_INLINE int32_t nn_smlad(uint32_t a, uint32_t b, int32_t acc) {
 #if NN_HAS_DSP
-    __asm__("smlad %0, %1, %2, %0" : "+r"(acc) : "r"(a), "r"(b));
-    return acc;
+    int32_t sum;
+    __asm__("smlad %0, %1, %2, %3" : "=r"(sum) : "r"(a), "r"(b), "r"(acc));
+    return sum;
 #else
     return acc + (int16_t)a * (int16_t)b + (int16_t)(a >> 16) * (int16_t)(b >> 16);
 #endif
 }
+
+/* Two int16 sums plus the signed bytes 0 and 2 of a word, or 1 and 3; they wrap. */
+NN_INLINE uint32_t nn_sxtab16(uint32_t sums, uint32_t x) {
+#if NN_HAS_DSP
+    __asm__("sxtab16 %0, %0, %1" : "+r"(sums) : "r"(x));
+    return sums;
+#else
+    const uint32_t y = nn_sxtb16(x);
+    return ((sums + y) & 0xFFFFu) | ((sums & 0xFFFF0000u) + (y & 0xFFFF0000u));
+#endif
+}
+NN_INLINE uint32_t nn_sxtab16_ror8(uint32_t sums, uint32_t x) {
+#if NN_HAS_DSP
+    __asm__("sxtab16 %0, %0, %1, ror #8" : "+r"(sums) : "r"(x));
+    return sums;
+#else
+    return nn_sxtab16(sums, x >> 8);
+#endif
+}
+
+/* acc + a half of a * a half of b, the halves as int16: bottom or top of each. */
+#if NN_HAS_DSP
+#define NN_SMLA(name, half_a, half_b) \
+    NN_INLINE int32_t nn_##name(uint32_t a, uint32_t b, int32_t acc) { \
+        int32_t sum; \
+        __asm__(#name " %0, %1, %2, %3" : "=r"(sum) : "r"(a), "r"(b), "r"(acc)); \
+        return sum; \
+    }
+#else
+#define NN_SMLA(name, half_a, half_b) \
+    NN_INLINE int32_t nn_##name(uint32_t a, uint32_t b, int32_t acc) { \
+        return acc + (int16_t)(a >> (half_a)) * (int16_t)(b >> (half_b)); \
+    }
+#endif
+NN_SMLA(smlabb, 0, 0)
+NN_SMLA(smlabt, 0, 16)
+NN_SMLA(smlatb, 16, 0)
+NN_SMLA(smlatt, 16, 16)
+
+/* to = value >> shift within -128 .. 127; `shift` a constant from 1 to 31. */
+#if NN_HAS_DSP
+#define NN_SHIFT_TO_S8(to, value, shift) \
+    do { \
+        int32_t nn_value = (value); \
+        __asm__("ssat %0, #8, %0, asr %1" : "+r"(nn_value) : "i"(shift)); \
+        (to) = (int8_t)nn_value; \
+    } while (0)
+#else
+#define NN_SHIFT_TO_S8(to, value, shift) ((to) = (int8_t)nn_clamp((value) >> (shift), -128, 127))
+#endif
 
 /* The inner step of the DSP kernels: four consecutive int16 of one or two pixels meet four int8 weights of two channels.
  *
