@@ -26,6 +26,7 @@ ORDER = (
     "fold_batch_norm",
     "fuse_activations",
     "carry_quantization",
+    "shorten_names",
 )
 
 
