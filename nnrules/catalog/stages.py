@@ -144,6 +144,10 @@ class GateOptions(Options, frozen=True):
     metric_drop: NotNegative | None = None
 
 
+class BenchOptions(Options, frozen=True):
+    """None."""
+
+
 class ReleaseOptions(Options, frozen=True):
     """None."""
 
@@ -191,6 +195,7 @@ STAGES: dict[str, Stage] = {
     "verify": Stage(VerifyOptions, libraries=("numpy", "torch", "onnx", "onnxruntime"), plugins=_OPERATORS),
     "measure": Stage(MeasureOptions, libraries=("numpy", "pyelftools"), plugins=_OPERATORS),
     "gate": Stage(GateOptions),
+    "bench": Stage(BenchOptions, libraries=("numpy", "matplotlib"), plugins=_OPERATORS),
     "release": Stage(ReleaseOptions, libraries=("jinja2",)),
     "report": Stage(ReportOptions, libraries=("jinja2", "matplotlib", *_DATASET), plugins=_OPERATORS),
 }

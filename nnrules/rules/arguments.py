@@ -15,7 +15,7 @@ from nnrules.error import UserError, suggest
 
 VARIABLES = {
     "target": "NAME[,NAME...] or all: what to build for (default x86-64)",
-    "model": "NAME[,NAME...] or all: what to build (default all)",
+    "model": "NAME[,NAME...] or all: what to build (default all that are cheap)",
     "onnx": "PATH: instead of model=: a model file (.onnx, .tflite or .pt2), named after its stem",
     "samples": "PATH.npz: with onnx=: inputs and, as y, labels; for calibration, verification and top-1",
     "data": "PATH: a folder with the models' real data set",
@@ -27,10 +27,14 @@ Overrides = dict[tuple[str, str], dict[str, str]]
 
 
 class Arguments(msgspec.Struct, kw_only=True):
-    """`overrides`: (model, stage) -> option -> value as written. A stage takes its own out; what stays was misspelt."""
+    """`named`: whether models were asked for by name; `overrides`: (model, stage) -> option -> value as written.
+
+    A stage takes its own overrides out; what stays was misspelt.
+    """
 
     targets: list[str]
     models: list[str]
+    named: bool = True
     data: str | None
     build: Path
     onnx: str | None = None
@@ -59,6 +63,7 @@ def parse(words: Mapping[str, str], targets: list[str], models: list[str], forei
     return Arguments(
         targets=_chosen("target", plain.get("target", "x86-64"), targets),
         models=[] if "onnx" in plain else _chosen("model", plain.get("model", "all"), models),
+        named="model" in plain,
         onnx=plain.get("onnx"),
         samples=plain.get("samples"),
         data=data,

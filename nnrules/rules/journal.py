@@ -35,6 +35,7 @@ class Journal:
         self._path, self._terminal, self._quiet = path, terminal, quiet
         self.steps: list[Step] = []
         self._figures: list[Figures] = []
+        self._texts: list[Any] = []
         self._seconds: dict[Step, float] = {}
         self._cached: set[Step] = set()
         self.keys: dict[Step, Key] = {}
@@ -47,6 +48,10 @@ class Journal:
     def measured(self, node: Any, limits: Mapping[str, float | None]) -> None:
         """Figures for the closing table."""
         self._figures.append(Figures(node, limits))
+
+    def tell(self, node: Any) -> None:
+        """A text file of this build, to be shown at its end."""
+        self._texts.append(node)
 
     @property
     def worked(self) -> bool:
@@ -97,6 +102,9 @@ class Journal:
         if done and "failed" not in results.values():
             records = [json.loads(Path(str(each.node)).read_text(encoding="utf-8")) for each in done]
             self._terminal.say(render(records, [each.limits for each in done]).rstrip("\n"))
+        for node in self._texts:
+            if _RESULTS.get(node.get_state()) in DONE:
+                self._terminal.say("\n" + Path(str(node)).read_text(encoding="utf-8").rstrip("\n"))
 
     def _row(self, step: "Step", result: str) -> dict[str, Any]:
         row = {"model": step.model, "target": step.target, "stage": step.name, "result": result}

@@ -90,9 +90,11 @@ class Model(Step):
         return Weights(Declaration(model.workspace, subject), nodes)
 
     @explained
-    def Train(self, **options: Any) -> "Trained":  # noqa: N802
+    def Train(self, **options: Any) -> "Weights":  # noqa: N802
         """Train the network."""
         model = self.model
+        if model.workspace.seeded:
+            return self.Seed()
         outputs = {"weights": "{}.trained.safetensors", "log": "{}.train.json"}
         chosen = model.options("train", options)
         return Trained(model, model.add("train", chosen, _data(model), outputs, "network", "dataset"))
@@ -161,10 +163,14 @@ class Quantized(Step):
         return NodeList(wanted)
 
 
-def declare(workspace: Workspace, name: str, network: str, dataset: str, files: Sequence[str] = ()) -> Model:
+def declare(
+    workspace: Workspace, name: str, network: str, dataset: str, files: Sequence[str] = (), by_default: bool = True
+) -> Model:
     """env.Model: a network and a data set as "file.py:Class" beside the SConscript; `files`: files and folders that
-    these read, whose content counts."""
+    these read, whose content counts; `by_default`: whether it is built without being named (with `model=`)."""
     place = caller()
+    if not by_default:
+        workspace.dear.add(name)
     check_model_name(place, name, workspace.names)
     workspace.stages[name] = []
     references = {"network": _reference(workspace, place, network), "dataset": _reference(workspace, place, dataset)}

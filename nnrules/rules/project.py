@@ -16,6 +16,8 @@ from nnrules.catalog.stages import STAGES, ReportOptions
 from nnrules.catalog.toolchain import load_toolchain, target_names, toolchain_path
 from nnrules.error import UserError
 from nnrules.rules.arguments import VARIABLES, Arguments, parse, refuse_unused
+from nnrules.rules.bench import TARGET as BENCH
+from nnrules.rules.bench import Benchmark
 from nnrules.rules.compilers import HOST, host_toolchain
 from nnrules.rules.engine import MEMORY, Engine
 from nnrules.rules.failure import caller, explain_once, explained
@@ -32,8 +34,10 @@ ALIAS = "all-models"
 
 class Project:
     """One build. `arguments`: the command line's variables (SCons's ARGUMENTS); `variables`: names of those that are
-    not ours; `resources`: what heavy stages share, see Slots; `env`: what the SConscripts import; `database`: a place
-    for SCons's signatures that two builds in two folders do not share.
+    not ours; `resources`: what heavy stages share, see Slots; `benchmark`: a file for `scons bench`, see Benchmark.
+
+    `env`: what the SConscripts import; `database`: a place for SCons's signatures that two builds in two folders do not
+    share.
 
     Nothing else of the SConstruct is touched: no default target, no environment, no database of its own accord.
     """
@@ -44,6 +48,7 @@ class Project:
         arguments: Mapping[str, str],
         variables: Collection[str] = (),
         resources: Mapping[str, int | str] | None = None,
+        benchmark: str | None = None,
     ) -> None:
         self.env = Environment(tools=[])
         self.env.Decider("content")
@@ -53,10 +58,14 @@ class Project:
         if self.env.GetOption("help"):
             self.env.Help(_help(models))
             return
-        chosen = parse(arguments, target_names(), models, variables)
+        self._benchmark = Benchmark.asked_for(benchmark)
+        words = self._benchmark.words(arguments) if self._benchmark else arguments
+        chosen = parse(words, target_names(), models, variables)
+        self._whole = self._benchmark is not None and self._benchmark.choose(chosen, arguments)
         self.database = str(chosen.build.absolute() / ".sconsign")
         explain_once()
         self.workspace = self._open(chosen, resources or {})
+        self.workspace.seeded = self._benchmark is not None
         self.env.AddMethod(self._model, "Model")
         self.env.AddMethod(self._import, "ImportModel")
         self.env.AddMethod(self._cache, "NNCache")
@@ -74,6 +83,8 @@ class Project:
         gc.freeze()
         workspace = self.workspace
         refuse_unused(workspace.arguments.overrides, workspace.stages)
+        if self._benchmark:
+            self.env.Alias(BENCH, self._benchmark.declare(workspace, self._whole))
         if not self.env.GetOption("no_exec"):
             self._signatures = lock_signatures(MEMORY, workspace.arguments.build)
         if self.env.GetOption("no_exec"):
@@ -83,7 +94,7 @@ class Project:
             if not self.env.GetOption("question"):
                 workspace.engine.open()
             atexit.register(workspace.engine.close)
-        nodes: list[Any] = self.env.Alias(ALIAS, list(workspace.wanted.values()))
+        nodes: list[Any] = self.env.Alias(ALIAS, workspace.asked_for)
         return nodes
 
     def _open(self, chosen: Arguments, resources: Mapping[str, int | str]) -> Workspace:
@@ -120,8 +131,10 @@ class Project:
         return import_model(self.workspace, name, onnx, **options)
 
     @explained
-    def _model(self, env: Any, name: str, network: str, dataset: str, files: Sequence[str] = ()) -> Any:
-        return declare(self.workspace, name, network, dataset, files)
+    def _model(
+        self, env: Any, name: str, network: str, dataset: str, files: Sequence[str] = (), by_default: bool = True
+    ) -> Any:
+        return declare(self.workspace, name, network, dataset, files, by_default)
 
 
 def _help(models: list[str]) -> str:

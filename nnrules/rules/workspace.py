@@ -45,7 +45,8 @@ class Workspace:
     """`env`: an Environment of our own, without tools; `top`: the project's folder, from which all paths are taken.
 
     names: see check_model_name. stages: the verbs of every model. wanted: the nodes of every model's last step.
-    firmwares: the Firmware of every model that has come so far.
+    dear: models that are only built when they are named. firmwares: the Firmware of every model that has come so far.
+    seeded: weights are drawn by lot, whatever the SConscripts say.
     """
 
     env: Any
@@ -57,9 +58,17 @@ class Workspace:
     names: dict[str, str] = field(default_factory=dict)
     stages: dict[str, list[str]] = field(default_factory=dict)
     wanted: dict[str, list[Any]] = field(default_factory=dict)
+    dear: set[str] = field(default_factory=set)
+    seeded: bool = False
     firmwares: dict[str, Any] = field(default_factory=dict)
     _nodes: dict[str, Any] = field(default_factory=dict)
     _named: dict[tuple[int, ...], str] = field(default_factory=dict)
+
+    @property
+    def asked_for(self) -> list[Any]:
+        """The nodes of all that the command line asks for."""
+        left_out = set() if self.arguments.named else self.dear
+        return [nodes for name, nodes in self.wanted.items() if name not in left_out]
 
     def file(self, path: Path | str) -> Any:
         """The node of a file, by its path from the top; other folders by their absolute path."""

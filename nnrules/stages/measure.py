@@ -45,6 +45,7 @@ def run(request: Request[MeasureOptions]) -> None:
         "flash": sizes.flash(),
         "metric": metric if metric["name"] else None,
         "note": graph.note or None,
+        "compiler": memory.compiler(Path(request.inputs["objects"][0])),
         "verify": {name: verify[name] for name in ("samples", "values", "differing", "engines")},
     }
     request.output("console").write_text(text, encoding="utf-8")

@@ -80,6 +80,13 @@ def read(elf: Path, objects: Iterable[Path], arena_bytes: int) -> Memory:
     )
 
 
+def compiler(path: Path) -> str | None:
+    """What the compiler of an object file says of itself there, with its version."""
+    with path.open("rb") as stream:
+        section = ELFFile(stream).get_section_by_name(".comment")
+        return section.data().decode(errors="replace").strip("\0").split("\0")[0] if section else None
+
+
 def classify(section: Section) -> str:
     """The class of a section that occupies memory: one of CLASSES."""
     flags = section["sh_flags"]

@@ -1,0 +1,177 @@
+"""Measured models beside other engines' figures: the comparison, its tables and its picture."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nnrules.catalog.peers import Peers
+from nnrules.graph.ir import Graph, Node
+from nnrules.graph.ops.conv2d import Conv2d
+from nnrules.graph.ops.fully_connected import FullyConnected
+
+Row = Mapping[str, Any]
+
+
+def compared(measured: Mapping[str, Any], graph: Graph, peers: Peers) -> dict[str, Any]:
+    """What was measured of one model on one target, with its layers described, the goal and the peers there."""
+    model, target = peers.model(measured["model"]), measured["target"]
+    rivals = [peer for peer in model.peers if peer.target == target] if model else []
+    layers = [
+        {
+            "layer": describe(graph, node),
+            "macs": layer["macs"],
+            "kernel": layer["kernel"],
+            "instructions": layer["instructions"],
+            "peer_per_mac": peers.per_mac(describe(graph, node), target),
+        }
+        for node, layer in zip(graph.nodes, measured["layers"], strict=True)
+        if layer["kernel"]
+    ]
+    return {
+        **{name: measured[name] for name in ("model", "target", "note", "compiler", "macs", "instructions")},
+        "title": model.title if model else measured["model"],
+        "ram": measured["ram"],
+        "flash": measured["flash"],
+        "metric": measured["metric"],
+        "differing": measured["verify"]["differing"],
+        "hold": model.hold.get(target) if model else None,
+        "peers": [{"name": p.name, "instructions": p.instructions, "ram": p.ram, "flash": p.flash} for p in rivals],
+        "layers": layers,
+    }
+
+
+def describe(graph: Graph, node: Node) -> str:
+    """A layer in words, such as `conv 3x3/2 16->32, 32x32`: kernel, stride, channels, size of the input."""
+    operator, shape = node.operator, graph.tensors[node.inputs[0]].shape
+    size = f", {shape[0]}x{shape[1]}" if len(shape) == 3 else ""
+    if isinstance(operator, FullyConnected):
+        return f"fully connected {operator.weights.shape[1]}->{len(operator.weights)}"
+    if not isinstance(operator, Conv2d):
+        return f"{operator.op.replace('_', ' ')} {'x'.join(map(str, shape))}"
+    geometry, channels = operator.geometry, len(operator.weights)
+    window = f"{geometry.kernel[0]}x{geometry.kernel[1]}" + (f"/{geometry.stride[0]}" if geometry.stride[0] > 1 else "")
+    if operator.groups == channels == shape[-1] > 1:
+        return f"depthwise {window} {channels}{size}"
+    return f"conv {window} {shape[-1]}->{channels}{size}"
+
+
+def tables(rows: Sequence[Row], peers: Peers) -> str:
+    """Markdown, its columns aligned: instructions, memory, and the layers by kind."""
+    about = f"Peers: {peers.source}. Instructions under QEMU are not cycles. RAM and flash in bytes."
+    parts = [about, _instructions(rows), _memory(rows), _layers(rows)]
+    return "\n".join(f"{part}\n" for part in parts if part)
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """An SVG: our instructions as a share of the best peer's, for each target that has peers."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    shown = [(row, ratio) for row in rows if (ratio := _ratio(row["instructions"], _best(row, "instructions")))]
+    figure = Figure(figsize=(8, 1.2 + 0.28 * len(shown)), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.add_subplot()
+    names = [f"{row['model']} on {row['target']}" for row, _ in shown]
+    bars = axes.barh(names, [ratio for _, ratio in shown], color="#4c78a8")
+    axes.bar_label(bars, labels=[f"{ratio:.2f}" for _, ratio in shown], padding=3, fontsize=8)
+    axes.axvline(1, color="#888", linewidth=1)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.1)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("instructions of the best peer = 1")
+    with rc_context({"svg.hashsalt": "nnrules", "svg.fonttype": "none"}):
+        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def _instructions(rows: Sequence[Row]) -> str:
+    """Of whole models."""
+    heading = ["model", "target", "instructions", "per MAC", "to hold", "best peer", "its instructions", "ratio"]
+    lines = []
+    for row in rows:
+        count, best = row["instructions"], _best(row, "instructions")
+        rival = next((peer["name"] for peer in row["peers"] if peer["instructions"] == best), "-")
+        over = "!" if row["hold"] and count and count > row["hold"] else ""
+        lines.append(
+            [
+                row["title"] + (f" ({row['note'] or row['model']})"),
+                row["target"],
+                _number(count),
+                _fraction(_ratio(count, row["macs"])),
+                _number(row["hold"]) + over,
+                rival,
+                _number(best),
+                _fraction(_ratio(count, best)),
+            ]
+        )
+    return _markdown(heading, lines, left=(0, 1, 5))
+
+
+def _memory(rows: Sequence[Row]) -> str:
+    """RAM and flash of the shipped programs."""
+    heading = ["model", "target", "RAM", "best peer's", "ratio", "code", "weights", "flash", "best peer's", "ratio"]
+    lines = []
+    for row in rows:
+        ram, flash = row["ram"]["total"], row["flash"]["total"]
+        sizes = [_number(row["flash"][part]) for part in ("code", "weights", "total")]
+        peer_ram, peer_flash = _best(row, "ram"), _best(row, "flash")
+        ratios = [_fraction(_ratio(own, peer)) for own, peer in ((ram, peer_ram), (flash, peer_flash))]
+        ours = [row["model"], row["target"], _number(ram), _number(peer_ram), ratios[0]]
+        lines.append([*ours, *sizes, _number(peer_flash), ratios[1]])
+    return _markdown(heading, lines, left=(0, 1))
+
+
+def _layers(rows: Sequence[Row]) -> str:
+    """Instructions per multiply-accumulate of each layer that multiplies, equal ones once; CMSIS-NN's beside it where
+    they are known."""
+    targets = list(dict.fromkeys(row["target"] for row in rows))
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        for layer in row["layers"]:
+            if layer["macs"]:
+                entry = found.setdefault(layer["layer"], {"macs": layer["macs"], "models": {}, "own": {}, "peer": {}})
+                entry["models"][row["model"]] = None
+                entry["own"].setdefault(row["target"], _ratio(layer["instructions"], layer["macs"]))
+                entry["peer"][row["target"]] = layer["peer_per_mac"]
+    rivals = [target for target in targets if any(entry["peer"].get(target) for entry in found.values())]
+    heading = ["layer", "models", "MACs"]
+    for target in targets:
+        heading += [target, "CMSIS-NN", "ratio"] if target in rivals else [target]
+    lines = []
+    for name, entry in found.items():
+        line = [name, ", ".join(entry["models"]), _number(entry["macs"])]
+        for target in targets:
+            own, peer = entry["own"].get(target), entry["peer"].get(target)
+            line += [_fraction(own)] + ([_fraction(peer), _fraction(_ratio(own, peer))] if target in rivals else [])
+        lines.append(line)
+    return _markdown(heading, lines, left=(0, 1))
+
+
+def _best(row: Row, figure: str) -> int | None:
+    return min((peer[figure] for peer in row["peers"] if peer[figure] is not None), default=None)
+
+
+def _ratio(value: float | None, reference: float | None) -> float | None:
+    return value / reference if value is not None and reference else None
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def _fraction(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _markdown(heading: Sequence[str], lines: Iterable[Sequence[str]], left: Sequence[int]) -> str:
+    """A table whose columns are aligned in plain text too; those in `left` to the left."""
+    rows = [heading, *lines]
+    if len(rows) == 1:
+        return ""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heading))]
+    rule = [f":{'-' * (w - 1)}" if c in left else f"{'-' * (w - 1)}:" for c, w in enumerate(widths)]
+    padded = [
+        [cell.ljust(width) if column in left else cell.rjust(width) for column, (cell, width) in enumerate(pairs)]
+        for pairs in (list(zip(row, widths, strict=True)) for row in (heading, rule, *rows[1:]))
+    ]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in padded) + "\n"
