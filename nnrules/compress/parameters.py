@@ -17,7 +17,7 @@ from nnrules.graph.qdq_reader import FUSABLE
 VIEWS = (*Reshape.onnx_types, *Rearrange.onnx_types)
 KEEPING = ("MaxPool", "GlobalMaxPool", "Pad", "Resize", "Upsample", "ReduceMax", "ReduceMin")
 UNIT_RANGE = ("Softmax", "Sigmoid")
-LINEAR = ("Conv", "Gemm", "MatMul")
+LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 MAGNITUDE = 127
 LARGEST_BIAS = 2**30
 SMALLEST_RATIO = 2**-16  # of accumulator step to output step: what one multiplier can express well
@@ -67,8 +67,8 @@ def carriers(model: onnx.ModelProto) -> dict[str, str]:
 
 def channel_axis(node: onnx.NodeProto) -> int:
     """The axis of a linear layer's weights that counts output channels."""
-    if node.op_type == "Conv":
-        return 0
+    if node.op_type in ("Conv", "ConvTranspose"):
+        return int(node.op_type == "ConvTranspose")
     transposed = any(a.name == "transB" and a.i for a in node.attribute)
     return 0 if node.op_type == "Gemm" and transposed else 1
 
@@ -96,7 +96,8 @@ def weight_scales(model: onnx.ModelProto, activations: dict[str, Activation], wh
         if not (np.isfinite(largest).all() and np.isfinite(bias).all()):
             cure = "train again with a lower learning rate"
             raise UserError(f"{where}: '{node.input[1]}'", "holds NaN or infinite weights", cure)
-        floor = np.maximum(np.abs(bias).reshape(-1) / (x * LARGEST_BIAS), SMALLEST_RATIO * y / x)
+        by_group = np.abs(bias).reshape(-1, len(channels) if bias.size > 1 else 1).max(0)
+        floor = np.maximum(by_group / (x * LARGEST_BIAS), SMALLEST_RATIO * y / x)
         scales = np.maximum(largest / MAGNITUDE, floor)
         found[node.input[1]] = np.maximum(scales, found.get(node.input[1], 0)).astype(np.float32)
     return {name: scales.tolist() for name, scales in found.items()}

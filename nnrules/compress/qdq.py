@@ -84,7 +84,8 @@ class _Writer:
         if len(node.input) > 2:
             bias_scales = scales * np.float32(self.record.activations[self.carriers[node.input[0]]].scale)
             bias = numpy_helper.to_array(self.initializers[node.input[2]]).astype(np.float64).reshape(-1)
-            stored = np.rint(np.broadcast_to(bias, scales.shape) / bias_scales.astype(np.float64)).astype(np.int32)
+            bias_scales = np.tile(bias_scales, max(1, bias.size // scales.size))  # a transposed convolution's groups
+            stored = np.rint(np.broadcast_to(bias, bias_scales.shape) / bias_scales.astype(np.float64)).astype(np.int32)
             inputs.append(self._dequantized(node.input[2], stored, bias_scales, 0))
         return inputs
 

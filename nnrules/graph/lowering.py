@@ -33,6 +33,12 @@ from nnrules.graph.requant import (
 )
 from nnrules.graph.views import Index, View, lies, memory_order, positions, rearranged
 
+SIGNAL_READERS = (
+    "Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool", "BatchNormalization",
+    "PRelu",
+)  # fmt: skip
+"""What reads an input of two dimensions as (channels, length)."""
+
 
 def lower(model: onnx.ModelProto, name: str) -> Graph:
     """The integer graph of a QDQ model; UserErrors name the node and what is supported."""
@@ -101,7 +107,7 @@ class Lowering(QdqReader):
             raise UserError(f"{self.name}: input '{value.name}'", "is not quantized", "quantize the model first")
         scale, zero_point = self.scalar_quantization(edge)
         shape = self.shapes[value.name]
-        channels_first = len(shape) == 3 and self._feeds_image_first(value.name)
+        channels_first = len(shape) in (2, 3) and self._feeds_image_first(value.name, len(shape))
         stored = (*shape[1:], shape[0]) if channels_first else shape
         layout = "nchw" if channels_first else "nhwc"
         self.tensors[value.name] = Tensor(
@@ -111,11 +117,13 @@ class Lowering(QdqReader):
         self.views[value.name] = View(value.name, np.moveaxis(index, -1, 0) if channels_first else index)
         return value.name
 
-    def _feeds_image_first(self, name: str) -> bool:
-        """Whether the first real operator reading an input of three dimensions expects channels first."""
+    def _feeds_image_first(self, name: str, rank: int) -> bool:
+        """Whether the first real operator reading an input of two or three dimensions expects channels first."""
         for node in self.consumers.get(name, []):
             if node.op_type in (QUANTIZE, DEQUANTIZE, "Identity"):
-                return self._feeds_image_first(node.output[0])
+                return self._feeds_image_first(node.output[0], rank)
+            if rank == 2:
+                return node.op_type in SIGNAL_READERS
             return node.op_type not in ("Transpose", "Reshape", "Flatten", "Gemm", "MatMul")
         return False
 
@@ -350,6 +358,14 @@ class Lowering(QdqReader):
                 self.place(node), f"its input '{value}' is not a constant", "only constant ones are supported"
             )
         return self.initializers[value] if value else None
+
+    def real_constant(self, node: onnx.NodeProto, position: int) -> np.ndarray:
+        """A further input that must be a constant, as float64, dequantized where it is stored as integers."""
+        constant = self._real_constant(node.input[position])
+        if constant is None:
+            fault, cure = f"its input '{node.input[position]}' is not a constant", "only constant ones are supported"
+            raise UserError(self.place(node), fault, cure)
+        return constant.astype(np.float64)
 
     def rearrange(self, node: onnx.NodeProto) -> None:
         """A node that leaves out, repeats or moves values of its first input: views of the same tensor."""

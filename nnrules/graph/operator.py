@@ -6,6 +6,7 @@ model's edges.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import msgspec
@@ -66,6 +67,12 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
         return False
 
 
+def pair(amounts: Sequence[int], height: int = 1) -> tuple[int, int]:
+    """An ONNX attribute of an image (vertical, horizontal), or of a signal, which is an image of height 1."""
+    first, *rest = amounts
+    return (first, rest[0]) if rest else (height, first)
+
+
 class Geometry(msgspec.Struct, frozen=True, kw_only=True):
     """The window of a convolution or pooling: (vertical, horizontal) pairs and (top, left, bottom, right) padding."""
 
@@ -76,10 +83,13 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, kernel: tuple[int, int], attributes: dict[str, Any], image: Shape) -> Self:
-        """From ONNX attributes; ``image`` is the input's (height, width, channels), needed for ``auto_pad``."""
-        stride = tuple(attributes.get("strides", (1, 1)))
-        dilation = tuple(attributes.get("dilations", (1, 1)))
-        padding = tuple(attributes.get("pads", (0, 0, 0, 0)))
+        """From ONNX attributes, of images or of signals; ``image`` is the input's (height, width, channels), needed for
+        ``auto_pad``.
+        """
+        stride = pair(attributes.get("strides", (1, 1)))
+        dilation = pair(attributes.get("dilations", (1, 1)))
+        pads = attributes.get("pads", (0, 0, 0, 0))
+        padding = (*pair(pads[: len(pads) // 2], 0), *pair(pads[len(pads) // 2 :], 0))
         auto = attributes.get("auto_pad", b"NOTSET").decode()
         if auto == "VALID":
             padding = (0, 0, 0, 0)

@@ -160,7 +160,7 @@ class QdqReader:
             )
         if not (np.isfinite(scales).all() and (scales > 0).all()):
             raise UserError(self.place(node), "its weights' scale is not a positive number", "check the model for NaN")
-        values = values.T if transposed else values
+        values = np.moveaxis(values, channel, 0)
         return QuantizedConstant(values.astype(np.int8), np.broadcast_to(scales, (len(values),)))
 
     def bias(self, node: onnx.NodeProto, value: str, scales: np.ndarray) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""Convolution: any kernel, stride, padding, dilation and groups; depthwise where the groups equal the channels."""
+"""Convolution: any kernel, stride, padding, dilation and groups; depthwise where the groups equal the channels.
+
+A signal is an image of height 1.
+"""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,7 +25,7 @@ class Conv2d(Operator, frozen=True, kw_only=True):
     """
 
     op: ClassVar[str] = "conv2d"
-    onnx_types: ClassVar[tuple[str, ...]] = ("Conv",)
+    onnx_types: ClassVar[tuple[str, ...]] = ("Conv", "BatchNormalization")
 
     geometry: Geometry
     groups: int = 1
@@ -33,10 +36,15 @@ class Conv2d(Operator, frozen=True, kw_only=True):
 
     @classmethod
     def lower(cls, lowering: "Lowering", node: "onnx.NodeProto") -> None:
+        if node.op_type == "BatchNormalization":
+            cls._lower_normalization(lowering, node)
+            return
         attributes = lowering.attributes(node, "strides", "dilations", "pads", "auto_pad", "group", "kernel_shape")
+        rank = lowering.view(node, node.input[0]).index.ndim + 1
         x = lowering.image(node, node.input[0])
-        weights = lowering.weights(node, node.input[1], rank=4)
-        ohwi = np.ascontiguousarray(weights.values.transpose(0, 2, 3, 1))
+        weights = lowering.weights(node, node.input[1], rank)
+        values = weights.values if rank == 4 else weights.values[:, :, np.newaxis]
+        ohwi = np.ascontiguousarray(values.transpose(0, 2, 3, 1))
         groups = int(attributes.get("group", 1))
         lowering.require_channels(node, x.shape[2], ohwi.shape[3] * groups)
         bias, requantization = lowering.linear_output(node, x, ohwi, weights.scales, node.input[2:3])
@@ -50,6 +58,17 @@ class Conv2d(Operator, frozen=True, kw_only=True):
             requantization=requantization,
         )
         lowering.add(node, operator, [x.name])
+
+    @staticmethod
+    def _lower_normalization(lowering: "Lowering", node: "onnx.NodeProto") -> None:
+        """One that no layer before it took in: x * a + b in each channel."""
+        from nnrules.graph.affine import lower_affine
+
+        attributes = lowering.attributes(node, "epsilon", "momentum", "spatial", training_mode=0)
+        scale, bias, mean, variance = (lowering.real_constant(node, position) for position in range(1, 5))
+        a = scale / np.sqrt(variance + attributes.get("epsilon", 1e-5))
+        shape = (-1, *[1] * (lowering.view(node, node.input[0]).index.ndim - 1))
+        lower_affine(lowering, node, node.input[0], a.reshape(shape), (bias - mean * a).reshape(shape))
 
     def folded_bias(self) -> np.ndarray:
         """int32: bias - x_zero_point * sum(weights), for kernels that multiply the raw x and pad with x_zero_point."""

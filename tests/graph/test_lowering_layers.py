@@ -1,0 +1,70 @@
+"""Transposed convolutions, layers on signals, normalization on its own: how near to the quantized model."""
+
+import numpy as np
+import pytest
+
+from tests.graph.floats import FloatModel
+from tests.graph.models_of_operators import model_of, operators, steps_apart
+
+IMAGE = (4, 5, 6)
+SIGNAL = (4, 11)
+
+
+def transposed(shape: tuple[int, ...], weights: tuple[int, ...], **attributes: object) -> tuple[list[str], float]:
+    m = FloatModel(shape)
+    out = weights[1] * int(attributes.get("group", 1))  # type: ignore[call-overload]
+    names = ["x", m.weights("w", *weights), m.weights("b", out)]
+    graph, apart = steps_apart(m.build(m.node("ConvTranspose", names, "y", **attributes)), shape)
+    return operators(graph), apart
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]},
+        {"strides": [2, 3], "dilations": [2, 1], "pads": [0, 1, 2, 0]},
+        {"strides": [2, 2], "auto_pad": "SAME_UPPER"},
+        {"strides": [2, 2], "auto_pad": "SAME_LOWER"},
+        {"strides": [2, 2], "output_shape": [10, 12]},
+        {"strides": [3, 3], "auto_pad": "VALID"},
+        {"strides": [2, 2], "group": 2},
+        {"strides": [2, 2], "group": 4},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_transposed_convolutions(attributes: dict[str, object]) -> None:
+    found, apart = transposed(IMAGE, (4, 3, 3, 3), **attributes)
+    assert found == ["conv_transpose2d"]
+    assert apart <= 1.01
+
+
+def test_a_transposed_convolution_of_a_signal() -> None:
+    found, apart = transposed(SIGNAL, (4, 3, 4), strides=[2], pads=[1, 1])
+    assert found == ["conv_transpose2d"]
+    assert apart <= 1.01
+
+
+def test_a_network_on_signals() -> None:
+    m = FloatModel(SIGNAL)
+    one = m.node("Relu", [m.conv("x", "one", (8, 4, 5), strides=[2], pads=[2, 1], dilations=[1])], "relu")
+    two = m.conv(one, "two", (8, 1, 3), group=8, auto_pad="SAME_UPPER")
+    pooled = m.node("MaxPool", [m.node("Add", [one, two], "sum")], "pool", kernel_shape=[2], strides=[2])
+    average = m.node("AveragePool", [pooled], "average", kernel_shape=[2], pads=[1, 0])
+    mean = m.node("GlobalAveragePool", [average], "mean")
+    graph, apart = steps_apart(m.build(m.gemm(m.node("Flatten", [mean], "flat"), "y", 3, 8), "sum"), SIGNAL)
+    assert operators(graph) == [
+        "conv2d", "conv2d", "add", "max_pool2d", "average_pool2d", "average_pool2d", "fully_connected",
+    ]  # fmt: skip
+    assert graph.tensors["x"].layout == "nchw"
+    assert graph.tensors["x"].shape == (11, 4)
+    assert apart <= 2.01
+
+
+@pytest.mark.parametrize("shape", [IMAGE, SIGNAL, (4,)])
+def test_a_normalization_on_its_own(shape: tuple[int, ...]) -> None:
+    parts = [np.random.default_rng(seed).normal(1, 0.5, 4).astype(np.float32) for seed in range(3)]
+    model = model_of("BatchNormalization", shape, *parts, np.array([0.5, 2, 1, 0.1], np.float32), epsilon=1e-3)
+    graph, apart = steps_apart(model, shape)
+    assert operators(graph) == ["conv2d"]
+    assert apart <= 1.01
