@@ -13,11 +13,12 @@ from nnrules.error import UserError
 from nnrules.graph.operator import Geometry
 from nnrules.graph.ops.conv2d import Conv2d
 from nnrules.graph.ops.lookup import lower_unary
-from nnrules.graph.views import positions
+from nnrules.graph.views import Index, positions
 
 if TYPE_CHECKING:
     import onnx
 
+    from nnrules.graph.ir import Tensor
     from nnrules.graph.lowering import Lowering
 
 Reals = NDArray[np.float64]
@@ -38,26 +39,38 @@ def lower_affine(lowering: "Lowering", node: "onnx.NodeProto", value: str, a: Re
         slope, offset = float(a.flat[0]), float(b.flat[0])
         lower_unary(lowering, node, value, lambda x: x * slope + offset)
         return
-    x, order = lowering.spread(node, value, np.broadcast_shapes(a.shape, b.shape))
-    onnx_shape = [x.shape[order.index(axis)] for axis in range(len(order))]
-    factors, offsets = (np.broadcast_to(each, onnx_shape).transpose(order) for each in (a, b))
-    repeated = min(_repeated_axes(factors), _repeated_axes(offsets))
-    channels = math.prod(x.shape[repeated:])
-    image = x if len(x.shape) == 3 and repeated == 2 else lowering.reshaped(x, (1, x.size // channels, channels))
-    weights, bias, scales = quantized_affine(
-        factors.reshape(-1, channels)[0], offsets.reshape(-1, channels)[0], x.scale, lowering.output(node).scale
-    )
+    x, view, (factors, offsets) = by_channel(lowering, node, value, a, b)
+    output = lowering.output(node)
+    weights, bias, scales = quantized_affine(factors, offsets, x.scale, output.scale)
     weights = weights.reshape(-1, 1, 1, 1)
     certified, requantization = lowering.certified(node, x, weights, scales, bias)
     operator = Conv2d(
         geometry=Geometry(kernel=(1, 1)),
-        groups=channels,
+        groups=len(bias),
         weights=weights,
         bias=certified,
         x_zero_point=x.zero_point,
         requantization=requantization,
     )
-    lowering.add(node, operator, [image.name], view=positions(x.shape).transpose(np.argsort(order)))
+    lowering.add(node, operator, [x.name], view=view)
+
+
+def by_channel(
+    lowering: "Lowering", node: "onnx.NodeProto", value: str, *constants: Reals
+) -> "tuple[Tensor, Index, list[Reals]]":
+    """The activation ``value`` as an image of so many channels that each constant has one number for each of them.
+
+    Gives the image, the view of an output of the same shape, and the numbers. The constants broadcast against the ONNX
+    shape without batch.
+    """
+    x, order = lowering.spread(node, value, np.broadcast_shapes(*(each.shape for each in constants)))
+    onnx_shape = [x.shape[order.index(axis)] for axis in range(len(order))]
+    full = [np.broadcast_to(each, onnx_shape).transpose(order) for each in constants]
+    repeated = min(map(_repeated_axes, full))
+    channels = math.prod(x.shape[repeated:])
+    image = x if len(x.shape) == 3 and repeated == 2 else lowering.reshaped(x, (1, x.size // channels, channels))
+    view = positions(x.shape).transpose(np.argsort(order))
+    return image, view, [each.reshape(-1, channels)[0] for each in full]
 
 
 def quantized_affine(

@@ -210,17 +210,20 @@ class Lowering(QdqReader):
         The constant has the activation's rank without batch.  Where both are activations, it is None.
         """
         for position in (1, 0):
-            constant = self._real_constant(node.input[position])
-            if constant is None:
-                continue
-            value = node.input[1 - position]
-            missing = self.view(node, value).index.ndim + 1 - constant.ndim
-            real = constant.astype(np.float64).reshape((1,) * missing + constant.shape)
-            if missing < 0 or len(real) != 1:
-                fault = f"its constant has shape {constant.shape}"
-                raise UserError(self.place(node), fault, "only constants without a batch axis are supported")
-            return value, real[0], position
+            if self._real_constant(node.input[position]) is not None:
+                value = node.input[1 - position]
+                return value, self.aligned_constant(node, position, value), position
         return node.input[0], None, -1
+
+    def aligned_constant(self, node: onnx.NodeProto, position: int, value: str = "") -> np.ndarray:
+        """A constant input as float64 in the rank, without batch, of the activation ``value`` (the first input)."""
+        constant = self.real_constant(node, position)
+        missing = self.view(node, value or node.input[0]).index.ndim + 1 - constant.ndim
+        real = constant.reshape((1,) * missing + constant.shape)
+        if missing < 0 or len(real) != 1:
+            fault = f"its constant has shape {constant.shape}"
+            raise UserError(self.place(node), fault, "only constants without a batch axis are supported")
+        return real[0]
 
     def spread(self, node: onnx.NodeProto, value: str, shape: Shape) -> tuple[Tensor, tuple[int, ...]]:
         """An input repeated to broadcast with ``shape``, as a tensor, and the order of its ONNX axes in memory."""

@@ -67,7 +67,7 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
         return False
 
 
-def pair(amounts: Sequence[int], height: int = 1) -> tuple[int, int]:
+def both_axes(amounts: Sequence[int], height: int = 1) -> tuple[int, int]:
     """An ONNX attribute of an image (vertical, horizontal), or of a signal, which is an image of height 1."""
     first, *rest = amounts
     return (first, rest[0]) if rest else (height, first)
@@ -86,10 +86,11 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
         """From ONNX attributes, of images or of signals; ``image`` is the input's (height, width, channels), needed for
         ``auto_pad``.
         """
-        stride = pair(attributes.get("strides", (1, 1)))
-        dilation = pair(attributes.get("dilations", (1, 1)))
+        stride = both_axes(attributes.get("strides", (1, 1)))
+        dilation = both_axes(attributes.get("dilations", (1, 1)))
         pads = attributes.get("pads", (0, 0, 0, 0))
-        padding = (*pair(pads[: len(pads) // 2], 0), *pair(pads[len(pads) // 2 :], 0))
+        before, after = both_axes(pads[: len(pads) // 2], 0), both_axes(pads[len(pads) // 2 :], 0)
+        padding = (before[0], before[1], after[0], after[1])
         auto = attributes.get("auto_pad", b"NOTSET").decode()
         if auto == "VALID":
             padding = (0, 0, 0, 0)

@@ -40,7 +40,7 @@ class FloatModel:
     def build(self, *outputs: str) -> onnx.ModelProto:
         values = [onnx.ValueInfoProto(name=name) for name in outputs]
         graph = helper.make_graph(self.nodes, "test", [self.input], [], self.constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=8)
         inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
         known = {v.name: v for v in inferred.graph.value_info}
         model.graph.output.extend(known[value.name] for value in values)

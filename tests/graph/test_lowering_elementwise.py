@@ -6,6 +6,7 @@ from onnx import numpy_helper
 
 from nnrules.error import UserError
 from nnrules.graph.lowering import lower
+from nnrules.graph.ops.lookup import Lookup
 from tests.graph.floats import FloatModel
 from tests.graph.models_of_operators import model_of, operators, steps_apart
 from tests.graph.test_lowering import quantized
@@ -98,3 +99,49 @@ def test_refusals(op_type: str, constant: np.ndarray, message: str) -> None:
     with pytest.raises(UserError) as caught:
         lower(model, "net")
     assert str(caught.value) == message
+
+
+UNARY = [
+    ("LeakyRelu", {}), ("LeakyRelu", {"alpha": 0.3}), ("ThresholdedRelu", {"alpha": 0.5}), ("Elu", {"alpha": 0.7}),
+    ("Selu", {}), ("Celu", {"alpha": 2.0}), ("Gelu", {}), ("Gelu", {"approximate": "tanh"}), ("Sigmoid", {}),
+    ("HardSigmoid", {}), ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.4}), ("HardSwish", {}), ("Mish", {}), ("Tanh", {}),
+    ("Softplus", {}), ("Softsign", {}), ("Erf", {}), ("Exp", {}), ("Sin", {}), ("Cos", {}), ("Abs", {}), ("Neg", {}),
+    ("Sign", {}), ("Floor", {}), ("Ceil", {}), ("Round", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("op_type", "attributes"), UNARY)
+def test_functions_of_one_value(op_type: str, attributes: dict[str, object]) -> None:
+    model = model_of(op_type, IMAGE, **attributes)
+    graph, apart = steps_apart(model, IMAGE)
+    assert operators(graph) == ["lookup"]
+    assert apart <= 1.01
+
+
+@pytest.mark.parametrize("op_type", ["Log", "Sqrt", "Reciprocal", "Pow"])
+def test_functions_of_positive_values(op_type: str) -> None:
+    m = FloatModel(IMAGE)
+    bounds = [m.constant("low", np.float32(1)), m.constant("high", np.float32(3))]
+    m.node(
+        op_type, [m.node("Clip", ["x", *bounds], "c"), *([m.constant("e", np.float32(2))] * (op_type == "Pow"))], "y"
+    )
+    graph, apart = steps_apart(m.build("y"), IMAGE)
+    assert operators(graph) == ["lookup", "lookup"]
+    assert apart <= 1.01
+
+
+def test_where_a_function_is_no_number_the_table_says_zero() -> None:
+    operator = Lookup.of(np.log, (0.1, 0), (0.1, 5))
+    assert operator.table[:128].tolist() == [5] * 128
+    assert operator.table[128] == -128
+
+
+@pytest.mark.parametrize(
+    ("slopes", "operator"),
+    [(np.full((4, 1, 1), 0.1), "lookup"), (PER_CHANNEL, "prelu"), (FULL, "prelu"), (FULL[:1], "prelu")],
+    ids=["alike", "channels", "full", "positions"],
+)
+def test_slopes_of_negative_values(slopes: np.ndarray, operator: str) -> None:
+    graph, apart = steps_apart(model_of("PRelu", IMAGE, slopes.astype(np.float32)), IMAGE)
+    assert operators(graph) == [operator]
+    assert apart <= 1.01

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from nnrules.graph.operator import Geometry, Operator, Parameter, Shape, pair
+from nnrules.graph.operator import Geometry, Operator, Parameter, Shape, both_axes
 from nnrules.graph.requant import Requantization, choose_multiplier, requantize
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class AveragePool2d(Operator, frozen=True, kw_only=True):
             node, "strides", "pads", "auto_pad", "kernel_shape", "count_include_pad", "dilations", ceil_mode=0
         )
         x = lowering.image(node, node.input[0])
-        geometry = Geometry.of(pair(attributes.get("kernel_shape", x.shape[:2])), attributes, x.shape)
+        geometry = Geometry.of(both_axes(attributes.get("kernel_shape", x.shape[:2])), attributes, x.shape)
         included = bool(attributes.get("count_include_pad", 0))
         output = lowering.output(node)
         requantization = cls.multipliers(

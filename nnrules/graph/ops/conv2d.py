@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from nnrules.graph.operator import Geometry, Operator, Parameter, Shape
-from nnrules.graph.requant import Requantization
+from nnrules.graph.requant import Requantization, accumulator_bound
 
 if TYPE_CHECKING:
     import onnx
@@ -118,8 +118,10 @@ class Conv2d(Operator, frozen=True, kw_only=True):
         return int(self.weights.size)
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
+        bound = accumulator_bound(self.weights, self.bias.astype(np.int64), self.x_zero_point)
         return {
             **self.geometry.parameters(shapes[0], len(self.weights)),
+            "acc_bits": int(bound.max(initial=0)).bit_length(),
             "groups": self.groups,
             "x_zero_point": self.x_zero_point,
             **self.requantization.parameters(),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from nnrules.graph.operator import Operator, Parameter, Shape, pair
+from nnrules.graph.operator import Operator, Parameter, Shape, both_axes
 from nnrules.graph.requant import Requantization
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class ConvTranspose2d(Operator, frozen=True, kw_only=True):
         weights = np.ascontiguousarray(apart.reshape(-1, *apart.shape[2:]))
         scales = np.tile(found.scales, groups)
         bias, requantization = lowering.linear_output(node, x, weights, scales, node.input[2:3])
-        stride, dilation = (pair(attributes.get(name, (1, 1))) for name in ("strides", "dilations"))
-        size = pair(lowering.shapes[node.output[0]][1:])
+        stride, dilation = (both_axes(attributes.get(name, (1, 1))) for name in ("strides", "dilations"))
+        size = both_axes(lowering.shapes[node.output[0]][1:])
         operator = cls(
             stride=stride,
             dilation=dilation,
@@ -122,8 +122,8 @@ class ConvTranspose2d(Operator, frozen=True, kw_only=True):
         after = [self.size[a] + reach[a] - before[a] - lengths[a] for a in (0, 1)]
         seen = padded(wide, "borders", [0, 0, *before, 0, 0, *after])
         weights = emitter.constant(output, "weights", self.weights.transpose(0, 3, 1, 2)[:, :, ::-1, ::-1])
-        window = {"dilations": list(self.dilation), "group": self.groups}
-        acc = emitter.node("ConvInteger", [seen, weights, zero_point], **window)
+        operands = [seen, weights, zero_point]
+        acc = emitter.node("ConvInteger", operands, dilations=list(self.dilation), group=self.groups)
         bias = emitter.constant(output, "bias", self.bias.reshape(1, -1, 1, 1))
         emitter.requantize(emitter.node("Add", [acc, bias]), self.requantization, output, channel_axis=(1, -1, 1, 1))
 
@@ -160,8 +160,8 @@ def _cut(
     pads = attributes.get("pads", (0, 0, 0, 0))
     auto = attributes.get("auto_pad", b"NOTSET").decode()
     if auto == "VALID" or (auto == "NOTSET" and "output_shape" not in attributes):
-        return (0, 0) if auto == "VALID" else pair(pads[: len(pads) // 2], 0)
-    more = pair(attributes.get("output_padding", (0, 0)), 0)
+        return (0, 0) if auto == "VALID" else both_axes(pads[: len(pads) // 2], 0)
+    more = both_axes(attributes.get("output_padding", (0, 0)), 0)
     total = [max(0, stride[a] * (image[a] - 1) + more[a] + (kernel[a] - 1) * dilation[a] + 1 - size[a]) for a in (0, 1)]
     half = [t // 2 for t in total]
     return (half[0], half[1]) if auto == "SAME_UPPER" else (total[0] - half[0], total[1] - half[1])

@@ -1,10 +1,12 @@
-"""Any unary function of one int8 value, as a table: Relu, Clip, Sigmoid, Tanh, HardSwish, or a change of scale."""
+"""Any function of one int8 value, as a table: Relu, Clip, Sigmoid, HardSwish, Gelu, a power, or a change of scale."""
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from nnrules.error import UserError
 from nnrules.graph.operator import Operator, Parameter, Shape
 
 if TYPE_CHECKING:
@@ -15,32 +17,60 @@ if TYPE_CHECKING:
 
 Real = np.ndarray
 
-FUNCTIONS: dict[str, Callable[[Real], Real]] = {
+FUNCTIONS: dict[str, Callable[..., Real]] = {
     "Relu": lambda x: np.maximum(x, 0.0),
+    "LeakyRelu": lambda x, alpha=0.01: np.where(x < 0, alpha * x, x),
+    "ThresholdedRelu": lambda x, alpha=1.0: np.where(x > alpha, x, 0.0),
+    "Elu": lambda x, alpha=1.0: np.where(x < 0, alpha * np.expm1(x), x),
+    "Selu": lambda x, alpha=1.6732632, gamma=1.0507010: gamma * np.where(x < 0, alpha * np.expm1(x), x),
+    "Celu": lambda x, alpha=1.0: np.where(x < 0, alpha * np.expm1(x / alpha), x),
+    "Gelu": lambda x, approximate=b"none": x * (_gauss_by_tanh(x) if approximate == b"tanh" else _gauss(x)),
     "Sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x)),
-    "Tanh": np.tanh,
-    "HardSigmoid": lambda x: np.clip(x * 0.2 + 0.5, 0.0, 1.0),
+    "HardSigmoid": lambda x, alpha=0.2, beta=0.5: np.clip(x * alpha + beta, 0.0, 1.0),
     "HardSwish": lambda x: x * np.clip(x / 6.0 + 0.5, 0.0, 1.0),
+    "Swish": lambda x, alpha=1.0: x / (1.0 + np.exp(-alpha * x)),
+    "Mish": lambda x: x * np.tanh(np.logaddexp(0.0, x)),
+    "Tanh": np.tanh,
+    "Softplus": lambda x: np.logaddexp(0.0, x),
+    "Softsign": lambda x: x / (1.0 + np.abs(x)),
+    "Erf": lambda x: 2.0 * _gauss(x * math.sqrt(2.0)) - 1.0,
+    "Exp": np.exp,
+    "Log": np.log,
+    "Sqrt": np.sqrt,
+    "Reciprocal": lambda x: 1.0 / x,
+    "Sin": np.sin,
+    "Cos": np.cos,
+    "Abs": np.abs,
+    "Neg": lambda x: -x,
+    "Sign": np.sign,
+    "Floor": np.floor,
+    "Ceil": np.ceil,
+    "Round": np.rint,
 }
+"""The real functions by ONNX operator type; their attributes are keyword arguments."""
+
+
+def _gauss(x: Real) -> Real:
+    """The normal distribution's cumulative probability."""
+    return np.array([0.5 * math.erfc(-each / math.sqrt(2.0)) for each in x])
+
+
+def _gauss_by_tanh(x: Real) -> Real:
+    """Its approximation in Gelu (Hendrycks and Gimpel, 2016, arXiv:1606.08415)."""
+    return 0.5 * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
 
 
 class Lookup(Operator, frozen=True, kw_only=True):
     """y = table[x + 128]; ``table`` int8 (256,), made from the real function with one rounding, half up."""
 
     op: ClassVar[str] = "lookup"
-    onnx_types: ClassVar[tuple[str, ...]] = (*FUNCTIONS, "Clip")
+    onnx_types: ClassVar[tuple[str, ...]] = (*FUNCTIONS, "Clip", "Pow")
 
     table: np.ndarray
 
     @classmethod
     def lower(cls, lowering: "Lowering", node: "onnx.NodeProto") -> None:
-        if node.op_type == "Clip":
-            low, high = lowering.clip_bounds(node)
-            function: Callable[[Real], Real] = lambda x: np.clip(x, low, high)  # noqa: E731
-        else:
-            lowering.attributes(node, **({"alpha": 0.2, "beta": 0.5} if node.op_type == "HardSigmoid" else {}))
-            function = FUNCTIONS[node.op_type]
-        lower_unary(lowering, node, node.input[0], function)
+        lower_unary(lowering, node, node.input[0], _function(lowering, node))
 
     @classmethod
     def of(
@@ -76,6 +106,22 @@ class Lookup(Operator, frozen=True, kw_only=True):
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         return {"size": int(np.prod(shapes[0], dtype=np.int64))}
+
+
+def _function(lowering: "Lowering", node: "onnx.NodeProto") -> Callable[[Real], Real]:
+    if node.op_type == "Clip":
+        low, high = lowering.clip_bounds(node)
+        return lambda x: np.clip(x, low, high)
+    if node.op_type == "Pow":
+        lowering.attributes(node)
+        exponent = lowering.real_constant(node, 1)
+        if exponent.size != 1:
+            raise UserError(lowering.place(node), "has several exponents", "only one constant number is supported")
+        return lambda x: np.power(x, exponent.item())
+    function = FUNCTIONS[node.op_type]
+    known = () if isinstance(function, np.ufunc) else function.__code__.co_varnames[1:]
+    arguments = lowering.attributes(node, *known)
+    return lambda x: function(x, **arguments)
 
 
 def lower_unary(lowering: "Lowering", node: "onnx.NodeProto", value: str, function: Callable[[Real], Real]) -> None:

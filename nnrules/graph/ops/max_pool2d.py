@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from nnrules.graph.operator import Geometry, Operator, Parameter, Shape, pair
+from nnrules.graph.operator import Geometry, Operator, Parameter, Shape, both_axes
 
 if TYPE_CHECKING:
     import onnx
@@ -27,7 +27,7 @@ class MaxPool2d(Operator, frozen=True, kw_only=True):
             node, "strides", "dilations", "pads", "auto_pad", "kernel_shape", ceil_mode=0, storage_order=0
         )
         x = lowering.image(node, node.input[0])
-        geometry = Geometry.of(pair(attributes.get("kernel_shape", x.shape[:2])), attributes, x.shape)
+        geometry = Geometry.of(both_axes(attributes.get("kernel_shape", x.shape[:2])), attributes, x.shape)
         lowering.add_keeping(node, cls(geometry=geometry), x)
 
     def infer(self, *shapes: Shape) -> Shape:
