@@ -649,6 +649,227 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
     *(nn_word *)(to + 3 * plane) = nn_pkhtb(odd0, odd1);
 }
 
+/* Winograd's F(2x2, 3x3) in integers (Lavin and Gray, 2015, arXiv:1509.09308): from tiles of 4x4 inputs d, transformed as
+ * V = B'dB, and weights g, transformed offline as U = (2G)g(2G)', come 2x2 outputs: four times the accumulators are
+ * A'MA, where M is the sum of U * V over the input channels, for each of the 16 positions by itself.
+ *
+ * NN_WINOGRAD(name, blocks, positions) defines name(stream, job) for 4 * blocks input channels, its loop unrolled over
+ * `positions`, a divisor of 16. It walks along two tiles and two output channels at a time. The stream holds for each two
+ * channels the weights of the positions in turn, in blocks as nn_dense_s16 takes them, then four times the biases, and the
+ * multipliers. x holds both tiles' V in turn by position, each as nn_dense_s16 takes it, and NN_WINOGRAD_END. */
+struct nn_winograd {
+    const int16_t *x; /* aligned to 4 bytes */
+    int32_t zero_point;
+    const uint32_t *end; /* of the stream */
+    int8_t *y[8];        /* the pixels of the first tile, then of the second; each all channels side by side */
+};
+#define NN_WINOGRAD_END 0x80008000u
+
+#if NN_HAS_DSP
+#define NN_TILE_2X2_FIRST(x0, x1, w0, w1) \
+    "smuad r10, " x0 ", " w0 "\n\t" \
+    "smuad r11, " x0 ", " w1 "\n\t" \
+    "smuad r12, " x1 ", " w0 "\n\t" \
+    "smuad lr, " x1 ", " w1 "\n\t"
+#define NN_WINOGRAD_AT(row, column, tile) "[sp, #20 + 16 * (15 - 4 * " #row " - " #column ") + 8 * " #tile "]\n\t"
+#define NN_WINOGRAD_COLUMN(column, tile, bias, y00, y01, y10, y11) \
+    "ldrd r0, r1, " NN_WINOGRAD_AT(1, column, tile) bias \
+    "ldrd r2, r3, " NN_WINOGRAD_AT(2, column, tile) \
+    "add r4, r0, r2\n\t" \
+    "add lr, r1, r3\n\t" \
+    "sub r0, r0, r2\n\t" \
+    "sub r1, r1, r3\n\t" \
+    "ldrd r2, r3, " NN_WINOGRAD_AT(0, column, tile) \
+    "add " y00 ", r4, r2\n\t" \
+    "add " y01 ", lr, r3\n\t" \
+    "ldrd r2, r3, " NN_WINOGRAD_AT(3, column, tile) \
+    "sub " y10 ", r0, r2\n\t" \
+    "sub " y11 ", r1, r3\n\t"
+#define NN_WINOGRAD_BIAS \
+    "ldrd r2, r3, [sp, #4]\n\t" \
+    "add r0, r0, r2\n\t" \
+    "add r1, r1, r3\n\t"
+#define NN_WINOGRAD_PIXEL(a, b, pixel) \
+    "asr " a ", " a ", #2\n\t" \
+    "asr " b ", " b ", #2\n\t" \
+    "smmlar " a ", " a ", r0, r4\n\t" \
+    "smmlar " b ", " b ", r1, r4\n\t" \
+    "ssat " a ", #8, " a "\n\t" \
+    "ssat " b ", #8, " b "\n\t" \
+    "bfi " a ", " b ", #8, #8\n\t" \
+    "ldr lr, [r2, #12 + 4 * (" pixel ")]\n\t" \
+    "strh " a ", [lr, r3]\n\t"
+#define NN_WINOGRAD_TILE(tile) \
+    NN_WINOGRAD_COLUMN(0, tile, "", "r5", "r6", "r7", "r8") \
+    NN_WINOGRAD_COLUMN(1, tile, NN_WINOGRAD_BIAS, "r9", "r10", "r11", "r12") \
+    "add r5, r5, r9\n\t" \
+    "add r6, r6, r10\n\t" \
+    "add r7, r7, r11\n\t" \
+    "add r8, r8, r12\n\t" \
+    NN_WINOGRAD_COLUMN(2, tile, "", "r4", "lr", "r0", "r1") \
+    "add r5, r5, r4\n\t" \
+    "add r6, r6, lr\n\t" \
+    "add r7, r7, r0\n\t" \
+    "add r8, r8, r1\n\t" \
+    "sub r9, r9, r4\n\t" \
+    "sub r10, r10, lr\n\t" \
+    "sub r11, r11, r0\n\t" \
+    "sub r12, r12, r1\n\t" \
+    NN_WINOGRAD_COLUMN(3, tile, "", "r4", "lr", "r0", "r1") \
+    "sub r9, r9, r4\n\t" \
+    "sub r10, r10, lr\n\t" \
+    "sub r11, r11, r0\n\t" \
+    "sub r12, r12, r1\n\t" \
+    "ldrd r0, r1, [sp, #12]\n\t" \
+    "ldrd r2, r3, [sp, #276]\n\t" \
+    "ldr r4, [r2, #4]\n\t" \
+    NN_WINOGRAD_PIXEL("r5", "r6", "4 * " #tile) \
+    NN_WINOGRAD_PIXEL("r9", "r10", "4 * " #tile " + 1") \
+    NN_WINOGRAD_PIXEL("r7", "r8", "4 * " #tile " + 2") \
+    NN_WINOGRAD_PIXEL("r11", "r12", "4 * " #tile " + 3")
+
+/* On the stack: job, channel; the M of the 16 positions, 16 bytes each, the last one first; stream, biases, multipliers. */
+#define NN_WINOGRAD(name, blocks, positions) \
+    NN_NAKED void name(const uint32_t *stream __attribute__((unused)), \
+                       const struct nn_winograd *job __attribute__((unused))) { \
+        __asm__ volatile("push {r4-r11, lr}\n\t" \
+                         "movs r2, #0\n\t" \
+                         "push {r1, r2}\n" \
+                         "1:\n\t" \
+                         "ldr r1, [sp]\n\t" \
+                         "ldr r1, [r1]\n" \
+                         "2:\n\t" \
+                         ".rept " #positions "\n\t" \
+                         "ldmia.n r1!, {r2-r5}\n\t" \
+                         "ldmia.w r0!, {r6-r9}\n\t" \
+                         NN_TILE_2X2_FIRST("r2", "r3", "r6", "r7") \
+                         NN_TILE_2X2("r4", "r5", "r8", "r9") \
+                         ".rept " #blocks " - 1\n\t" \
+                         NN_BLOCK_S16 \
+                         ".endr\n\t" \
+                         "push {r10-r12, lr}\n\t" \
+                         ".endr\n\t" \
+                         "ldr r2, [r1]\n\t" \
+                         "cmp r2, #0x80008000\n\t" \
+                         "bne 2b\n\t" \
+                         "ldmia.n r0!, {r2-r5}\n\t" \
+                         "push {r0, r2-r5}\n\t" \
+                         NN_WINOGRAD_TILE(0) \
+                         NN_WINOGRAD_TILE(1) \
+                         "ldr r0, [sp]\n\t" \
+                         "add sp, sp, #276\n\t" \
+                         "adds r3, r3, #2\n\t" \
+                         "str r3, [sp, #4]\n\t" \
+                         "ldr r4, [r2, #8]\n\t" \
+                         "cmp r0, r4\n\t" \
+                         "bne 1b\n\t" \
+                         "add sp, sp, #8\n\t" \
+                         "pop {r4-r11, pc}"); \
+    }
+#else
+/* A'MA for one tile and channel. */
+NN_INLINE void nn_winograd_outputs(uint32_t y[4], const uint32_t m[16]) {
+    uint32_t rows[2][4];
+    for (int j = 0; j < 4; j++) {
+        rows[0][j] = m[j] + m[4 + j] + m[8 + j];
+        rows[1][j] = m[4 + j] - m[8 + j] - m[12 + j];
+    }
+    for (int i = 0; i < 2; i++) {
+        y[2 * i] = rows[i][0] + rows[i][1] + rows[i][2];
+        y[2 * i + 1] = rows[i][1] - rows[i][2] - rows[i][3];
+    }
+}
+NN_INLINE void nn_winograd(const uint32_t *stream, const struct nn_winograd *job, int blocks) {
+    for (int channel = 0; stream != job->end; channel += 2) {
+        const uint32_t *const bias = stream + 64 * blocks;
+        uint32_t m[2][2][16];
+        const int16_t *x = job->x;
+        for (int position = 0; position < 16; position++) {
+            int32_t acc[2][2] = {{0, 0}, {0, 0}};
+            for (int block = 0; block < blocks; block++, x += 8, stream += 4) {
+                nn_dense_block(acc, x, stream, false);
+            }
+            for (int i = 0; i < 4; i++) {
+                m[i / 2][i % 2][position] = (uint32_t)acc[i / 2][i % 2] + (position == 5 ? bias[i % 2] : 0u);
+            }
+        }
+        for (int i = 0; i < 4; i++) {
+            uint32_t y[4];
+            nn_winograd_outputs(y, m[i / 2][i % 2]);
+            for (int pixel = 0; pixel < 4; pixel++) {
+                job->y[i / 2 * 4 + pixel][channel + i % 2] =
+                    nn_requantize((int32_t)y[pixel] >> 2, (int32_t)stream[2 + i % 2], job->zero_point, -128, 127);
+            }
+        }
+        stream += 4;
+    }
+}
+#define NN_WINOGRAD(name, blocks, positions) \
+    static void name(const uint32_t *stream, const struct nn_winograd *job) { nn_winograd(stream, job, (blocks)); }
+#endif
+
+/* Two int16 each: a + b, a - b; they wrap. */
+NN_INLINE uint32_t nn_sadd16(uint32_t a, uint32_t b) {
+#if NN_HAS_DSP
+    uint32_t y;
+    __asm__("sadd16 %0, %1, %2" : "=r"(y) : "r"(a), "r"(b));
+    return y;
+#else
+    return ((a + b) & 0xFFFFu) | ((a & 0xFFFF0000u) + (b & 0xFFFF0000u));
+#endif
+}
+NN_INLINE uint32_t nn_ssub16(uint32_t a, uint32_t b) {
+#if NN_HAS_DSP
+    uint32_t y;
+    __asm__("ssub16 %0, %1, %2" : "=r"(y) : "r"(a), "r"(b));
+    return y;
+#else
+    return ((a - b) & 0xFFFFu) | ((a & 0xFFFF0000u) - (b & 0xFFFF0000u));
+#endif
+}
+
+/* One row of dB for the channels c and c + 2 (odd: c + 1 and c + 3) of four pixels, `step` bytes apart. */
+NN_INLINE void nn_winograd_row(uint32_t row[4], const int8_t *pixels, int step, bool odd) {
+    uint32_t d[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        const uint32_t four = *(const nn_word_at_1 *)(pixels + i * step);
+        d[i] = odd ? nn_sxtb16_ror8(four) : nn_sxtb16(four);
+    }
+    row[0] = nn_ssub16(d[0], d[2]);
+    row[1] = nn_sadd16(d[1], d[2]);
+    row[2] = nn_ssub16(d[2], d[1]);
+    row[3] = nn_ssub16(d[1], d[3]);
+}
+
+/* V of one tile: of its 4x4 pixels of `channels` (a multiple of 4) each, `step` bytes apart, rows `pitch` bytes apart; into
+ * every second word from `v`. */
+NN_INLINE void nn_winograd_input(nn_word *v, const int8_t *pixels, int pitch, int step, int channels) {
+    for (int c = 0; c < channels; c += 4, v += 4, pixels += 4) {
+#pragma GCC unroll 2
+        for (int odd = 0; odd < 2; odd++) {
+            uint32_t a[4], b[4], other[4];
+            nn_winograd_row(a, pixels + pitch, step, odd);
+            nn_winograd_row(b, pixels + 2 * pitch, step, odd);
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; j++) {
+                v[(4 + j) * channels + 2 * odd] = nn_sadd16(a[j], b[j]);
+                v[(8 + j) * channels + 2 * odd] = nn_ssub16(b[j], a[j]);
+            }
+            nn_winograd_row(other, pixels, step, odd);
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; j++) {
+                v[j * channels + 2 * odd] = nn_ssub16(other[j], b[j]);
+            }
+            nn_winograd_row(other, pixels + 3 * pitch, step, odd);
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; j++) {
+                v[(12 + j) * channels + 2 * odd] = nn_ssub16(a[j], other[j]);
+            }
+        }
+    }
+}
+
 /* Bounds of n bytes, for what saturates at -128 and 127 only. */
 NN_INLINE void nn_bound(int8_t *y, int n, int32_t lo, int32_t hi) {
     for (int i = 0; i < n; i++) {

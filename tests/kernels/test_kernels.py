@@ -25,7 +25,7 @@ from tests.needs import need_target
 KERNEL_LIST = load_kernels()
 EVERY_ISA = tuple({kernel.isa for kernel in KERNEL_LIST})
 BATCH = {"conv2d": 32, "fully_connected": 12}
-TILES = {"dsp_dense": 2, "dsp_dense_1x4": 4}  # channels side by side in a stream
+TILES = {"dsp_dense": 2, "dsp_dense_1x4": 4, "dsp_winograd": 2}  # channels side by side in a stream
 SMALL = Case(
     FullyConnected(
         weights=np.arange(-20, 20, dtype=np.int8).reshape(5, 8), bias=np.zeros(5, np.int32), x_zero_point=3,

@@ -1,0 +1,122 @@
+"""The kernels for DSP cores on layers that they are made for, which random layers seldom are: on the host under
+sanitizers through their plain-C twins, and as assembly under the emulator.
+"""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nnrules.graph.operator import Geometry
+from nnrules.graph.ops.conv2d import Conv2d
+from nnrules.graph.ops.fully_connected import FullyConnected
+from tests.cases import Case
+from tests.cases.case import Draw, int8_arrays, linear_parts
+from tests.kernels.test_kernels import KERNEL_LIST, check, long, quick, runs_of
+from tests.needs import need_target
+
+FOURS = st.sampled_from([4, 8, 12, 16, 20, 40])
+PADDINGS = st.tuples(*[st.integers(0, 2)] * 4)
+
+
+@st.composite
+def winograd(draw: Draw) -> Case:
+    """3x3, stride 1, any padding, odd sizes, one tile or several."""
+    size = draw(st.integers(3, 11)), draw(st.integers(3, 11))
+    channels, in_c = 2 * draw(st.integers(1, 5)), draw(FOURS)
+    weights = draw(int8_arrays((channels, 3, 3, in_c)))
+    operator = Conv2d(geometry=Geometry(kernel=(3, 3), padding=draw(PADDINGS)), **draw(linear_parts(weights)))
+    return Case(operator, (draw(int8_arrays((1, *size, in_c))),))
+
+
+@st.composite
+def depthwise(draw: Draw) -> Case:
+    """3x3, any strides and padding, bands of a large image, channels beyond what one store reaches."""
+    size, channels = draw(st.tuples(st.integers(3, 40), st.integers(3, 60))), draw(st.sampled_from([4, 8]))
+    if draw(st.booleans()):
+        size, channels = (
+            draw(st.tuples(st.integers(3, 5), st.integers(3, 9))),
+            draw(st.sampled_from([16, 252, 256, 260])),
+        )
+    geometry = Geometry(kernel=(3, 3), stride=draw(st.tuples(*[st.integers(1, 2)] * 2)), padding=draw(PADDINGS))
+    weights = draw(int8_arrays((channels, 3, 3, 1)))
+    operator = Conv2d(geometry=geometry, groups=channels, **draw(linear_parts(weights)))
+    return Case(operator, (draw(int8_arrays((1, *size, channels))),))
+
+
+@st.composite
+def windows(draw: Draw) -> Case:
+    """Few and many channels, kernels from 1x1 to 10x4, more taps than one pass of the unrolled loop takes."""
+    kernel = draw(st.sampled_from([(1, 1), (3, 3), (10, 4), (5, 5), (1, 7)]))
+    stride, in_c, channels = (
+        draw(st.tuples(*[st.integers(1, 2)] * 2)),
+        draw(st.integers(1, 20)),
+        draw(st.integers(2, 9)),
+    )
+    size = kernel[0] + draw(st.integers(0, 5)), kernel[1] + draw(st.integers(0, 5))
+    geometry = Geometry(
+        kernel=kernel,
+        stride=stride,
+        padding=tuple(min(p, k - 1) for p, k in zip(draw(PADDINGS), kernel * 2, strict=True)),
+    )
+    weights = draw(int8_arrays((channels, *kernel, in_c)))
+    operator = Conv2d(geometry=geometry, **draw(linear_parts(weights)))
+    return Case(operator, (draw(int8_arrays((1, *size, in_c))),))
+
+
+@st.composite
+def vectors(draw: Draw) -> Case:
+    """Fully connected layers of up to three passes of the unrolled loop."""
+    in_c, channels = draw(st.integers(1, 150)), draw(st.integers(4, 13))
+    operator = FullyConnected(**draw(linear_parts(draw(int8_arrays((channels, in_c))))))
+    return Case(operator, (draw(int8_arrays((1, draw(st.integers(1, 2)), in_c))),))
+
+
+KINDS = {
+    "conv2d_winograd_s8__armv7em": winograd(),
+    "depthwise_3x3_s8__armv7em": depthwise(),
+    "conv2d_dense_s8__armv7em": windows(),
+    "conv2d_1x1_s8__armv7em": windows(),
+    "fully_connected_dense_s8__armv7em": vectors(),
+}
+GROUPS = st.tuples(*(st.lists(cases, min_size=8, max_size=8) for cases in dict.fromkeys(KINDS.values())))
+
+
+@pytest.mark.parametrize("target", ["x86-64", "cortex-m7"])
+def test_layers_for_dsp_kernels(target: str) -> None:
+    """Every kernel that takes them, whatever its variant."""
+    need_target(target)
+
+    @quick
+    @given(GROUPS)
+    def property_holds(groups: tuple[list[Case], ...]) -> None:
+        check([case for cases in groups for case in cases], target, sanitize=target == "x86-64")
+
+    property_holds()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("target", ["x86-64", "cortex-m4", "cortex-m7"])
+def test_campaign(target: str) -> None:
+    """The same with other layers each time."""
+    need_target(target)
+
+    @long
+    @given(GROUPS)
+    def property_holds(groups: tuple[list[Case], ...]) -> None:
+        check([case for cases in groups for case in cases], target, sanitize=target == "x86-64")
+
+    property_holds()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_layers_suit_the_kernels(name: str) -> None:
+    """Two of thirty layers at the least are for each of its variants."""
+    (kernel,) = (kernel for kernel in KERNEL_LIST if kernel.name == name)
+
+    @quick
+    @given(st.lists(KINDS[name], min_size=30, max_size=30))
+    def property_holds(cases: list[Case]) -> None:
+        taken = [run for run in runs_of(cases, ("armv7em",)) if run.kernel is kernel]
+        assert all(sum(run.variant == variant for run in taken) >= 2 for variant in kernel.variants())
+
+    property_holds()
