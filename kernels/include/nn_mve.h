@@ -1,34 +1,44 @@
 /* Helium (MVE, Cortex-M55 and M85): what the kernels for these cores are made of. Part of nn_port.h.
  *
  * A product is VMLADAV: 16 int8 by 16 int8 into one core register, of which only the even ones can take it. Tiles have
- * eight of them, so that six loads serve eight products; each tile is one block of assembly, since compilers spill. */
+ * eight of them, so that six loads serve eight products. A tile is one block of assembly, since compilers spill. */
 #ifndef NN_MVE_H
 #define NN_MVE_H
 
-#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
+#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1) && defined(__OPTIMIZE__) /* the blocks' constants */
 #define NN_HAS_MVE 1
+typedef int8_t nn_q8 __attribute__((vector_size(16)));
+typedef int16_t nn_q16 __attribute__((vector_size(16)));
+typedef nn_q8 nn_q8_at_1 __attribute__((aligned(1), may_alias));
 #else
 #define NN_HAS_MVE 0
 #endif
 
 enum { NN_MVE_LANES = 16 }; /* int8 in a vector */
 
-/* Vectors of four int32 and of eight int16, and one function for each instruction on them. */
+/* Copies 16 int8. */
+NN_INLINE void nn_mve_copy_vector(int8_t *to, const int8_t *from) {
 #if NN_HAS_MVE
-typedef int32_t nn_q32 __attribute__((vector_size(16)));
-typedef int16_t nn_q16 __attribute__((vector_size(16)));
-typedef nn_q32 nn_q32_at_4 __attribute__((aligned(4), may_alias));
+    *(nn_q8_at_1 *)to = *(const nn_q8_at_1 *)from;
 #else
-typedef struct {
-    int32_t lane[4];
-} nn_q32;
-typedef struct {
-    int16_t lane[8];
-} nn_q16;
+    for (int i = 0; i < NN_MVE_LANES; i++) {
+        to[i] = from[i];
+    }
 #endif
+}
 
-/* Copies n int8; `to` lies before `from` or the two do not overlap. */
+/* Copies n int8; the two do not overlap. */
 NN_INLINE void nn_mve_copy(int8_t *to, const int8_t *from, int n) {
+    if (__builtin_constant_p(n) && n >= NN_MVE_LANES && n <= 16 * NN_MVE_LANES) {
+#pragma GCC unroll 16
+        for (int i = 0; i + NN_MVE_LANES <= n; i += NN_MVE_LANES) {
+            nn_mve_copy_vector(to + i, from + i);
+        }
+        if (n % NN_MVE_LANES != 0) {
+            nn_mve_copy_vector(to + n - NN_MVE_LANES, from + n - NN_MVE_LANES);
+        }
+        return;
+    }
 #if NN_HAS_MVE
     __asm__ volatile("wlstp.8 lr, %[n], 2f\n"
                      "1:\n\t"
@@ -36,7 +46,7 @@ NN_INLINE void nn_mve_copy(int8_t *to, const int8_t *from, int n) {
                      "vstrb.8 q0, [%[to]], #16\n\t"
                      "letp lr, 1b\n"
                      "2:"
-                     : [to] "+r"(to), [from] "+r"(from)
+                     : [to] "+l"(to), [from] "+l"(from)
                      : [n] "r"(n)
                      : "lr", "q0", "memory");
 #else
@@ -55,7 +65,7 @@ NN_INLINE void nn_mve_fill(int8_t *to, int8_t value, int n) {
                      "vstrb.8 q0, [%[to]], #16\n\t"
                      "letp lr, 1b\n"
                      "2:"
-                     : [to] "+r"(to)
+                     : [to] "+l"(to)
                      : [value] "r"(value), [n] "r"(n)
                      : "lr", "q0", "memory");
 #else
@@ -65,201 +75,187 @@ NN_INLINE void nn_mve_fill(int8_t *to, int8_t value, int n) {
 #endif
 }
 
-/* The tiles. nn_mve_dot_2x4(a, b, x0, x1, weights, steps): a[j], b[j] = sum of x0[k], x1[k] * weight k of channel j, over k
- * below 16 * steps, for four channels, where weights holds 16 of each channel in turn. nn_mve_dot_1x8(a, b, x, weights,
- * steps): one pixel and eight channels, a[j] the first four, b[j] the others. `steps` is a constant; both return the end of
- * the weights. */
+/* clamp(zero_point + floor((acc * half * 2 + 2^31) / 2^32), lo, hi): what the vectors below do to each lane. */
+NN_INLINE int8_t nn_mve_requantize(int32_t acc, int32_t half, int32_t zero_point, int32_t lo, int32_t hi) {
+    const int32_t scaled = (int32_t)(((int64_t)acc * half * 2 + ((int64_t)1 << 31)) >> 32);
+    return (int8_t)nn_clamp(nn_clamp(scaled, INT16_MIN, INT16_MAX) + zero_point, lo, hi);
+}
+
+/* Two pixels, at x and at x + apart, with 4 * blocks channels each, or (nn_mve_outputs_1) one pixel with 8 * blocks: y = the
+ * requantized sums of 16 * steps products. The words of a block: for each step 16 weights of channel after channel, then four
+ * biases, four halves of multipliers and, where `shifts` says so, four left shifts; a block of eight has these constants for
+ * its even channels, then for its odd ones, and its weights in that order too. `apart`, `steps`, `shifts`, `lo` and `hi` are
+ * constants; x and `apart` are multiples of 4 for two pixels. Returns the next block. */
+enum { NN_MVE_UNROLLED = 9 }; /* steps of two pixels that need no loop: apart and 16 * (steps - 1) together are at most 508 */
+
 #if NN_HAS_MVE
-#define NN_MVE_2X4_CHANNEL(op, q, a0, a1) \
-    "vldrb.u8 " q ", [%[w]], #16\n\t" op " " a0 ", q0, " q "\n\t" op " " a1 ", q1, " q "\n\t"
-#define NN_MVE_2X4_STEP(op) \
-    "vldrb.u8 q0, [%[x0]], #16\n\t" \
-    "vldrb.u8 q1, [%[x1]], #16\n\t" \
-    NN_MVE_2X4_CHANNEL(op, "q2", "r0", "r8") NN_MVE_2X4_CHANNEL(op, "q3", "r2", "r10") \
-    NN_MVE_2X4_CHANNEL(op, "q2", "r4", "r12") NN_MVE_2X4_CHANNEL(op, "q3", "r6", "lr")
-#define NN_MVE_1X8_CHANNEL(op, q, a) "vldrb.u8 " q ", [%[w]], #16\n\t" op " " a ", q0, " q "\n\t"
-#define NN_MVE_1X8_STEP(op) \
-    "vldrb.u8 q0, [%[x0]], #16\n\t" \
-    NN_MVE_1X8_CHANNEL(op, "q1", "r0") NN_MVE_1X8_CHANNEL(op, "q2", "r2") NN_MVE_1X8_CHANNEL(op, "q1", "r4") \
-    NN_MVE_1X8_CHANNEL(op, "q2", "r6") NN_MVE_1X8_CHANNEL(op, "q1", "r8") NN_MVE_1X8_CHANNEL(op, "q2", "r10") \
-    NN_MVE_1X8_CHANNEL(op, "q1", "r12") NN_MVE_1X8_CHANNEL(op, "q2", "lr")
-#define NN_MVE_LOOP(four) "1:\n\t" four "subs %[n], #1\n\tbne 1b\n\t"
-#define NN_MVE_TILE(text) \
-    __asm__ volatile(text "vmov %q[a][2], %q[a][0], r0, r4\n\tvmov %q[a][3], %q[a][1], r2, r6\n\t" \
-                          "vmov %q[b][2], %q[b][0], r8, r12\n\tvmov %q[b][3], %q[b][1], r10, lr" \
-                     : [a] "=&w"(*a), [b] "=&w"(*b), [x0] "+r"(x0), [x1] "+r"(x1), [w] "+r"(weights), [n] "+l"(n) \
-                     : \
-                     : "r0", "r2", "r4", "r6", "r8", "r10", "r12", "lr", "q0", "q1", "q2", "q3", "cc", "memory")
-/* One step, then as many as are over, then the others four at a time. */
-#define NN_MVE_STEPS(step) \
-    do { \
-        int n = (steps - 1) / 4; \
-        switch ((steps - 1) % 4 + (n > 0 ? 4 : 0)) { \
-            case 0: NN_MVE_TILE(step("vmladav.s8")); break; \
-            case 1: NN_MVE_TILE(step("vmladav.s8") step(NN_MVE_ADD)); break; \
-            case 2: NN_MVE_TILE(step("vmladav.s8") step(NN_MVE_ADD) step(NN_MVE_ADD)); break; \
-            case 3: NN_MVE_TILE(step("vmladav.s8") step(NN_MVE_ADD) step(NN_MVE_ADD) step(NN_MVE_ADD)); break; \
-            case 4: NN_MVE_TILE(step("vmladav.s8") NN_MVE_FOUR(step)); break; \
-            case 5: NN_MVE_TILE(step("vmladav.s8") step(NN_MVE_ADD) NN_MVE_FOUR(step)); break; \
-            case 6: NN_MVE_TILE(step("vmladav.s8") step(NN_MVE_ADD) step(NN_MVE_ADD) NN_MVE_FOUR(step)); break; \
-            default: \
-                NN_MVE_TILE(step("vmladav.s8") step(NN_MVE_ADD) step(NN_MVE_ADD) step(NN_MVE_ADD) NN_MVE_FOUR(step)); \
-        } \
-    } while (0)
-#define NN_MVE_ADD "vmladava.s8"
-#define NN_MVE_FOUR(step) NN_MVE_LOOP(step(NN_MVE_ADD) step(NN_MVE_ADD) step(NN_MVE_ADD) step(NN_MVE_ADD))
+/* The even registers are accumulators; operands live in odd ones, without r7, which may be the frame pointer. */
+#define NN_MVE_IF(condition, text) ".if " condition "; " text ".endif; "
+#define NN_MVE_TWO(op, q, a0, a1) \
+    "vldrb.u8 " q ",[%[w]],#16;" op " " a0 ",q0," q ";" op " " a1 ",q1," q ";"
+#define NN_MVE_STEP_2(op, near, far) \
+    "vldrw.u32 q0, " near "; vldrw.u32 q1, " far "; " \
+    NN_MVE_TWO(op, "q2", "r0", "r8") NN_MVE_TWO(op, "q3", "r2", "r10") \
+    NN_MVE_TWO(op, "q2", "r4", "r12") NN_MVE_TWO(op, "q3", "r6", "lr")
+#define NN_MVE_AT_2(k) NN_MVE_STEP_2("vmladava.s8", "[%[x], #" #k "]", "[%[x], #%c[apart] + " #k "]")
+#define NN_MVE_STEP_AT_2(step, k) NN_MVE_IF("%c[steps] > " #step, NN_MVE_AT_2(k))
+#define NN_MVE_NEXT_2(op) NN_MVE_STEP_2(op, "[%[x]], #16", "[%[far]], #16")
+
+#define NN_MVE_ONE(op, q, a) "vldrb.u8 " q ",[%[w]],#16;" op " " a ",q0," q ";"
+#define NN_MVE_STEP_1(op, at) \
+    "vldrb.u8 q0, " at "; " \
+    NN_MVE_ONE(op, "q2", "r0") NN_MVE_ONE(op, "q3", "r2") NN_MVE_ONE(op, "q2", "r4") NN_MVE_ONE(op, "q3", "r6") \
+    NN_MVE_ONE(op, "q2", "r8") NN_MVE_ONE(op, "q3", "r10") NN_MVE_ONE(op, "q2", "r12") NN_MVE_ONE(op, "q3", "lr")
+#define NN_MVE_NEXT_1(op) NN_MVE_STEP_1(op, "[%[x]], #16")
+
+/* One step, then those over, then four at a time; both loops count in the same register. */
+#define NN_MVE_LOOP(next) \
+    "vmov s28, %[n]; " \
+    "movw %[n], #(%c[steps] - 1) / 4; " next("vmladav.s8") \
+    NN_MVE_IF("((%c[steps] - 1) & 3) > 0", next("vmladava.s8")) \
+    NN_MVE_IF("((%c[steps] - 1) & 3) > 1", next("vmladava.s8")) \
+    NN_MVE_IF("((%c[steps] - 1) & 3) > 2", next("vmladava.s8")) \
+    ".if %c[steps] > 4;" \
+    "2: " next("vmladava.s8") next("vmladava.s8") next("vmladava.s8") next("vmladava.s8") \
+    "subs %[n], #1; " \
+    "bne 2b; " \
+    ".endif; " \
+    "vmov %[n], s28; "
+#define NN_MVE_SUMS \
+    "vmov q0[2], q0[0], r0, r4; " \
+    "vmov q0[3], q0[1], r2, r6; " \
+    "vmov q1[2], q1[0], r8, r12; " \
+    "vmov q1[3], q1[1], r10, lr; "
+#define NN_MVE_BACK "movw r0, #16 * %c[steps]; sub %[x], r0; "
+#define NN_MVE_SCALE_2 \
+    "vldrw.u32 q3, [%[w]],#16; " \
+    "vldrw.u32 q2, [%[w]],#16; " \
+    "vadd.i32 q0, q0, q3; " \
+    "vadd.i32 q1, q1, q3; " \
+    ".if %c[shifts]; " \
+    "vldrw.u32 q3, [%[w]],#16; " \
+    "vshl.s32 q0, q0, q3; " \
+    "vshl.s32 q1, q1, q3; " \
+    ".endif; " \
+    "vqrdmulh.s32 q0, q0, q2; " \
+    "vqrdmulh.s32 q1, q1, q2; "
+#define NN_MVE_SCALE_1(q) \
+    "vldrw.u32 q3, [%[w]],#16; " \
+    "vldrw.u32 q2, [%[w]],#16; " \
+    "vadd.i32 " q ", " q ", q3; " \
+    ".if %c[shifts]; " \
+    "vldrw.u32 q3, [%[w]],#16; " \
+    "vshl.s32 " q ", " q ", q3; " \
+    ".endif; " \
+    "vqrdmulh.s32 " q ", " q ", q2; "
+/* q0, q1 of int32 -> q0 of eight results in int16, q0[0], q1[0], q0[1], .. */
+#define NN_MVE_RESULTS \
+    "vqmovnb.s32 q0, q0; " \
+    "vqmovnt.s32 q0, q1; " \
+    "vqadd.s16 q0, q0, %q[zero_point]; " \
+    ".if %c[lo] == -128 && %c[hi] == 127; " \
+    "vqmovnb.s16 q0, q0; " \
+    ".else; " \
+    "vmax.s16 q0, q0, %q[low]; " \
+    "vmin.s16 q0, q0, %q[high]; " \
+    ".endif; "
+#define NN_MVE_OPERANDS \
+    [steps] "i"(steps), [shifts] "i"(shifts), [lo] "i"(lo), [hi] "i"(hi), [zero_point] "w"(nn_mve_duplicate(zero_point)), \
+        [low] "w"(nn_mve_duplicate(lo)), [high] "w"(nn_mve_duplicate(hi))
+#define NN_MVE_CLOBBERS \
+    "r2", "r4", "r6", "r8", "r10", "r12", "lr", "q0", "q1", "q2", "q3", "s28", "s29", "cc", "memory"
+NN_INLINE nn_q16 nn_mve_duplicate(int32_t value) {
+    const int16_t lane = (int16_t)value;
+    return (nn_q16){lane, lane, lane, lane, lane, lane, lane, lane};
+}
 #else
-NN_INLINE void nn_mve_dot(int32_t *sum, const int8_t *x, const int8_t *weights, int channels, int channel, int steps) {
-    *sum = 0;
+NN_INLINE void nn_mve_output(int8_t *y, const int8_t *x, const uint32_t *block, int channel, int channels, int steps,
+                             bool shifts, int32_t zero_point, int32_t lo, int32_t hi) {
+    const int8_t *const weights = (const int8_t *)block;
+    const int32_t *const constants =
+        (const int32_t *)block + 4 * steps * channels + channel / 4 * (shifts ? 12 : 8) + channel % 4;
+    int32_t acc = constants[0];
     for (int k = 0; k < steps * NN_MVE_LANES; k++) {
-        *sum += x[k] * weights[(k / NN_MVE_LANES * channels + channel) * NN_MVE_LANES + k % NN_MVE_LANES];
+        acc += x[k] * weights[(k / NN_MVE_LANES * channels + channel) * NN_MVE_LANES + k % NN_MVE_LANES];
     }
+    acc = shifts ? nn_shift_left(acc, (uint32_t)constants[8]) : acc;
+    *y = nn_mve_requantize(acc, constants[4], zero_point, lo, hi);
 }
 #endif
 
-NN_INLINE const int8_t *nn_mve_dot_2x4(nn_q32 *a, nn_q32 *b, const int8_t *x0, const int8_t *x1, const int8_t *weights,
-                                       int steps) {
+NN_INLINE const uint32_t *nn_mve_outputs_2(int8_t *y0, int8_t *y1, const int8_t *x, int apart, const uint32_t *weights,
+                                           int blocks, int steps, bool shifts, int32_t zero_point, int32_t lo, int32_t hi) {
 #if NN_HAS_MVE
-    NN_MVE_STEPS(NN_MVE_2X4_STEP);
-    return weights;
-#else
-    for (int j = 0; j < 4; j++) {
-        nn_mve_dot(a->lane + j, x0, weights, 4, j, steps);
-        nn_mve_dot(b->lane + j, x1, weights, 4, j, steps);
-    }
-    return weights + steps * 4 * NN_MVE_LANES;
-#endif
-}
-
-NN_INLINE const int8_t *nn_mve_dot_1x8(nn_q32 *a, nn_q32 *b, const int8_t *x0, const int8_t *weights, int steps) {
-#if NN_HAS_MVE
-    const int8_t *x1 = x0; /* not used */
-    NN_MVE_STEPS(NN_MVE_1X8_STEP);
-    return weights;
-#else
-    for (int j = 0; j < 4; j++) {
-        nn_mve_dot(a->lane + j, x0, weights, 8, j, steps);
-        nn_mve_dot(b->lane + j, x0, weights, 8, j + 4, steps);
-    }
-    return weights + steps * 8 * NN_MVE_LANES;
-#endif
-}
-
-/* Four words of an array. */
-NN_INLINE nn_q32 nn_mve_load(const int32_t *from) {
-#if NN_HAS_MVE
-    return *(const nn_q32_at_4 *)from;
-#else
-    return (nn_q32){{from[0], from[1], from[2], from[3]}};
-#endif
-}
-
-NN_INLINE nn_q32 nn_mve_add(nn_q32 a, nn_q32 b) {
-#if NN_HAS_MVE
-    return a + b;
-#else
-    for (int i = 0; i < 4; i++) {
-        a.lane[i] += b.lane[i];
-    }
-    return a;
-#endif
-}
-
-/* Each lane of a times 2^n of the same lane. */
-NN_INLINE nn_q32 nn_mve_shift_left(nn_q32 a, nn_q32 n) {
-#if NN_HAS_MVE
-    __asm__("vshl.s32 %q0, %q0, %q1" : "+w"(a) : "w"(n));
-#else
-    for (int i = 0; i < 4; i++) {
-        a.lane[i] = nn_shift_left(a.lane[i], (uint32_t)n.lane[i]);
-    }
-#endif
-    return a;
-}
-
-/* floor((a * b * 2 + 2^31) / 2^32): a requantization where b is half the multiplier. */
-NN_INLINE nn_q32 nn_mve_scale(nn_q32 a, nn_q32 b) {
-#if NN_HAS_MVE
-    __asm__("vqrdmulh.s32 %q0, %q0, %q1" : "+w"(a) : "w"(b));
-#else
-    for (int i = 0; i < 4; i++) {
-        a.lane[i] = (int32_t)(((int64_t)a.lane[i] * b.lane[i] * 2 + ((int64_t)1 << 31)) >> 32);
-    }
-#endif
-    return a;
-}
-
-/* Saturated to int16: a[0], b[0], a[1], b[1], .. */
-NN_INLINE nn_q16 nn_mve_narrow(nn_q32 a, nn_q32 b) {
-    nn_q16 q;
-#if NN_HAS_MVE
-    __asm__("vqmovnb.s32 %q0, %q1\n\tvqmovnt.s32 %q0, %q2" : "=&w"(q) : "w"(a), "w"(b));
-#else
-    for (int i = 0; i < 8; i++) {
-        q.lane[i] = (int16_t)nn_clamp(i % 2 ? b.lane[i / 2] : a.lane[i / 2], INT16_MIN, INT16_MAX);
-    }
-#endif
-    return q;
-}
-
-/* clamp(q + zero_point, lo, hi); the bounds, within int8, are constants. */
-NN_INLINE nn_q16 nn_mve_clamp(nn_q16 q, int32_t zero_point, int32_t lo, int32_t hi) {
-#if NN_HAS_MVE
-    __asm__("vqadd.s16 %q0, %q0, %1" : "+w"(q) : "r"(zero_point));
-    if (lo == -128 && hi == 127) {
-        __asm__("vqmovnb.s16 %q0, %q0" : "+w"(q)); /* the low bytes are the result, the others stay */
+    register int8_t *near_y __asm__("r1") = y0;
+    register const uint32_t *w __asm__("r9") = weights;
+    register int n __asm__("fp") = blocks;
+    if (steps <= NN_MVE_UNROLLED) {
+        register int8_t *far_y __asm__("r3") = y1;
+        register const int8_t *near_x __asm__("r5") = x;
+        __asm__ volatile("1: " NN_MVE_STEP_2("vmladav.s8", "[%[x]]", "[%[x], #%c[apart]]")
+                         NN_MVE_STEP_AT_2(1, 16) NN_MVE_STEP_AT_2(2, 32) NN_MVE_STEP_AT_2(3, 48) NN_MVE_STEP_AT_2(4, 64)
+                         NN_MVE_STEP_AT_2(5, 80) NN_MVE_STEP_AT_2(6, 96) NN_MVE_STEP_AT_2(7, 112) NN_MVE_STEP_AT_2(8, 128)
+                         NN_MVE_SUMS NN_MVE_SCALE_2 NN_MVE_RESULTS
+                         "vstrb.32 q0, [%[y0]], #4; "
+                         "vshr.u32 q0, q0, #16; "
+                         "vstrb.32 q0, [%[y1]], #4; "
+                         "subs %[n], #1; "
+                         "bne 1b"
+                         : [y0] "+r"(near_y), [y1] "+r"(far_y), [w] "+r"(w), [n] "+r"(n)
+                         : [x] "r"(near_x), [apart] "i"(apart), NN_MVE_OPERANDS
+                         : "r0", NN_MVE_CLOBBERS);
     } else {
-        nn_q16 low, high;
-        __asm__("vdup.16 %q0, %1" : "=w"(low) : "r"(lo));
-        __asm__("vdup.16 %q0, %1" : "=w"(high) : "r"(hi));
-        __asm__("vmax.s16 %q0, %q0, %q1\n\tvmin.s16 %q0, %q0, %q2" : "+w"(q) : "w"(low), "w"(high));
+        register int32_t distance __asm__("r0") = (int32_t)(y1 - y0);
+        register const int8_t *near_x __asm__("r3") = x, *far_x __asm__("r5") = x + apart;
+        __asm__ volatile("vmov s29, %[distance]; 1: " NN_MVE_LOOP(NN_MVE_NEXT_2) NN_MVE_SUMS NN_MVE_BACK "sub %[far], r0; "
+                         NN_MVE_SCALE_2 NN_MVE_RESULTS
+                         "vmov r0, s29; "
+                         "add r0, %[y0]; "
+                         "vstrb.32 q0, [%[y0]], #4; "
+                         "vshr.u32 q0, q0, #16; "
+                         "vstrb.32 q0, [r0]; "
+                         "subs %[n], #1; "
+                         "bne 1b"
+                         : [y0] "+r"(near_y), [x] "+r"(near_x), [far] "+r"(far_x), [w] "+r"(w), [n] "+r"(n),
+                           [distance] "+r"(distance)
+                         : NN_MVE_OPERANDS
+                         : NN_MVE_CLOBBERS);
     }
+    return w;
 #else
-    for (int i = 0; i < 8; i++) {
-        q.lane[i] = (int16_t)nn_clamp(q.lane[i] + zero_point, lo, hi);
+    for (int block = 0; block < blocks; block++, y0 += 4, y1 += 4, weights += 16 * steps + (shifts ? 12 : 8)) {
+        for (int j = 0; j < 4; j++) {
+            nn_mve_output(y0 + j, x, weights, j, 4, steps, shifts, zero_point, lo, hi);
+            nn_mve_output(y1 + j, x + apart, weights, j, 4, steps, shifts, zero_point, lo, hi);
+        }
     }
-#endif
-    return q;
-}
-
-/* Requantizes a[0..3], b[0..3] and puts them in turn. The constants are four biases, four multipliers' halves and, where
- * `shifts` (a constant) says so, four shifts; a's lie at `of_a`, b's at `of_b`. */
-NN_INLINE nn_q16 nn_mve_requantize(nn_q32 a, nn_q32 b, const int32_t *of_a, const int32_t *of_b, bool shifts,
-                                   int32_t zero_point, int32_t lo, int32_t hi) {
-    a = nn_mve_add(a, nn_mve_load(of_a));
-    b = nn_mve_add(b, nn_mve_load(of_b));
-    if (shifts) {
-        a = nn_mve_shift_left(a, nn_mve_load(of_a + 8));
-        b = nn_mve_shift_left(b, nn_mve_load(of_b + 8));
-    }
-    a = nn_mve_scale(a, nn_mve_load(of_a + 4));
-    b = nn_mve_scale(b, nn_mve_load(of_b + 4));
-    return nn_mve_clamp(nn_mve_narrow(a, b), zero_point, lo, hi);
-}
-
-/* Stores the low bytes of all eight lanes. */
-NN_INLINE void nn_mve_store(int8_t *to, nn_q16 q) {
-#if NN_HAS_MVE
-    __asm__ volatile("vstrb.16 %q1, [%0]" : : "l"(to), "w"(q) : "memory");
-#else
-    for (int i = 0; i < 8; i++) {
-        to[i] = (int8_t)q.lane[i];
-    }
+    return weights;
 #endif
 }
 
-/* Stores the low bytes of the even lanes at one place, of the odd ones at another. */
-NN_INLINE void nn_mve_store_apart(int8_t *even, int8_t *odd, nn_q16 q) {
+NN_INLINE const uint32_t *nn_mve_outputs_1(int8_t *y, const int8_t *x, const uint32_t *weights, int blocks, int steps,
+                                           bool shifts, int32_t zero_point, int32_t lo, int32_t hi) {
 #if NN_HAS_MVE
-    __asm__ volatile("vstrb.32 %q0, [%1]\n\tvshr.u32 %q0, %q0, #16\n\tvstrb.32 %q0, [%2]"
-                     : "+w"(q)
-                     : "l"(even), "l"(odd)
-                     : "memory");
+    register int8_t *to __asm__("r1") = y;
+    register const int8_t *from __asm__("r3") = x;
+    register const uint32_t *w __asm__("r9") = weights;
+    register int n __asm__("fp") = blocks;
+    __asm__ volatile("1: " NN_MVE_LOOP(NN_MVE_NEXT_1) NN_MVE_SUMS NN_MVE_BACK
+                     NN_MVE_SCALE_1("q0") NN_MVE_SCALE_1("q1") NN_MVE_RESULTS
+                     "vstrb.16 q0, [%[y]], #8; "
+                     "subs %[n], #1; "
+                     "bne 1b"
+                     : [y] "+r"(to), [x] "+r"(from), [w] "+r"(w), [n] "+r"(n)
+                     : NN_MVE_OPERANDS
+                     : "r0", NN_MVE_CLOBBERS);
+    return w;
 #else
-    for (int i = 0; i < 4; i++) {
-        even[i] = (int8_t)q.lane[2 * i];
-        odd[i] = (int8_t)q.lane[2 * i + 1];
+    for (int block = 0; block < blocks; block++, y += 8, weights += 32 * steps + (shifts ? 24 : 16)) {
+        for (int j = 0; j < 8; j++) {
+            nn_mve_output(y + j, x, weights, j % 2 * 4 + j / 2, 8, steps, shifts, zero_point, lo, hi);
+        }
     }
+    return weights;
 #endif
 }
 

@@ -1,9 +1,9 @@
-"""For VMLADAV: four output channels side by side, sixteen weights of each in a vector.
+"""For VMLADAV: the outputs of a layer in blocks of four, each a run of words that is read from one end to the other.
 
-``weights`` int8 (blocks of four channels, steps, 4, 16): a channel's weights (kernel height by kernel width by in
-channels) padded with zeros to a multiple of sixteen. ``constants`` int32 (blocks, 2 or 3, 4): the biases with the zero
-point folded in, half the multipliers and, if any, the shifts. Where the kernel's parameter ``pair`` is 1, two blocks
-are one of eight channels: the first four are the even ones, and a step has 16 weights of all eight.
+``weights`` uint32 (blocks, words). A block is four channels, or eight with the kernel's parameter ``pair`` = 1: first the
+even ones, then the odd ones. It begins with its weights, int8 (steps, channels, 16), a channel's (kernel height by kernel
+width by in channels) padded with zeros to whole steps; then come, as int32 for each four channels, the biases with the zero
+point folded in, half the multipliers and, if any, the shifts. Channels beyond the last are zeros.
 """
 
 from collections.abc import Mapping
@@ -23,11 +23,10 @@ def pack(operator: Any, parameters: Mapping[str, Parameter]) -> Constants:
     flat = operator.weights.reshape(len(operator.weights), -1)
     missing = -len(flat) % width
     padded = np.pad(flat, ((0, missing), (0, -flat.shape[1] % LANES)))
-    order = np.arange(len(padded)).reshape(-1, width // CHANNELS, CHANNELS)
-    if parameters.get("pair"):
-        order = order.reshape(-1, CHANNELS, 2).transpose(0, 2, 1)
-    steps = padded[order.reshape(-1, width)].reshape(-1, width, padded.shape[1] // LANES, LANES)
+    order = np.arange(len(padded)).reshape(-1, CHANNELS, width // CHANNELS).transpose(0, 2, 1)
+    steps = padded[order.reshape(-1, width)].reshape(len(order), width, -1, LANES).transpose(0, 2, 1, 3)
+    words = np.ascontiguousarray(steps).view("<u4").reshape(len(order), -1).astype(np.uint32)
     rule = operator.requantization
     rows = [operator.folded_bias(), rule.multiplier // 2, *([rule.shift] if rule.has_shift else [])]
-    constants = np.array([np.pad(row.astype(np.int32), (0, missing))[order.reshape(-1, CHANNELS)] for row in rows])
-    return {"weights": steps.transpose(0, 2, 1, 3), "constants": constants.transpose(1, 0, 2)}
+    constants = np.stack([np.pad(row.astype(np.int32), (0, missing))[order] for row in rows], axis=2)
+    return {"weights": np.hstack([words, constants.view(np.uint32).reshape(len(order), -1)])}
