@@ -74,20 +74,21 @@ class ModelCode:
 
     def header(self) -> str:
         """M.h"""
-        return self._render("program/model.h.j2")
+        return self._render("program/model.h.j2", samples=self._sample_names())
 
     def check(self) -> str:
         """M_check.c: the program that verify and measure run."""
         return self._render("program/check.c.j2")
 
-    def selftest(self, sample: np.ndarray) -> str:
-        """M_selftest.c: one int8 sample (NHWC, no batch) and the outputs that the numpy reference gives for it."""
-        values = self.graph.run(sample[np.newaxis])
-        arrays = [array(f"{self.prefix}_selftest_input", sample, "const")]
+    def selftest(self, *sample: np.ndarray) -> str:
+        """M_selftest.c: int8 arrays (NHWC, no batch) for the inputs, and the outputs that the numpy reference gives."""
+        values = self.graph.run(*(each[np.newaxis] for each in sample))
+        names = self._sample_names()
+        arrays = [array(name, each, "const") for name, each in zip(names, sample, strict=True)]
         arrays += [
             array(f"expected_{index}", values[name][0], "static const") for index, name in enumerate(self.graph.outputs)
         ]
-        return self._render("program/selftest.c.j2", arrays=arrays)
+        return self._render("program/selftest.c.j2", arrays=arrays, samples=names)
 
     def _render(self, template: str, **context: Any) -> str:
         graph, plan = self.graph, self.plan
@@ -108,6 +109,11 @@ class ModelCode:
             macs=sum(step.macs for step in self.steps),
             **context,
         )
+
+    def _sample_names(self) -> list[str]:
+        """The self test's inputs: <model>_selftest_input, numbered where there are several."""
+        name, count = f"{self.prefix}_selftest_input", len(self.graph.inputs)
+        return [name] if count == 1 else [f"{name}_{index}" for index in range(count)]
 
     def _layer_table(self) -> list[str]:
         """The layers for the comment at the top of the source."""

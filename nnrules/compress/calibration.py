@@ -1,6 +1,6 @@
 """What a float model's activations look like on calibration data: a histogram of every tensor, by ONNX Runtime."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import onnx
@@ -30,18 +30,18 @@ class Histogram:
 
 
 def histograms(
-    model: onnx.ModelProto, tensors: list[str], batches: Callable[[], Iterable[np.ndarray]], where: str
+    model: onnx.ModelProto, tensors: list[str], batches: Callable[[], Iterable[Sequence[np.ndarray]]], where: str
 ) -> dict[str, Histogram]:
-    """Histograms of ``tensors`` over two passes of ``batches`` (each a float32 array with a batch axis).
+    """Histograms of ``tensors`` over two passes of ``batches`` (a float32 array with a batch axis for each input).
 
     Raises UserError, naming the tensor, where a value is not a finite number.
     """
     if not tensors:
         return {}
-    session, source = _session(model, tensors)
+    session, sources = _session(model, tensors)
     extremes: dict[str, tuple[float, float]] = {}
     for batch in batches():
-        for name, values in zip(tensors, session.run(tensors, {source: batch}), strict=True):
+        for name, values in zip(tensors, session.run(tensors, dict(zip(sources, batch, strict=True))), strict=True):
             low, high = float(values.min()), float(values.max())
             if not (np.isfinite(low) and np.isfinite(high)):
                 raise UserError(
@@ -51,13 +51,13 @@ def histograms(
             extremes[name] = (min(before[0], low), max(before[1], high))
     found = {name: Histogram(*extremes[name]) for name in tensors}
     for batch in batches():
-        for name, values in zip(tensors, session.run(tensors, {source: batch}), strict=True):
+        for name, values in zip(tensors, session.run(tensors, dict(zip(sources, batch, strict=True))), strict=True):
             found[name].add(values)
     return found
 
 
-def _session(model: onnx.ModelProto, tensors: list[str]) -> tuple[onnxruntime.InferenceSession, str]:
-    """A session on a copy of ``model`` whose outputs are ``tensors``, and its input's name."""
+def _session(model: onnx.ModelProto, tensors: list[str]) -> tuple[onnxruntime.InferenceSession, list[str]]:
+    """A session on a copy of ``model`` whose outputs are ``tensors``, and its inputs' names."""
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     del watched.graph.output[:]
@@ -66,4 +66,5 @@ def _session(model: onnx.ModelProto, tensors: list[str]) -> tuple[onnxruntime.In
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     providers = ["CPUExecutionProvider"]
-    return onnxruntime.InferenceSession(watched.SerializeToString(), options, providers), model.graph.input[0].name
+    session = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers)
+    return session, [each.name for each in session.get_inputs()]

@@ -101,7 +101,7 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
             ]
             small, large = [t // 2 for t in total], [t - t // 2 for t in total]
             begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)
-            padding = (*begin, *end)
+            padding = (begin[0], begin[1], end[0], end[1])
         return cls(kernel=kernel, stride=stride, dilation=dilation, padding=padding)
 
     def output(self, height: int, width: int) -> tuple[int, int]:

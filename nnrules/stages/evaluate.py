@@ -4,7 +4,7 @@ Inputs: graph, float, integer, dataset, optional data. Outputs: metric (JSON; nu
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,20 +33,21 @@ def run(request: Request[EvaluateOptions]) -> None:
     request.output("metric").write_text(json.dumps(result) + "\n", encoding="utf-8")
 
 
-def float_runner(path: Path) -> Callable[[Floats], list[Floats]]:
-    """Runs a float ONNX model of one input."""
+def float_runner(path: Path) -> Callable[[tuple[Floats, ...]], list[Floats]]:
+    """Runs a float ONNX model on an array for each of its inputs."""
     run = _session(path)
     return lambda batch: [np.asarray(output, np.float32) for output in run(batch)]
 
 
-def integer_runner(path: Path, graph: Graph) -> Callable[[Floats], list[Floats]]:
-    """Runs the integer ONNX model of one input on real values in the dataset's layout; its own images are NCHW."""
+def integer_runner(path: Path, graph: Graph) -> Callable[[tuple[Floats, ...]], list[Floats]]:
+    """Runs the integer ONNX model on real values in the dataset's layout; its own images are NCHW."""
     run = _session(path)
-    source = graph.tensors[graph.inputs[0]]
+    sources = [graph.tensors[name] for name in graph.inputs]
     results = [graph.tensors[name] for name in graph.outputs]
 
-    def infer(batch: Floats) -> list[Floats]:
-        outputs = run(_images(source.to_nhwc(source.quantize(batch)), -1, 1))
+    def infer(batch: tuple[Floats, ...]) -> list[Floats]:
+        stored = [_images(t.to_nhwc(t.quantize(each)), -1, 1) for t, each in zip(sources, batch, strict=True)]
+        outputs = run(stored)
         integers = [t.from_nhwc(_images(output, 1, -1)) for t, output in zip(results, outputs, strict=True)]
         return [tensor.dequantize(each) for tensor, each in zip(results, integers, strict=True)]
 
@@ -58,17 +59,19 @@ def _images(array: np.ndarray, channels: int, where: int) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(array, channels, where)) if array.ndim == 4 else array
 
 
-def _session(path: Path) -> Callable[[np.ndarray], list[np.ndarray]]:
+def _session(path: Path) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
-    name, fixed = session.get_inputs()[0].name, session.get_inputs()[0].shape[0]
+    names, fixed = [each.name for each in session.get_inputs()], session.get_inputs()[0].shape[0]
 
-    def run(batch: np.ndarray) -> list[np.ndarray]:
-        step = fixed if isinstance(fixed, int) else len(batch)
-        parts = [session.run(None, {name: batch[i : i + step]}) for i in range(0, len(batch), step)]
+    def run(batch: Sequence[np.ndarray]) -> list[np.ndarray]:
+        count = len(batch[0])
+        step = fixed if isinstance(fixed, int) else count
+        feeds = [dict(zip(names, (each[i : i + step] for each in batch), strict=True)) for i in range(0, count, step)]
+        parts = [session.run(None, feed) for feed in feeds]
         return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
     return run

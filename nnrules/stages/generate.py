@@ -1,14 +1,12 @@
 """Generate a model's C for one target, from the graph, the plan and the kernel templates that it names."""
 
-import numpy as np
-
 from nnrules.catalog.stages import GenerateOptions
 from nnrules.codegen.model import ModelCode
 from nnrules.codegen.render import port_header
-from nnrules.error import UserError
 from nnrules.graph.ir import load
 from nnrules.plan.record import load_plan
 from nnrules.stages.runner import Request, main
+from nnrules.verify import samples
 
 
 def run(request: Request[GenerateOptions]) -> None:
@@ -16,13 +14,11 @@ def run(request: Request[GenerateOptions]) -> None:
     (nn_port.h).
     """
     graph = load(request.input("graph"))
-    if len(graph.inputs) != 1:
-        raise UserError(request.model, f"has {len(graph.inputs)} inputs", "only models with one input are supported")
-    samples = np.load(request.input("samples"), allow_pickle=False)["x"]
+    first = samples.load(graph, request.input("samples"), 1)
     code = ModelCode(graph, load_plan(request.input("plan")))
     request.output("source").write_text(code.source())
     request.output("header").write_text(code.header())
-    request.output("selftest").write_text(code.selftest(samples[0]))
+    request.output("selftest").write_text(code.selftest(*(first[name][0] for name in graph.inputs)))
     request.output("check").write_text(code.check())
     request.output("port").write_text(port_header())
 

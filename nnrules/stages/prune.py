@@ -9,7 +9,7 @@ from nnrules.catalog.stages import PruneOptions
 from nnrules.stages.runner import Request, main
 from nnrules.training.loop import fit, prepare
 from nnrules.training.report import finish
-from nnrules.training.task import example_input, make_dataset, make_network
+from nnrules.training.task import example_inputs, make_dataset, make_network
 from nnrules.training.weights import load_weights
 
 
@@ -21,7 +21,7 @@ def run(request: Request[PruneOptions]) -> None:
     network = make_network(request.reference("network"))
     load_weights(network, request.input("weights"))
     removed = importlib.import_module(f"nnrules.compress.pruners.{options.method}").prune(
-        network, example_input(dataset), options
+        network, example_inputs(dataset), options
     )
     losses = fit(network, dataset, options, options.retrain_epochs, request.checkpoints, f"prune {request.model}")
     test = make_dataset(request.reference("dataset"), "test", request.optional("data"))

@@ -22,7 +22,7 @@ from nnrules.compress.qdq import quantized_model
 from nnrules.error import UserError
 from nnrules.graph.importers.body import Body
 from nnrules.stages.runner import Request, main
-from nnrules.training.task import Dataset, make_dataset
+from nnrules.training.task import Dataset, Floats, make_dataset, stacked
 
 BATCH = 16
 
@@ -69,9 +69,8 @@ def _activations(
     """Parameters of every tensor with a range of its own: fixed, the dataset's own, or from calibration."""
     kinds = {node.output[0]: node.op_type for node in model.graph.node}
     own = [name for name, carried in carriers(model).items() if name == carried]
-    source = model.graph.input[0].name
     found = {name: Activation(1 / 256, -128) for name in own if kinds.get(name) in UNIT_RANGE}
-    found[source] = _input_parameters(dataset, options)
+    found |= dict(zip((each.name for each in model.graph.input), _input_parameters(dataset, options), strict=True))
     measured = [name for name in own if name not in found]
     return found | _measured(model, measured, dataset, options, where)
 
@@ -86,19 +85,20 @@ def _measured(
     return {name: Activation.covering(*choose_range(histogram, options)) for name, histogram in seen.items()}
 
 
-def _input_parameters(dataset: Dataset, options: QuantizeOptions) -> Activation:
-    """The dataset's ``input_quantization`` (scale, zero point) where it says one, else the range of its samples."""
+def _input_parameters(dataset: Dataset, options: QuantizeOptions) -> list[Activation]:
+    """For each input, the dataset's ``input_quantization`` where it says one, else the range of its samples."""
+    columns = list(zip(*_batches(dataset, options), strict=True))
     stated: Any = getattr(dataset, "input_quantization", None)
     if stated is not None:
-        return Activation(float(np.float32(stated[0])), int(stated[1]))
-    extremes = [(float(b.min()), float(b.max())) for b in _batches(dataset, options)]
-    return Activation.covering(min(e[0] for e in extremes), max(e[1] for e in extremes))
+        each = list(stated) if isinstance(stated[0], tuple | list) else [stated] * len(columns)
+        return [Activation(float(np.float32(scale)), int(zero_point)) for scale, zero_point in each]
+    return [Activation.covering(min(map(np.min, parts)), max(map(np.max, parts))) for parts in columns]
 
 
-def _batches(dataset: Dataset, options: QuantizeOptions, size: int = BATCH) -> Iterator[np.ndarray]:
+def _batches(dataset: Dataset, options: QuantizeOptions, size: int = BATCH) -> Iterator[tuple[Floats, ...]]:
     count = min(options.samples, len(dataset))
     for start in range(0, count, size):
-        yield np.stack([dataset[i][0] for i in range(start, min(start + size, count))])
+        yield stacked(dataset, range(start, min(start + size, count)))
 
 
 if __name__ == "__main__":

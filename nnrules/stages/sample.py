@@ -1,6 +1,7 @@
 """sample: held-out inputs as the integers the firmware is given.
 
-Inputs: graph, dataset, optional data. Outputs: samples (npz with x, int8 (N, H, W, C)).
+Inputs: graph, dataset, optional data. Outputs: samples (npz with an int8 (N, ...) array, NHWC, for each input by its
+name).
 """
 
 import numpy as np
@@ -13,13 +14,14 @@ from nnrules.training.task import make_dataset
 
 
 def run(request: Request[SampleOptions]) -> None:
-    """Quantize the first items of the test split with the graph's own input scale and zero point."""
+    """Quantize the first items of the test split with the graph's own input scales and zero points."""
     graph = load(request.input("graph"))
     dataset = make_dataset(request.reference("dataset"), "test", request.optional("data"))
-    tensor = graph.tensors[graph.inputs[0]]
-    parts = [tensor.to_nhwc(tensor.quantize(batch)) for batch in batches(dataset, request.options.count)]
+    real = [np.concatenate(parts) for parts in zip(*batches(dataset, request.options.count), strict=True)]
+    tensors = [graph.tensors[name] for name in graph.inputs]
+    arrays = {t.name: t.to_nhwc(t.quantize(array)) for t, array in zip(tensors, real, strict=True)}
     with request.output("samples").open("wb") as file:
-        np.savez(file, x=np.concatenate(parts))
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -77,7 +77,8 @@ def _epoch(
         rate = learning_rate_at(epoch * len(order) + batch, steps, warmup, recipe.learning_rate)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = network.loss(network(inputs), targets)
+        outputs = network(*inputs) if isinstance(inputs, list) else network(inputs)
+        loss = network.loss(outputs, targets)
         _step(network, optimizer, loss, recipe.gradient_clip)
         value = loss.item()
         if not math.isfinite(value):

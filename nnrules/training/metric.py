@@ -6,17 +6,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nnrules.training.task import Dataset, Floats, MeasuredDataset
+from nnrules.training.task import Dataset, Floats, MeasuredDataset, stacked
 
 BATCH = 50
 
 
-def measure(dataset: Dataset, infer: Callable[[Floats], list[Floats]]) -> dict[str, Any] | None:
+def measure(dataset: Dataset, infer: Callable[[tuple[Floats, ...]], list[Floats]]) -> dict[str, Any] | None:
     """{"name", "value", "samples"} over all items; None where the dataset has no metric.
 
-    `infer` maps a batch of inputs to the network's outputs as real numbers.
+    `infer` maps a batch, an array for each input, to the network's outputs as real numbers.
     """
     if not isinstance(dataset, MeasuredDataset):
         return None
@@ -26,8 +25,8 @@ def measure(dataset: Dataset, infer: Callable[[Floats], list[Floats]]) -> dict[s
     return {"name": dataset.metric_name, "value": value, "samples": len(outputs[0])}
 
 
-def batches(dataset: Dataset, count: int | None = None) -> Iterator[NDArray[np.float32]]:
-    """The inputs of the first `count` items in order, (n, ...) with n <= BATCH."""
+def batches(dataset: Dataset, count: int | None = None) -> Iterator[tuple[Floats, ...]]:
+    """The first `count` items in order, an array (n, ...) with n <= BATCH for each of the network's inputs."""
     total = len(dataset) if count is None else min(count, len(dataset))
     for start in range(0, total, BATCH):
-        yield np.stack([np.asarray(dataset[i][0], np.float32) for i in range(start, min(start + BATCH, total))])
+        yield stacked(dataset, range(start, min(start + BATCH, total)))

@@ -10,7 +10,7 @@ import numpy as np
 
 from nnrules.catalog.names import NOTE
 from nnrules.error import UserError
-from nnrules.training.task import Dataset
+from nnrules.training.task import Dataset, stacked
 
 if TYPE_CHECKING:
     import onnx
@@ -21,7 +21,7 @@ TOLERANCE = 1e-4  # of the largest output, between ONNX Runtime and torch
 
 
 def export(network: nn.Module, dataset: Dataset, place: str, note: str = "") -> bytes:
-    """The model's bytes, the same for the same weights; input `x`, output `y` (or y0, y1, ...), batch dimension "N".
+    """The model's bytes, the same for the same weights; input `x`, output `y` (or x0, x1, ..., y0, y1, ...), batch "N".
 
     `note`: kept in the model's metadata.
 
@@ -30,7 +30,7 @@ def export(network: nn.Module, dataset: Dataset, place: str, note: str = "") -> 
     import torch
 
     count = min(4, len(dataset))
-    example = torch.from_numpy(np.stack([np.asarray(dataset[i % count][0], np.float32) for i in range(4)]))
+    example = tuple(torch.from_numpy(each) for each in stacked(dataset, (i % count for i in range(4))))
     model = _export(network, example, place)
     tidy(model)
     if note:
@@ -40,24 +40,25 @@ def export(network: nn.Module, dataset: Dataset, place: str, note: str = "") -> 
     return data
 
 
-def _export(network: nn.Module, example: Tensor, place: str) -> onnx.ModelProto:
+def _export(network: nn.Module, example: tuple[Tensor, ...], place: str) -> onnx.ModelProto:
     import torch
 
     with torch.no_grad():
-        outputs = network(example)
+        outputs = network(*example)
     many = isinstance(outputs, tuple | list)
     names = [f"y{index}" for index in range(len(outputs))] if many else ["y"]
+    batch = torch.export.Dim("N")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program: Any = torch.onnx.export(
                 network,
-                (example,),
-                input_names=["x"],
+                example,
+                input_names=_input_names(example),
                 output_names=names,
                 opset_version=OPSET,
-                dynamic_shapes=({0: torch.export.Dim("N")},),
+                dynamic_shapes=tuple({0: batch} for _ in example),
                 dynamo=True,
                 verbose=False,
             )
@@ -68,6 +69,10 @@ def _export(network: nn.Module, example: Tensor, place: str) -> onnx.ModelProto:
         ) from None
     model: onnx.ModelProto = program.model_proto
     return model
+
+
+def _input_names(example: tuple[Tensor, ...]) -> list[str]:
+    return ["x"] if len(example) == 1 else [f"x{index}" for index in range(len(example))]
 
 
 def tidy(model: onnx.ModelProto) -> None:
@@ -131,16 +136,17 @@ def _strip(message: Any) -> None:
                 _strip(part)
 
 
-def _compare(data: bytes, network: nn.Module, example: Tensor) -> None:
+def _compare(data: bytes, network: nn.Module, example: tuple[Tensor, ...]) -> None:
     """Raises ArithmeticError where ONNX Runtime and torch do not agree."""
     import onnxruntime
     import torch
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    found = onnxruntime.InferenceSession(data, options, ["CPUExecutionProvider"]).run(None, {"x": example.numpy()})
+    feed = dict(zip(_input_names(example), (each.numpy() for each in example), strict=True))
+    found = onnxruntime.InferenceSession(data, options, ["CPUExecutionProvider"]).run(None, feed)
     with torch.no_grad():
-        outputs = network(example)
+        outputs = network(*example)
     wanted = outputs if isinstance(outputs, tuple | list) else [outputs]
     for index, (one, other) in enumerate(zip(found, wanted, strict=True)):
         error = float(np.abs(one - other.numpy()).max())

@@ -19,9 +19,9 @@ def finish(network: nn.Module, test: Dataset, log: dict[str, Any], weights: Path
     """Write the weights and `log` with the metric on `test` added, and print the metric."""
     import torch
 
-    def infer(batch: Floats) -> list[Floats]:
+    def infer(batch: tuple[Floats, ...]) -> list[Floats]:
         with torch.no_grad():
-            output = network(torch.from_numpy(batch))
+            output = network(*map(torch.from_numpy, batch))
         outputs = output if isinstance(output, tuple | list) else [output]
         return [each.numpy() for each in outputs]
 

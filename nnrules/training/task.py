@@ -7,7 +7,7 @@ dataset with its split ("train" or "test") and, when the build got `data=PATH`, 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,14 +23,17 @@ Floats = NDArray[np.float32]
 class Dataset(Protocol):
     """Samples of one split. Item i is (input, target): float32 in the network's own units and layout, without batch.
 
+    The input of a network with several is a tuple of arrays, in the order of `forward`'s arguments.
+
     An item depends on nothing but the constructor's arguments, the index and, if there is `set_epoch`, the epoch:
     that makes training repeatable and lets it resume after a kill. A dataset whose inputs come from integers may say so
-    by an attribute `input_quantization = (scale, zero_point)`; else quantization takes the range of the samples.
+    by an attribute `input_quantization = (scale, zero_point)`, or a list of such pairs, one for each input; else
+    quantization takes the range of the samples.
     """
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> tuple[Floats, Any]: ...
+    def __getitem__(self, index: int, /) -> tuple[Floats | tuple[Floats, ...], Any]: ...
 
 
 @runtime_checkable
@@ -91,11 +94,18 @@ def make_network(kind: Callable[[], Any]) -> Any:
     return network
 
 
-def example_input(dataset: Dataset) -> Any:
-    """The first sample's input as a torch tensor with batch 1."""
+def stacked(dataset: Dataset, indices: Iterable[int]) -> tuple[Floats, ...]:
+    """The inputs of some items, one (n, ...) array for each of the network's inputs."""
+    items = [dataset[index][0] for index in indices]
+    apart = [item if isinstance(item, tuple) else (item,) for item in items]
+    return tuple(np.stack([np.asarray(each, np.float32) for each in column]) for column in zip(*apart, strict=True))
+
+
+def example_inputs(dataset: Dataset) -> tuple[Any, ...]:
+    """The first sample's inputs as torch tensors with batch 1."""
     import torch
 
-    return torch.from_numpy(np.asarray(dataset[0][0], np.float32)[None])
+    return tuple(torch.from_numpy(each) for each in stacked(dataset, [0]))
 
 
 def make_dataset(kind: Callable[..., Any], split: str, data: Path | None) -> Dataset:

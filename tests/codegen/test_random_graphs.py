@@ -36,10 +36,10 @@ quick = settings(
 
 def built(graph: Graph, isa: tuple[str, ...], folder: Path, *defines: str) -> Program:
     """The check program of a graph's C on this machine."""
-    code = ModelCode(graph, make_plan(graph, KERNEL_LIST, "host", isa))
-    for name, text in {"random.c": code.source(), "random.h": code.header(), "check.c": code.check()}.items():
-        (folder / name).write_text(text)
-    sources = ["random.c", "check.c", str(TOOLCHAINS / "board/hosted.c")]
+    code, name = ModelCode(graph, make_plan(graph, KERNEL_LIST, "host", isa)), graph.name
+    for file, text in {f"{name}.c": code.source(), f"{name}.h": code.header(), "check.c": code.check()}.items():
+        (folder / file).write_text(text)
+    sources = [f"{name}.c", "check.c", str(TOOLCHAINS / "board/hosted.c")]
     includes = [f"-I{path}" for path in (".", KERNELS / "include", TOOLCHAINS / "board")]
     program = "".join(["check", *defines])
     subprocess.run(["gcc", *FLAGS, *defines, *includes, *sources, "-o", program], cwd=folder, check=True)

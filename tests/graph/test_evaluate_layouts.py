@@ -29,7 +29,7 @@ def test_the_integer_model_is_run_in_the_datasets_layout(layout: str, tmp_path: 
     graph = lower(quantized(model(layout), IMAGES[layout]), "net")
     onnx.save(integer_model(graph), tmp_path / "net.integer.onnx")
     batch = np.stack([Noise(IMAGES[layout])[index][0] for index in range(4)])
-    (found,) = integer_runner(tmp_path / "net.integer.onnx", graph)(batch)
+    (found,) = integer_runner(tmp_path / "net.integer.onnx", graph)((batch,))
     x, y = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
     expected = y.dequantize(y.from_nhwc(graph.run(x.to_nhwc(x.quantize(batch)))[y.name]))
     np.testing.assert_array_equal(found, expected)

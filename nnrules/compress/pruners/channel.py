@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def prune(network: nn.Module, example: Tensor, options: PruneOptions) -> dict[str, Any]:
+def prune(network: nn.Module, example: tuple[Tensor, ...], options: PruneOptions) -> dict[str, Any]:
     """Remove from every layer the share `sparsity` of channels with the smallest norm of weights.
 
     Channels that are added or scaled together go together. The convolutions become physically smaller; the network's
-    outputs keep their channels. `example` is one input with batch. Returns {"layers": {name: [channels before, after]},
+    outputs keep their channels. `example`: its inputs with batch. Returns {"layers": {name: [channels before, after]},
     "parameters": [before, after]}.
     """
     import torch_pruning
@@ -48,7 +48,7 @@ def _ratio(channels: int, options: PruneOptions) -> float:
     return max(0.0, 1 - (kept + 0.5) / channels)
 
 
-def _output_layers(network: nn.Module, example: Tensor) -> list[nn.Module]:
+def _output_layers(network: nn.Module, example: tuple[Tensor, ...]) -> list[nn.Module]:
     """The layers whose channels are the network's outputs: nothing with weights comes after them."""
     import torch_pruning
 
