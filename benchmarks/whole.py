@@ -46,7 +46,7 @@ class Inputs:
 
 
 def seeded(model: str) -> tuple[Graph, np.ndarray]:
-    """The integer program of a model whose weights and calibration are drawn by lot, and its first sample, int8 NHWC."""
+    """The integer program of a model whose weights and calibration are drawn by lot, and its first sample as int8."""
     network = make_network(load_reference(f"{MODELS}/{model}/network.py:{NETWORKS[model]}"))
     draw_weights(network, 0)
     inputs = Inputs(draw_inputs(network, 0))
