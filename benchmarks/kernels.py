@@ -6,6 +6,7 @@ and its output is checked. Instructions are not cycles.
 """
 
 import argparse
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from benchmarks.networks import NETWORKS
 from nnrules.catalog.kernel import load_kernels
 from nnrules.catalog.paths import KERNELS, TOOLCHAINS
-from nnrules.catalog.toolchain import load_toolchain
+from nnrules.catalog.toolchain import Toolchain, load_toolchain
 from nnrules.codegen.model import ModelCode
 from nnrules.graph.ir import Graph, Node, Tensor
 from nnrules.graph.operator import Geometry, Operator, Shape
@@ -93,9 +94,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(graph: Graph, target: str, isa: tuple[str, ...]) -> Measured:
-    """Build and run a graph; its outputs are checked against the reference."""
+    """Build and run a graph, once to count and once to compare each layer's output with the reference."""
     toolchain = load_toolchain(TOOLCHAINS / f"{target}.toml")
-    assert toolchain.runner is not None
     plan = make_plan(graph, load_kernels(), target, isa)
     code = ModelCode(graph, plan)
     sample = np.random.default_rng(0).integers(-128, 128, (1, *graph.tensors["x"].shape)).astype(np.int8)
@@ -105,27 +105,45 @@ def measure(graph: Graph, target: str, isa: tuple[str, ...]) -> Measured:
         for file, text in files.items():
             (folder / file).write_text(text)
         (folder / "inputs.bin").write_bytes(sample.tobytes())
-        firmware, compiler = toolchain.firmware, toolchain.compiler
-        folders = [KERNELS / "include", *(TOOLCHAINS / path for path in firmware.include)]
-        flags = [*compiler.cflags, "-DNN_PROFILE_LAYERS", "-I.", *(f"-I{path}" for path in folders)]
-        subprocess.run([compiler.command, *flags, "-c", "model.c", "-o", "model.o"], cwd=folder, check=True)
-        sources = ["model.o", "check.c", *(str(TOOLCHAINS / source) for source in firmware.sources)]
-        link = [*toolchain.linkflags, "-T", str(TOOLCHAINS / str(firmware.linker_script))]
-        subprocess.run([compiler.command, *flags, *sources, *link, "-o", "m.elf"], cwd=folder, check=True)
-        command = [word.replace("{elf}", "m.elf") for word in toolchain.runner.command]
-        console = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
-        got = np.frombuffer((folder / "outputs.bin").read_bytes(), np.int8)
-        code_bytes = text_bytes(compiler.command.replace("gcc", "size"), folder / "model.o")
-    expected = graph.run(sample)[graph.outputs[0]].reshape(-1)
-    assert np.array_equal(got, expected), f"{graph.name}: {np.count_nonzero(got != expected)} values differ"
-    ticks = layer_ticks(console)
+        run(toolchain, folder, "-DNN_TRACE_ROWS")
+        compare(graph, sample, (folder / "trace.bin").read_bytes())
+        ticks = layer_ticks(run(toolchain, folder, "-DNN_PROFILE_LAYERS"))
+        code_bytes = text_bytes(toolchain.compiler.command.replace("gcc", "size"), folder / "model.o")
+    per_tick = toolchain.runner.instructions_per_tick if toolchain.runner else 0
     return Measured(
         kernels=[label(layer) for layer in plan.layers],
-        instructions=[round(ticks[i] * toolchain.runner.instructions_per_tick) for i in range(len(plan.layers))],
+        instructions=[round(ticks[i] * per_tick) for i in range(len(plan.layers))],
         code_bytes=code_bytes,
         weight_bytes=sum(layer.weight_bytes for layer in plan.layers),
         arena_bytes=plan.arena_bytes,
     )
+
+
+def run(toolchain: Toolchain, folder: Path, *options: str) -> str:
+    """Compile model.c to model.o, link it with check.c and the board, run that; the console."""
+    firmware, compiler = toolchain.firmware, toolchain.compiler
+    folders = [KERNELS / "include", *(TOOLCHAINS / path for path in firmware.include)]
+    flags = [*compiler.cflags, *options, "-I.", *(f"-I{path}" for path in folders)]
+    subprocess.run([compiler.command, *flags, "-c", "model.c", "-o", "model.o"], cwd=folder, check=True)
+    sources = ["model.o", "check.c", *(str(TOOLCHAINS / source) for source in firmware.sources)]
+    link = [*toolchain.linkflags, "-T", str(TOOLCHAINS / str(firmware.linker_script))]
+    subprocess.run([compiler.command, *flags, *sources, *link, "-o", "m.elf"], cwd=folder, check=True)
+    assert toolchain.runner is not None
+    command = [word.replace("{elf}", "m.elf") for word in toolchain.runner.command]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def compare(graph: Graph, sample: np.ndarray, trace: bytes) -> None:
+    """Hold every layer's rows in a trace against the reference."""
+    expected = graph.run(sample)
+    outputs = dict.fromkeys(range(len(graph.nodes)), b"")
+    while trace:
+        layer, _, size = struct.unpack_from("<III", trace)
+        outputs[layer] += trace[12 : 12 + size]
+        trace = trace[12 + size :]
+    for node, got in zip(graph.nodes, outputs.values(), strict=True):
+        wrong = np.count_nonzero(np.frombuffer(got, np.int8) != expected[node.output].reshape(-1))
+        assert wrong == 0, f"{graph.name}, {node.name}: {wrong} values differ"
 
 
 def label(layer: Layer) -> str:

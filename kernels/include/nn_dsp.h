@@ -499,30 +499,76 @@ NN_INLINE void nn_widen_one(int16_t *to, const int8_t *x, int n) {
     }
 }
 
-/* Two pixels of n int8, by turns as nn_dense takes them: of each four values the words (0, 2) and (1, 3), the last four filled
- * up with anything. */
+/* Two pixels of four int8 each, by turns as nn_dense_s16 takes them, the values in the order 0, 2, 1, 3; `quads` times, then on
+ * by `skip` bytes, all of it `columns` times. */
+#if NN_HAS_DSP
+#define NN_WIDEN_QUAD \
+    "ldr r6, [r1], #4\n\t" \
+    "ldr r7, [r2], #4\n\t" \
+    "sxtb16 r4, r6\n\t" \
+    "sxtb16 r5, r7\n\t" \
+    "sxtb16 r6, r6, ror #8\n\t" \
+    "sxtb16 r7, r7, ror #8\n\t" \
+    "stmia.n r0!, {r4-r7}\n\t"
+NN_NAKED void nn_widen_quads(int16_t *to __attribute__((unused)), const int8_t *x0 __attribute__((unused)),
+                             const int8_t *x1 __attribute__((unused)), int quads __attribute__((unused)),
+                             int columns __attribute__((unused)), int skip __attribute__((unused))) {
+    __asm__ volatile("push {r4-r9}\n\t"
+                     "ldrd r8, r9, [sp, #24]\n"
+                     "1:\n\t"
+                     "lsrs r12, r3, #1\n\t"
+                     "bcc 2f\n\t"
+                     NN_WIDEN_QUAD
+                     "beq 3f\n"
+                     "2:\n\t"
+                     NN_WIDEN_QUAD
+                     NN_WIDEN_QUAD
+                     "subs r12, r12, #1\n\t"
+                     "bne 2b\n"
+                     "3:\n\t"
+                     "add r0, r0, r9\n\t"
+                     "subs r8, r8, #1\n\t"
+                     "bne 1b\n\t"
+                     "pop {r4-r9}\n\t"
+                     "bx lr");
+}
+#else
+__attribute__((unused)) static void nn_widen_quads(int16_t *to, const int8_t *x0, const int8_t *x1, int quads, int columns,
+                                                   int skip) {
+    for (; columns > 0; columns--, to += skip / 2) {
+        for (int i = 0; i < quads * 4; i++, to += i % 4 == 0 ? 8 : 0) {
+            int16_t *const word = to + i % 4 / 2 + i % 2 * 4; /* 0, 2, 1, 3 */
+            word[0] = *x0++;
+            word[2] = *x1++;
+        }
+    }
+}
+#endif
+
+/* Two pixels of n int8 in the same way, the last four filled up with anything. */
 NN_INLINE void nn_widen_two(int16_t *to, const int8_t *x0, const int8_t *x1, int n) {
-#pragma GCC unroll 2
-    for (int i = 0; i + 4 <= n; i += 4, x0 += 4, x1 += 4, to += 8) {
-        const uint32_t a = *(const nn_word_at_1 *)x0, b = *(const nn_word_at_1 *)x1;
-        ((nn_word *)to)[0] = nn_sxtb16(a);
-        ((nn_word *)to)[1] = nn_sxtb16(b);
-        ((nn_word *)to)[2] = nn_sxtb16_ror8(a);
-        ((nn_word *)to)[3] = nn_sxtb16_ror8(b);
+    const int whole = n / 4 * 4;
+    if (whole > 0) {
+        nn_widen_quads(to, x0, x1, n / 4, 1, 0);
     }
     for (int i = 0; i < n % 4; i++) {
-        to[i / 2 + i % 2 * 4] = x0[i];
-        to[i / 2 + i % 2 * 4 + 2] = x1[i];
+        int16_t *const word = to + whole * 2 + i / 2 + i % 2 * 4;
+        word[0] = x0[whole + i];
+        word[2] = x1[whole + i];
     }
 }
 
-/* The same in the values' own order, behind `first` that are already there. */
-NN_INLINE void nn_widen_two_in_order(int16_t *to, const int8_t *x0, const int8_t *x1, int first, int n) {
+/* Two columns of `rows` times n int8, rows `pitch` bytes apart, by turns in the values' own order, behind `first` that are
+ * already there. */
+NN_INLINE void nn_widen_in_order(int16_t *to, const int8_t *x0, const int8_t *x1, int first, int rows, int pitch, int n) {
+#pragma GCC unroll 16
+    for (int row = 0; row < rows; row++) {
 #pragma GCC unroll 8
-    for (int i = 0; i < n; i++) {
-        int16_t *const word = to + (first + i) / 2 * 4 + (first + i) % 2;
-        word[0] = x0[i];
-        word[2] = x1[i];
+        for (int i = 0; i < n; i++) {
+            int16_t *const word = to + (first + row * n + i) / 2 * 4 + (first + row * n + i) % 2;
+            word[0] = x0[row * pitch + i];
+            word[2] = x1[row * pitch + i];
+        }
     }
 }
 
@@ -808,65 +854,94 @@ NN_INLINE void nn_winograd(const uint32_t *stream, const struct nn_winograd *job
     static void name(const uint32_t *stream, const struct nn_winograd *job) { nn_winograd(stream, job, (blocks)); }
 #endif
 
-/* Two int16 each: a + b, a - b; they wrap. */
-NN_INLINE uint32_t nn_sadd16(uint32_t a, uint32_t b) {
+/* NN_WINOGRAD_INPUT(name, channels) defines name(word *v, const int8_t *pixels, int pitch): V of one tile, from its 4x4 pixels
+ * of `channels` (a multiple of 4, at most 64) side by side, rows `pitch` bytes apart, into every second word from v. */
 #if NN_HAS_DSP
-    uint32_t y;
-    __asm__("sadd16 %0, %1, %2" : "=r"(y) : "r"(a), "r"(b));
-    return y;
-#else
-    return ((a + b) & 0xFFFFu) | ((a & 0xFFFF0000u) + (b & 0xFFFF0000u));
-#endif
-}
-NN_INLINE uint32_t nn_ssub16(uint32_t a, uint32_t b) {
-#if NN_HAS_DSP
-    uint32_t y;
-    __asm__("ssub16 %0, %1, %2" : "=r"(y) : "r"(a), "r"(b));
-    return y;
-#else
-    return ((a - b) & 0xFFFFu) | ((a & 0xFFFF0000u) - (b & 0xFFFF0000u));
-#endif
-}
-
-/* One row of dB for the channels c and c + 2 (odd: c + 1 and c + 3) of four pixels, `step` bytes apart. */
-NN_INLINE void nn_winograd_row(uint32_t row[4], const int8_t *pixels, int step, bool odd) {
-    uint32_t d[4];
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        const uint32_t four = *(const nn_word_at_1 *)(pixels + i * step);
-        d[i] = odd ? nn_sxtb16_ror8(four) : nn_sxtb16(four);
+#define NN_WINOGRAD_D(to, from, which, ror, channels) \
+    "ldr " to ", [" from ", #" #which "*" #channels "]\n\t" \
+    "sxtb16 " to ", " to ror "\n\t"
+/* The four differences and sums of a row of dB in turn: into d0 .. d3, each followed by what is done with it. */
+#define NN_WINOGRAD_ROW(from, ror, channels, d0, do0, d1, do1, d2, do2, d3, do3) \
+    NN_WINOGRAD_D("r3", from, 0, ror, channels) \
+    NN_WINOGRAD_D("r12", from, 2, ror, channels) \
+    "ssub16 " d0 ", r3, r12\n\t" do0 \
+    NN_WINOGRAD_D("r3", from, 1, ror, channels) \
+    "sadd16 " d1 ", r3, r12\n\t" do1 \
+    "ssub16 " d2 ", r12, r3\n\t" do2 \
+    NN_WINOGRAD_D("r12", from, 3, ror, channels) \
+    "ssub16 " d3 ", r3, r12\n\t" do3
+#define NN_WINOGRAD_STORE(from, position, odd, channels) \
+    "str " from ", [r0, #4 * (" position ") * " #channels " + 8 * " odd "]\n\t"
+#define NN_WINOGRAD_MIDDLE(a, b, column, odd, channels) \
+    "sadd16 r3, " a ", " b "\n\t" NN_WINOGRAD_STORE("r3", "4 + " #column, odd, channels) \
+    "ssub16 r3, " b ", " a "\n\t" NN_WINOGRAD_STORE("r3", "8 + " #column, odd, channels)
+#define NN_WINOGRAD_FIRST(b, column, odd, channels) \
+    "ssub16 lr, lr, " b "\n\t" NN_WINOGRAD_STORE("lr", #column, odd, channels)
+#define NN_WINOGRAD_LAST(a, column, odd, channels) \
+    "ssub16 lr, " a ", lr\n\t" NN_WINOGRAD_STORE("lr", "12 + " #column, odd, channels)
+#define NN_WINOGRAD_PAIR(ror, odd, channels) \
+    "add lr, r1, r2\n\t" \
+    NN_WINOGRAD_ROW("lr", ror, channels, "r4", "", "r5", "", "r6", "", "r7", "") \
+    "add lr, lr, r2\n\t" \
+    NN_WINOGRAD_ROW("lr", ror, channels, "r8", "", "r9", "", "r10", "", "r11", "") \
+    NN_WINOGRAD_MIDDLE("r4", "r8", 0, odd, channels) \
+    NN_WINOGRAD_MIDDLE("r5", "r9", 1, odd, channels) \
+    NN_WINOGRAD_MIDDLE("r6", "r10", 2, odd, channels) \
+    NN_WINOGRAD_MIDDLE("r7", "r11", 3, odd, channels) \
+    NN_WINOGRAD_ROW("r1", ror, channels, "lr", NN_WINOGRAD_FIRST("r8", 0, odd, channels), \
+                    "lr", NN_WINOGRAD_FIRST("r9", 1, odd, channels), "lr", NN_WINOGRAD_FIRST("r10", 2, odd, channels), \
+                    "lr", NN_WINOGRAD_FIRST("r11", 3, odd, channels)) \
+    "add r8, r1, r2, lsl #1\n\t" \
+    "add r8, r8, r2\n\t" \
+    NN_WINOGRAD_ROW("r8", ror, channels, "lr", NN_WINOGRAD_LAST("r4", 0, odd, channels), \
+                    "lr", NN_WINOGRAD_LAST("r5", 1, odd, channels), "lr", NN_WINOGRAD_LAST("r6", 2, odd, channels), \
+                    "lr", NN_WINOGRAD_LAST("r7", 3, odd, channels))
+#define NN_WINOGRAD_INPUT(name, channels) \
+    NN_NAKED void name(nn_word *v __attribute__((unused)), const int8_t *pixels __attribute__((unused)), \
+                       int pitch __attribute__((unused))) { \
+        __asm__ volatile("push {r4-r11, lr}\n\t" \
+                         "add r3, r1, #" #channels "\n\t" \
+                         "push {r3}\n" \
+                         "1:\n\t" \
+                         NN_WINOGRAD_PAIR("", "0", channels) \
+                         NN_WINOGRAD_PAIR(", ror #8", "1", channels) \
+                         "ldr r3, [sp]\n\t" \
+                         "adds r0, r0, #16\n\t" \
+                         "adds r1, r1, #4\n\t" \
+                         "cmp r1, r3\n\t" \
+                         "bne 1b\n\t" \
+                         "add sp, sp, #4\n\t" \
+                         "pop {r4-r11, pc}"); \
     }
-    row[0] = nn_ssub16(d[0], d[2]);
-    row[1] = nn_sadd16(d[1], d[2]);
-    row[2] = nn_ssub16(d[2], d[1]);
-    row[3] = nn_ssub16(d[1], d[3]);
-}
-
-/* V of one tile: of its 4x4 pixels of `channels` (a multiple of 4) each, `step` bytes apart, rows `pitch` bytes apart; into
- * every second word from `v`. */
-NN_INLINE void nn_winograd_input(nn_word *v, const int8_t *pixels, int pitch, int step, int channels) {
-    for (int c = 0; c < channels; c += 4, v += 4, pixels += 4) {
-#pragma GCC unroll 2
-        for (int odd = 0; odd < 2; odd++) {
-            uint32_t a[4], b[4], other[4];
-            nn_winograd_row(a, pixels + pitch, step, odd);
-            nn_winograd_row(b, pixels + 2 * pitch, step, odd);
-#pragma GCC unroll 4
-            for (int j = 0; j < 4; j++) {
-                v[(4 + j) * channels + 2 * odd] = nn_sadd16(a[j], b[j]);
-                v[(8 + j) * channels + 2 * odd] = nn_ssub16(b[j], a[j]);
-            }
-            nn_winograd_row(other, pixels, step, odd);
-#pragma GCC unroll 4
-            for (int j = 0; j < 4; j++) {
-                v[j * channels + 2 * odd] = nn_ssub16(other[j], b[j]);
-            }
-            nn_winograd_row(other, pixels + 3 * pitch, step, odd);
-#pragma GCC unroll 4
-            for (int j = 0; j < 4; j++) {
-                v[(12 + j) * channels + 2 * odd] = nn_ssub16(a[j], other[j]);
-            }
+#else
+NN_INLINE void nn_winograd_input(nn_word *v, const int8_t *pixels, int pitch, int channels) {
+    static const int8_t factors[4][4] = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}}; /* B' */
+    for (int i = 0; i < 16 * channels; i++) {
+        const int position = i / channels, c = i % channels;
+        int32_t sum = 0;
+        for (int pixel = 0; pixel < 16; pixel++) {
+            const int32_t factor = factors[position / 4][pixel / 4] * factors[position % 4][pixel % 4];
+            sum += factor * pixels[pixel / 4 * pitch + pixel % 4 * channels + c];
         }
+        ((int16_t *)(v + position * channels + c / 4 * 4 + c % 2 * 2))[c % 4 / 2] = (int16_t)sum;
+    }
+}
+#define NN_WINOGRAD_INPUT(name, channels) \
+    static void name(nn_word *v, const int8_t *pixels, int pitch) { nn_winograd_input(v, pixels, pitch, (channels)); }
+#endif
+
+/* A row of a tile: `left` words of value, `words` from elsewhere, `right` words of value. */
+NN_INLINE void nn_pad_row(nn_word_at_1 *to, const int8_t *from, int left, int words, int right, uint32_t value) {
+    const nn_word_at_1 *source = (const nn_word_at_1 *)from;
+    while (left-- > 0) {
+        *to++ = value;
+    }
+#pragma GCC unroll 4
+    while (words-- > 0) {
+        *to++ = *source++;
+    }
+    while (right-- > 0) {
+        *to++ = value;
     }
 }
 

@@ -25,7 +25,11 @@ from tests.needs import need_target
 KERNEL_LIST = load_kernels()
 EVERY_ISA = tuple({kernel.isa for kernel in KERNEL_LIST})
 BATCH = {"conv2d": 32, "fully_connected": 12}
-TILES = {"dsp_dense": 2, "dsp_dense_1x4": 4, "dsp_winograd": 2}  # channels side by side in a stream
+TILES = {
+    "dsp_dense": 2,
+    "dsp_dense_1x4": 4,
+    "dsp_winograd": 2,
+}  # channels side by side in a stream that ends with zero points
 SMALL = Case(
     FullyConnected(
         weights=np.arange(-20, 20, dtype=np.int8).reshape(5, 8), bias=np.zeros(5, np.int32), x_zero_point=3,
@@ -197,10 +201,11 @@ def test_the_weights_are_as_large_as_described(op: str) -> None:
 
 
 def stored_weights(run: Run) -> int:
-    """Bytes of the packed weights, those of a stream less a bias and a multiplier for each channel of its tiles."""
+    """Bytes of the packed weights, those of a stream less bias and multiplier of its tiles' channels, and zero points."""
     packed = pack(run.kernel.packing, run.case.operator, run.parameters)
     if "stream" in packed:
-        return packed["stream"].nbytes - 8 * channels_in_stream(run)
+        zero_points = 8 if run.kernel.packing in TILES else 0
+        return packed["stream"].nbytes - 8 * channels_in_stream(run) - zero_points
     return packed["weights"].nbytes if "weights" in packed else 0
 
 

@@ -3,6 +3,7 @@
 ``stream`` uint32: for each TILE output channels their biases, then for each two taps a word of each channel, int16 with
 the first tap in the low half (``wide`` = 1), or for each four taps a word of each channel, int8 in the order k, k+2,
 k+1, k+3 (``wide`` = 0), then their multipliers. Where the channels do not divide by TILE, the last group repeats some.
+At the end the zero points of output and input, so that layers which differ in nothing else share their code.
 
 Taps are in the order (kernel width, kernel height, in channels), padded with zeros to a multiple of GRAIN. Four taps
 c .. c+3 of a pixel are in the order c, c+2, c+1, c+3, as SXTB16 makes them of a word; but in convolutions by ``rows``
@@ -47,7 +48,13 @@ def stream(operator: Any, taps: np.ndarray, tile: int, grain: int, wide: bool, i
     parts = [bias.astype(np.int32)[order], rule.multiplier[order]]
     heads, tails = (part.view(np.uint32).reshape(-1, tile) for part in parts)
     body = words.reshape(len(taps), -1)[order].reshape(-1, tile, words.size // len(taps)).transpose(0, 2, 1)
-    return np.concatenate([heads, body.reshape(len(heads), -1), tails], axis=1).astype(np.uint32)
+    return with_zero_points(operator, [heads, body.reshape(len(heads), -1), tails])
+
+
+def with_zero_points(operator: Any, columns: list[np.ndarray]) -> np.ndarray:
+    """The columns of words row by row, then output and input zero point."""
+    ends = np.array([operator.requantization.zero_point, operator.x_zero_point], np.int32).view(np.uint32)
+    return np.concatenate([np.concatenate(columns, axis=1).reshape(-1), ends]).astype(np.uint32)
 
 
 def tiles(channels: int, tile: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 ``stream`` uint32: for each two output channels the transformed weights U = (2G) g (2G)', position by position (4x4, the
 columns inside the rows), each as dsp_dense lays out the weights of a pixel as int16; then four times the biases, the
-zero point folded in, and the multipliers. |U| is at most 9 * 128.
+zero point folded in, and the multipliers; at the end output and input zero point. |U| is at most 9 * 128.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nnrules.codegen.packing import Constants
-from nnrules.codegen.packing.dsp_dense import QUAD
+from nnrules.codegen.packing.dsp_dense import QUAD, with_zero_points
 from nnrules.graph.operator import Parameter
 
 TWICE_G = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]])
@@ -25,4 +25,4 @@ def pack(operator: Any, parameters: Mapping[str, Parameter]) -> Constants:
     bias = (4 * operator.folded_bias().astype(np.int64)).astype(np.int32)
     tails = [part.view(np.uint32).reshape(-1, 2) for part in (bias, operator.requantization.multiplier)]
     body = words.transpose(0, 2, 1).reshape(len(words), -1)
-    return {"stream": np.concatenate([body, *tails], axis=1).astype(np.uint32)}
+    return {"stream": with_zero_points(operator, [body, *tails])}
