@@ -9,6 +9,7 @@
 #define NN_HAS_MVE 1
 typedef int8_t nn_q8 __attribute__((vector_size(16)));
 typedef int16_t nn_q16 __attribute__((vector_size(16)));
+typedef int32_t nn_q32 __attribute__((vector_size(16)));
 typedef nn_q8 nn_q8_at_1 __attribute__((aligned(1), may_alias));
 #else
 #define NN_HAS_MVE 0
@@ -256,6 +257,190 @@ NN_INLINE const uint32_t *nn_mve_outputs_1(int8_t *y, const int8_t *x, const uin
         }
     }
     return weights;
+#endif
+}
+
+/* Depthwise windows up to 3 x 3. A cell is four rows of one channel at one column, 4 bytes; the cells of a column's channels
+ * lie side by side, `group` of them. Four columns of a channel are a vector, which holds a window and those beside and below.
+ *
+ * nn_mve_columns fills `count` times 16 cells from four rows of 16 int8 each, which move on by their own steps. */
+NN_INLINE void nn_mve_columns(int8_t *cells, const int8_t *const rows[4], const int32_t steps[4], int count) {
+#if NN_HAS_MVE
+    const int8_t *row0 = rows[0], *row1 = rows[1], *row2 = rows[2], *row3 = rows[3];
+    __asm__ volatile("dls lr, %[count]; "
+                     "1: "
+                     "vldrb.u8 q0, [%[row0]]; add %[row0], %[step0]; "
+                     "vldrb.u8 q1, [%[row1]]; add %[row1], %[step1]; "
+                     "vldrb.u8 q2, [%[row2]]; add %[row2], %[step2]; "
+                     "vldrb.u8 q3, [%[row3]]; add %[row3], %[step3]; "
+                     "vst40.8 {q0, q1, q2, q3}, [%[cells]]; "
+                     "vst41.8 {q0, q1, q2, q3}, [%[cells]]; "
+                     "vst42.8 {q0, q1, q2, q3}, [%[cells]]; "
+                     "vst43.8 {q0, q1, q2, q3}, [%[cells]]!; "
+                     "le lr, 1b"
+                     : [cells] "+r"(cells), [row0] "+r"(row0), [row1] "+r"(row1), [row2] "+r"(row2), [row3] "+r"(row3)
+                     : [step0] "r"(steps[0]), [step1] "r"(steps[1]), [step2] "r"(steps[2]), [step3] "r"(steps[3]),
+                       [count] "r"(count)
+                     : "lr", "q0", "q1", "q2", "q3", "memory");
+#else
+    for (int i = 0; i < count; i++) {
+        for (int k = 0; k < NN_MVE_LANES; k++) {
+            for (int row = 0; row < 4; row++) {
+                cells[(i * NN_MVE_LANES + k) * 4 + row] = rows[row][i * steps[row] + k];
+            }
+        }
+    }
+#endif
+}
+
+/* nn_mve_depthwise_2x2: windows at stride 1, two rows of `width` outputs, a row after `below` bytes of y; nn_mve_depthwise_1x4:
+ * at stride 2, one row of them, which reads cells of up to three columns behind its last window. For `channels` channels from
+ * the first of `cells` on; y of a pixel is `apart` bytes before the next one's. The words of a channel are 16 weights by
+ * column and row of a cell, its bias, half its multiplier and, where `shifts` says so, its left shift. Constants: width,
+ * below, apart, group, shifts, lo, hi. */
+#if NN_HAS_MVE
+#define NN_MVE_CHANNEL_BEGIN \
+    "1: " \
+    "vldrb.u8 q4, [%[w]], #16; " \
+    "ldrd r8, r10, [%[w]], #8; " \
+    ".if %c[shifts]; ldr r12, [%[w]], #4; .endif; "
+/* q3 = where the four columns are, less one step. */
+#define NN_MVE_CHANNEL_COLUMNS \
+    "movs r0, #0; " \
+    "vidup.u32 q3, r0, #1; " \
+    "vmul.i32 q3, q3, %[column]; " \
+    "vadd.i32 q3, q3, %[cells]; " \
+    "adds %[cells], #4; "
+#define NN_MVE_DEPTHWISE_RESULTS \
+    "vmov q1[2], q1[0], r0, r4; " \
+    "vmov q1[3], q1[1], r2, r6; " \
+    "vadd.i32 q1, q1, r8; " \
+    ".if %c[shifts]; vshl.s32 q1, r12; .endif; " \
+    "vqrdmulh.s32 q1, q1, r10; " \
+    "vadd.i32 q1, q1, %[zero_point]; " \
+    ".if %c[lo] == -128 && %c[hi] == 127; " \
+    "vqmovnb.s32 q1, q1; " \
+    "vqmovnb.s16 q1, q1; " \
+    ".else; " \
+    "mvn r0, #~(%c[lo]) & 0xFF; .if %c[lo] >= 0; mov r0, #%c[lo] & 0xFF; .endif; vdup.32 q0, r0; vmax.s32 q1, q1, q0; " \
+    "mvn r0, #~(%c[hi]) & 0xFF; .if %c[hi] >= 0; mov r0, #%c[hi] & 0xFF; .endif; vdup.32 q0, r0; vmin.s32 q1, q1, q0; " \
+    ".endif; "
+#define NN_MVE_2X2 \
+    "vldrw.u32 q0, [q3, #8 * %c[group]]!; " \
+    "vmladav.s8 r0, q0, q4; " \
+    "vmladav.s8 r2, q0, q5; " \
+    "vmladav.s8 r4, q0, q6; " \
+    "vmladav.s8 r6, q0, q7; " \
+    NN_MVE_DEPTHWISE_RESULTS \
+    "vstrb.32 q1, [%[y], %q[places]]; "
+#define NN_MVE_1X4 \
+    "vldrw.u32 q0, [q3, #8 * %c[group]]!; vmladav.s8 r0, q0, q4; " \
+    "vldrw.u32 q0, [q3, #8 * %c[group]]!; vmladav.s8 r2, q0, q4; " \
+    "vldrw.u32 q0, [q3, #8 * %c[group]]!; vmladav.s8 r4, q0, q4; " \
+    "vldrw.u32 q0, [q3, #8 * %c[group]]!; vmladav.s8 r6, q0, q4; " \
+    NN_MVE_DEPTHWISE_RESULTS
+#define NN_MVE_DEPTHWISE_OPERANDS \
+    [zero_point] "r"(zero), [column] "r"(column), [places] "w"(places), [shifts] "i"(shifts), [lo] "i"(lo), [hi] "i"(hi), \
+        [group] "i"(group), [width] "i"(width), [apart] "i"(apart)
+#define NN_MVE_DEPTHWISE_CLOBBERS \
+    "r0", "r2", "r4", "r6", "r8", "r10", "r12", "lr", "q0", "q1", "q3", "q4", "q5", "q6", "q7", "cc", "memory"
+#define NN_MVE_DEPTHWISE_REGISTERS \
+    register int8_t *to __asm__("r1") = y; \
+    register const uint32_t *w __asm__("r3") = weights; \
+    register const int8_t *from __asm__("r5") = cells - 8 * group; \
+    register int n __asm__("fp") = channels; \
+    register int32_t zero __asm__("r9") = zero_point; \
+    const int32_t column = 4 * group
+#else
+NN_INLINE void nn_mve_depthwise(int8_t *y, const int8_t *cells, const uint32_t *weights, int group, int row, bool shifts,
+                                int32_t zero_point, int32_t lo, int32_t hi) {
+    const int8_t *const taps = (const int8_t *)weights;
+    const int32_t *const constants = (const int32_t *)weights + 4;
+    int32_t acc = constants[0];
+    for (int k = 0; k < 12; k++) {
+        acc += cells[k / 4 * 4 * group + (k + row) % 4] * (k % 4 + row < 4 ? taps[k] : 0);
+    }
+    acc = shifts ? nn_shift_left(acc, (uint32_t)constants[2]) : acc;
+    *y = nn_mve_requantize(acc, constants[1], zero_point, lo, hi);
+}
+#endif
+
+NN_INLINE void nn_mve_depthwise_2x2(int8_t *y, const int8_t *cells, const uint32_t *weights, int channels, int group,
+                                    int width, int apart, int below, bool shifts, int32_t zero_point, int32_t lo,
+                                    int32_t hi) {
+#if NN_HAS_MVE
+    NN_MVE_DEPTHWISE_REGISTERS;
+    const nn_q32 places = {0, below, apart, below + apart};
+    __asm__ volatile(NN_MVE_CHANNEL_BEGIN
+                     "vshl.i32 q5, q4, #8; " /* a row below */
+                     "vmov q6, q4; "
+                     NN_MVE_CHANNEL_COLUMNS
+                     "movs r0, #0; "
+                     "vshlc q6, r0, #32; " /* a column further */
+                     "vshl.i32 q7, q6, #8; "
+                     "movw r0, #%c[width] / 2; "
+                     "dls lr, r0; "
+                     "2: " NN_MVE_2X2
+                     "add %[y], #2 * %c[apart]; "
+                     "le lr, 2b; "
+                     ".if %c[width] & 1; " /* the last column once more, with the one before */
+                     "movw r0, #4 * %c[group]; "
+                     "vsub.i32 q3, q3, r0; "
+                     "sub %[y], #%c[apart]; " NN_MVE_2X2
+                     ".endif; "
+                     "movw r0, #(%c[width] - (%c[width] & 1)) * %c[apart] - (%c[width] & 1) * %c[apart] - 1; "
+                     "sub %[y], r0; "
+                     "subs %[n], #1; "
+                     "bne 1b"
+                     : [y] "+r"(to), [w] "+r"(w), [cells] "+r"(from), [n] "+r"(n)
+                     : NN_MVE_DEPTHWISE_OPERANDS
+                     : NN_MVE_DEPTHWISE_CLOBBERS);
+#else
+    for (int c = 0; c < channels; c++, weights += shifts ? 7 : 6) {
+        for (int i = 0; i < 2 * width; i++) {
+            int8_t *to = y + i / width * below + i % width * apart + c;
+            nn_mve_depthwise(to, cells + (i % width * group + c) * 4, weights, group, i / width, shifts, zero_point, lo, hi);
+        }
+    }
+#endif
+}
+
+NN_INLINE void nn_mve_depthwise_1x4(int8_t *y, const int8_t *cells, const uint32_t *weights, int channels, int group,
+                                    int width, int apart, bool shifts, int32_t zero_point, int32_t lo, int32_t hi) {
+#if NN_HAS_MVE
+    NN_MVE_DEPTHWISE_REGISTERS;
+    const nn_q32 places = {0, apart, 2 * apart, 3 * apart};
+    __asm__ volatile(NN_MVE_CHANNEL_BEGIN NN_MVE_CHANNEL_COLUMNS
+                     ".if %c[width] >= 4; "
+                     "movw r0, #%c[width] / 4; "
+                     "dls lr, r0; "
+                     "2: " NN_MVE_1X4
+                     "vstrb.32 q1, [%[y], %q[places]]; "
+                     "add %[y], #4 * %c[apart]; "
+                     "le lr, 2b; "
+                     ".endif; "
+                     ".if %c[width] & 3; " NN_MVE_1X4
+                     "movs r0, #%c[width] & 3; "
+                     "vctp.32 r0; "
+                     "vpst; "
+                     "vstrbt.32 q1, [%[y], %q[places]]; "
+                     ".endif; "
+                     "adds %[y], #1; " /* the next channel */
+                     ".if %c[width] >= 4; "
+                     "movw r0, #%c[width] / 4 * 4 * %c[apart]; "
+                     "sub %[y], r0; "
+                     ".endif; "
+                     "subs %[n], #1; "
+                     "bne 1b"
+                     : [y] "+r"(to), [w] "+r"(w), [cells] "+r"(from), [n] "+r"(n)
+                     : NN_MVE_DEPTHWISE_OPERANDS
+                     : NN_MVE_DEPTHWISE_CLOBBERS);
+#else
+    for (int c = 0; c < channels; c++, weights += shifts ? 7 : 6) {
+        for (int i = 0; i < width; i++) {
+            nn_mve_depthwise(y + i * apart + c, cells + (2 * i * group + c) * 4, weights, group, 0, shifts, zero_point, lo, hi);
+        }
+    }
 #endif
 }
 

@@ -1,9 +1,9 @@
 """For VMLADAV: the outputs of a layer in blocks of four, each a run of words that is read from one end to the other.
 
-``weights`` uint32 (blocks, words). A block is four channels, or eight with the kernel's parameter ``pair`` = 1: first the
-even ones, then the odd ones. It begins with its weights, int8 (steps, channels, 16), a channel's (kernel height by kernel
-width by in channels) padded with zeros to whole steps; then come, as int32 for each four channels, the biases with the zero
-point folded in, half the multipliers and, if any, the shifts. Channels beyond the last are zeros.
+``weights`` uint32 (blocks, words). A block is four channels, or eight with the kernel's parameter ``pair`` = 1: first
+the even ones, then the odd ones. It begins with its weights, int8 (steps, channels, 16), a channel's (kernel height by
+kernel width by in channels) padded with zeros to whole steps; then come, as int32 for each four channels, the biases
+with the zero point folded in, half the multipliers and, if any, the shifts. Channels beyond the last are zeros.
 """
 
 from collections.abc import Mapping
