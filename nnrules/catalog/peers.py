@@ -34,10 +34,10 @@ class PeerModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class PeerLayer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A kind of layer: `words` that all occur in its description; `per_mac`: by target, a peer's instructions per
+    """A kind of layer, by how its description begins; `per_mac`: by target, a peer's instructions per
     multiply-accumulate."""
 
-    words: tuple[str, ...]
+    layer: str
     per_mac: dict[str, float]
 
 
@@ -55,7 +55,7 @@ class Peers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def per_mac(self, layer: str, target: str) -> float | None:
         """A peer's instructions per multiply-accumulate for a described layer."""
-        kind = next((each for each in self.layers if all(word in layer for word in each.words)), None)
+        kind = next((each for each in self.layers if layer.startswith(each.layer)), None)
         return kind.per_mac.get(target) if kind else None
 
 

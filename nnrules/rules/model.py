@@ -82,19 +82,14 @@ class Model(Step):
     def Seed(self, **options: Any) -> "Weights":  # noqa: N802
         """Weights and inputs drawn by lot, in the place of training and data set: what is built has no metric and is
         labelled."""
-        model = self.model
-        outputs = {"weights": "{}.seeded.safetensors", "inputs": "{}.seeded.npz"}
-        nodes = model.add("seed", model.options("seed", options), {}, outputs, "network")
-        references = {**model.subject.references, "dataset": f"{_ARRAYS}:Arrays"}
-        subject = replace(model.subject, references=references, data=[nodes["inputs"]])
-        return Weights(Declaration(model.workspace, subject), nodes)
+        return Weights(*_seeded(self.model, options))
 
     @explained
-    def Train(self, **options: Any) -> "Weights":  # noqa: N802
+    def Train(self, **options: Any) -> "Trained":  # noqa: N802
         """Train the network."""
         model = self.model
         if model.workspace.seeded:
-            return self.Seed()
+            return Trained(*_seeded(model, {}))
         outputs = {"weights": "{}.trained.safetensors", "log": "{}.train.json"}
         chosen = model.options("train", options)
         return Trained(model, model.add("train", chosen, _data(model), outputs, "network", "dataset"))
@@ -126,7 +121,7 @@ class Trained(Weights):
         """Remove the least useful share (`sparsity`) of the channels and train again; left out where sparsity is 0."""
         model = self.model
         chosen: Any = model.options("prune", {"method": method, **options})
-        if chosen.sparsity == 0:
+        if chosen.sparsity == 0 or model.workspace.seeded:
             return self
         inputs = {"weights": self.nodes["weights"], **_data(model)}
         outputs = {"weights": "{}.pruned.safetensors", "log": "{}.prune.json"}
@@ -202,6 +197,15 @@ def _files(workspace: Workspace, name: str) -> list[Any]:
     """The nodes of a file, or of all files in a folder, beside the SConscript. Raises UserError for neither."""
     path = Path(workspace.env.Entry(name).srcnode().get_abspath())
     return workspace.tree(path) if path.is_dir() else [_source(workspace, name)]
+
+
+def _seeded(model: Declaration, options: Mapping[str, Any]) -> tuple[Declaration, dict[str, Any]]:
+    """The stage that draws weights and inputs: the model with these inputs for a data set, and the nodes."""
+    outputs = {"weights": "{}.seeded.safetensors", "inputs": "{}.seeded.npz"}
+    nodes = model.add("seed", model.options("seed", options), {}, outputs, "network")
+    references = {**model.subject.references, "dataset": f"{_ARRAYS}:Arrays"}
+    subject = replace(model.subject, references=references, data=[nodes["inputs"]])
+    return Declaration(model.workspace, subject), nodes
 
 
 def _data(model: Declaration) -> dict[str, Any]:

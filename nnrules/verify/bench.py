@@ -59,7 +59,7 @@ def tables(rows: Sequence[Row], peers: Peers) -> str:
     """Markdown, its columns aligned: instructions, memory, and the layers by kind."""
     about = f"Peers: {peers.source}. Instructions under QEMU are not cycles. RAM and flash in bytes."
     parts = [about, _instructions(rows), _memory(rows), _layers(rows)]
-    return "\n".join(f"{part}\n" for part in parts if part)
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
@@ -91,14 +91,14 @@ def _instructions(rows: Sequence[Row]) -> str:
     for row in rows:
         count, best = row["instructions"], _best(row, "instructions")
         rival = next((peer["name"] for peer in row["peers"] if peer["instructions"] == best), "-")
-        over = "!" if row["hold"] and count and count > row["hold"] else ""
+        over = "!" if row["hold"] and count and count > row["hold"] else ""  # as in the table of a build
         lines.append(
             [
-                row["title"] + (f" ({row['note'] or row['model']})"),
+                f"{row['title']} ({row['note'] or row['model']})",
                 row["target"],
-                _number(count),
+                _number(count) + over,
                 _fraction(_ratio(count, row["macs"])),
-                _number(row["hold"]) + over,
+                _number(row["hold"]),
                 rival,
                 _number(best),
                 _fraction(_ratio(count, best)),
@@ -174,4 +174,4 @@ def _markdown(heading: Sequence[str], lines: Iterable[Sequence[str]], left: Sequ
         [cell.ljust(width) if column in left else cell.rjust(width) for column, (cell, width) in enumerate(pairs)]
         for pairs in (list(zip(row, widths, strict=True)) for row in (heading, rule, *rows[1:]))
     ]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in padded) + "\n"
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in padded)
