@@ -57,6 +57,27 @@ def test_the_tests_come_after_the_lints(sconsw: ModuleType, monkeypatch: pytest.
     assert tools == [sconsw.TESTS] * 2
 
 
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["model=kws"], True),
+        (["target=cortex-m7", "model=facedet,kws"], True),
+        (["model=all"], True),
+        (["model=facedet"], False),
+        (["bench"], False),
+        (["kws.train.epochs=2"], False),
+    ],
+)
+def test_speech_is_installed_where_keyword_spotting_is_built(
+    sconsw: ModuleType, monkeypatch: pytest.MonkeyPatch, words: list[str], wanted: bool
+) -> None:
+    tools: list[dict[str, list[str]]] = []
+    monkeypatch.setattr(sconsw, "install_tools", tools.append)
+    sconsw.STAMP.write_text(sconsw.stamp())
+    assert started(sconsw, *words) == f"scons {' '.join(words)}"
+    assert tools == ([{"espeak-ng": ["espeak-ng"]}] if wanted else [])
+
+
 def test_it_sets_up_again_after_a_change_of_the_choice_of_torch(
     sconsw: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
