@@ -308,7 +308,8 @@ NN_INLINE void nn_mve_columns(int8_t *cells, const int8_t *const rows[4], const 
 #define NN_MVE_CHANNEL_COLUMNS \
     "movs r0, #0; " \
     "vidup.u32 q3, r0, #1; " \
-    "vmul.i32 q3, q3, %[column]; " \
+    "movs r0, #4 * %c[group]; " \
+    "vmul.i32 q3, q3, r0; " \
     "vadd.i32 q3, q3, %[cells]; " \
     "adds %[cells], #4; "
 #define NN_MVE_DEPTHWISE_RESULTS \
@@ -340,7 +341,7 @@ NN_INLINE void nn_mve_columns(int8_t *cells, const int8_t *const rows[4], const 
     "vldrw.u32 q0, [q3, #8 * %c[group]]!; vmladav.s8 r6, q0, q4; " \
     NN_MVE_DEPTHWISE_RESULTS
 #define NN_MVE_DEPTHWISE_OPERANDS \
-    [zero_point] "r"(zero), [column] "r"(column), [places] "w"(places), [shifts] "i"(shifts), [lo] "i"(lo), [hi] "i"(hi), \
+    [zero_point] "r"(zero), [places] "w"(places), [shifts] "i"(shifts), [lo] "i"(lo), [hi] "i"(hi), \
         [group] "i"(group), [width] "i"(width), [apart] "i"(apart)
 #define NN_MVE_DEPTHWISE_CLOBBERS \
     "r0", "r2", "r4", "r6", "r8", "r10", "r12", "lr", "q0", "q1", "q3", "q4", "q5", "q6", "q7", "cc", "memory"
@@ -349,8 +350,7 @@ NN_INLINE void nn_mve_columns(int8_t *cells, const int8_t *const rows[4], const 
     register const uint32_t *w __asm__("r3") = weights; \
     register const int8_t *from __asm__("r5") = cells - 8 * group; \
     register int n __asm__("fp") = channels; \
-    register int32_t zero __asm__("r9") = zero_point; \
-    const int32_t column = 4 * group
+    register int32_t zero __asm__("r9") = zero_point
 #else
 NN_INLINE void nn_mve_depthwise(int8_t *y, const int8_t *cells, const uint32_t *weights, int group, int row, bool shifts,
                                 int32_t zero_point, int32_t lo, int32_t hi) {
@@ -442,6 +442,67 @@ NN_INLINE void nn_mve_depthwise_1x4(int8_t *y, const int8_t *cells, const uint32
         }
     }
 #endif
+}
+
+/* y = clamp((m1 * x1 + m2 * x2 + c) >> k, lo, hi) for n values; y may be x1 or x2. k, lo and hi are constants. */
+NN_INLINE void nn_mve_add(const int8_t *x1, const int8_t *x2, int8_t *y, int n, int32_t m1, int32_t m2, int32_t c, int32_t k,
+                          int32_t lo, int32_t hi) {
+#if NN_HAS_MVE
+    const nn_q32 factor = {m1, m1, m1, m1}, low = {lo, lo, lo, lo}, high = {hi, hi, hi, hi};
+    __asm__ volatile("wlstp.32 lr, %[n], 2f; "
+                     "1: "
+                     "vldrb.s32 q0, [%[x1]], #4; "
+                     "vldrb.s32 q1, [%[x2]], #4; "
+                     "vmlas.s32 q0, %q[factor], %[c]; " /* q0 * m1 + c */
+                     "vmla.s32 q0, q1, %[m2]; "
+                     "vshr.s32 q0, q0, %[k]; "
+                     "vmax.s32 q0, q0, %q[low]; "
+                     "vmin.s32 q0, q0, %q[high]; "
+                     "vstrb.32 q0, [%[y]], #4; "
+                     "letp lr, 1b; "
+                     "2: "
+                     : [x1] "+l"(x1), [x2] "+l"(x2), [y] "+l"(y)
+                     : [n] "r"(n), [factor] "w"(factor), [m2] "r"(m2), [c] "r"(c), [k] "i"(k), [low] "w"(low), [high] "w"(high)
+                     : "lr", "q0", "q1", "memory");
+#else
+    for (int i = 0; i < n; i++) {
+        y[i] = (int8_t)nn_clamp((m1 * x1[i] + m2 * x2[i] + c) >> k, lo, hi);
+    }
+#endif
+}
+
+/* The maximum of n channels over rows by columns of pixels, `down` and `right` bytes apart. */
+NN_INLINE void nn_mve_largest(int8_t *y, const int8_t *x, int n, int rows, int columns, int down, int right) {
+    for (int c = 0; c < n; c += NN_MVE_LANES) {
+#if NN_HAS_MVE
+        const nn_q8 lowest = {-128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128};
+        nn_q8 q = lowest;
+        for (int row = 0; row < rows && columns > 0; row++) {
+            const int8_t *from = x + row * down + c;
+            __asm__ volatile("vctp.8 %[left]; "
+                             "dls lr, %[columns]; "
+                             "1: "
+                             "vpst; "
+                             "vldrbt.u8 q0, [%[from]]; "
+                             "add %[from], %[right]; "
+                             "vmax.s8 %q[q], %q[q], q0; "
+                             "le lr, 1b"
+                             : [q] "+w"(q), [from] "+r"(from)
+                             : [left] "r"(n - c), [columns] "r"(columns), [right] "r"(right)
+                             : "lr", "q0", "memory");
+        }
+        __asm__ volatile("vctp.8 %[left]; vpst; vstrbt.8 %q[q], [%[y]]" : : [left] "r"(n - c), [q] "w"(q), [y] "r"(y + c) : "memory");
+#else
+        for (int i = c; i < n && i < c + NN_MVE_LANES; i++) {
+            int8_t largest = -128;
+            for (int tap = 0; tap < rows * columns; tap++) {
+                const int8_t value = x[tap / columns * down + tap % columns * right + i];
+                largest = value > largest ? value : largest;
+            }
+            y[i] = largest;
+        }
+#endif
+    }
 }
 
 #endif

@@ -1,7 +1,7 @@
 """For windows up to 3x3 inside vectors of four columns by four rows: depthwise weights, channel after channel.
 
-``weights`` uint32 (channels, 6 or 7): 16 int8 by column and row, zeros around the kernel, then as int32 the bias with the
-zero point folded in, half the multiplier and, if any, the shift.
+``weights`` uint32 (channels, 6 or 7): 16 int8 by column and row, zeros around the kernel, then as int32 the bias with
+the zero point folded in, half the multiplier and, if any, the shift.
 """
 
 from collections.abc import Mapping
