@@ -717,18 +717,18 @@ struct nn_winograd {
     "smuad r11, " x0 ", " w1 "\n\t" \
     "smuad r12, " x1 ", " w0 "\n\t" \
     "smuad lr, " x1 ", " w1 "\n\t"
-#define NN_WINOGRAD_AT(row, column, tile) "[sp, #20 + 16 * (15 - 4 * " #row " - " #column ") + 8 * " #tile "]\n\t"
-#define NN_WINOGRAD_COLUMN(column, tile, bias, y00, y01, y10, y11) \
-    "ldrd r0, r1, " NN_WINOGRAD_AT(1, column, tile) bias \
-    "ldrd r2, r3, " NN_WINOGRAD_AT(2, column, tile) \
+#define NN_WINOGRAD_AT(row, column) "[sp, #20 + 16 * (15 - 4 * " #row " - " #column ") + 8 * \\tile]\n\t"
+#define NN_WINOGRAD_COLUMN(column, bias, y00, y01, y10, y11) \
+    "ldrd r0, r1, " NN_WINOGRAD_AT(1, column) bias \
+    "ldrd r2, r3, " NN_WINOGRAD_AT(2, column) \
     "add r4, r0, r2\n\t" \
     "add lr, r1, r3\n\t" \
     "sub r0, r0, r2\n\t" \
     "sub r1, r1, r3\n\t" \
-    "ldrd r2, r3, " NN_WINOGRAD_AT(0, column, tile) \
+    "ldrd r2, r3, " NN_WINOGRAD_AT(0, column) \
     "add " y00 ", r4, r2\n\t" \
     "add " y01 ", lr, r3\n\t" \
-    "ldrd r2, r3, " NN_WINOGRAD_AT(3, column, tile) \
+    "ldrd r2, r3, " NN_WINOGRAD_AT(3, column) \
     "sub " y10 ", r0, r2\n\t" \
     "sub " y11 ", r1, r3\n\t"
 #define NN_WINOGRAD_BIAS \
@@ -743,16 +743,16 @@ struct nn_winograd {
     "ssat " a ", #8, " a "\n\t" \
     "ssat " b ", #8, " b "\n\t" \
     "bfi " a ", " b ", #8, #8\n\t" \
-    "ldr lr, [r2, #12 + 4 * (" pixel ")]\n\t" \
+    "ldr lr, [r2, #12 + 4 * (4 * \\tile + " #pixel ")]\n\t" \
     "strh " a ", [lr, r3]\n\t"
-#define NN_WINOGRAD_TILE(tile) \
-    NN_WINOGRAD_COLUMN(0, tile, "", "r5", "r6", "r7", "r8") \
-    NN_WINOGRAD_COLUMN(1, tile, NN_WINOGRAD_BIAS, "r9", "r10", "r11", "r12") \
+#define NN_WINOGRAD_TILE \
+    NN_WINOGRAD_COLUMN(0, "", "r5", "r6", "r7", "r8") \
+    NN_WINOGRAD_COLUMN(1, NN_WINOGRAD_BIAS, "r9", "r10", "r11", "r12") \
     "add r5, r5, r9\n\t" \
     "add r6, r6, r10\n\t" \
     "add r7, r7, r11\n\t" \
     "add r8, r8, r12\n\t" \
-    NN_WINOGRAD_COLUMN(2, tile, "", "r4", "lr", "r0", "r1") \
+    NN_WINOGRAD_COLUMN(2, "", "r4", "lr", "r0", "r1") \
     "add r5, r5, r4\n\t" \
     "add r6, r6, lr\n\t" \
     "add r7, r7, r0\n\t" \
@@ -761,7 +761,7 @@ struct nn_winograd {
     "sub r10, r10, lr\n\t" \
     "sub r11, r11, r0\n\t" \
     "sub r12, r12, r1\n\t" \
-    NN_WINOGRAD_COLUMN(3, tile, "", "r4", "lr", "r0", "r1") \
+    NN_WINOGRAD_COLUMN(3, "", "r4", "lr", "r0", "r1") \
     "sub r9, r9, r4\n\t" \
     "sub r10, r10, lr\n\t" \
     "sub r11, r11, r0\n\t" \
@@ -769,10 +769,10 @@ struct nn_winograd {
     "ldrd r0, r1, [sp, #12]\n\t" \
     "ldrd r2, r3, [sp, #276]\n\t" \
     "ldr r4, [r2, #4]\n\t" \
-    NN_WINOGRAD_PIXEL("r5", "r6", "4 * " #tile) \
-    NN_WINOGRAD_PIXEL("r9", "r10", "4 * " #tile " + 1") \
-    NN_WINOGRAD_PIXEL("r7", "r8", "4 * " #tile " + 2") \
-    NN_WINOGRAD_PIXEL("r11", "r12", "4 * " #tile " + 3")
+    NN_WINOGRAD_PIXEL("r5", "r6", 0) \
+    NN_WINOGRAD_PIXEL("r9", "r10", 1) \
+    NN_WINOGRAD_PIXEL("r7", "r8", 2) \
+    NN_WINOGRAD_PIXEL("r11", "r12", 3)
 
 /* On the stack: job, channel; the M of the 16 positions, 16 bytes each, the last one first; stream, biases, multipliers. */
 #define NN_WINOGRAD(name, blocks, positions) \
@@ -800,8 +800,9 @@ struct nn_winograd {
                          "bne 2b\n\t" \
                          "ldmia.n r0!, {r2-r5}\n\t" \
                          "push {r0, r2-r5}\n\t" \
-                         NN_WINOGRAD_TILE(0) \
-                         NN_WINOGRAD_TILE(1) \
+                         ".irp tile, 0, 1\n\t" \
+                         NN_WINOGRAD_TILE \
+                         ".endr\n\t" \
                          "ldr r0, [sp]\n\t" \
                          "add sp, sp, #276\n\t" \
                          "adds r3, r3, #2\n\t" \
@@ -857,45 +858,45 @@ NN_INLINE void nn_winograd(const uint32_t *stream, const struct nn_winograd *job
 /* NN_WINOGRAD_INPUT(name, channels) defines name(word *v, const int8_t *pixels, int pitch): V of one tile, from its 4x4 pixels
  * of `channels` (a multiple of 4, at most 64) side by side, rows `pitch` bytes apart, into every second word from v. */
 #if NN_HAS_DSP
-#define NN_WINOGRAD_D(to, from, which, ror, channels) \
+#define NN_WINOGRAD_D(to, from, which, channels) \
     "ldr " to ", [" from ", #" #which "*" #channels "]\n\t" \
-    "sxtb16 " to ", " to ror "\n\t"
+    "sxtb16 " to ", " to ", ror #\\ror\n\t"
 /* The four differences and sums of a row of dB in turn: into d0 .. d3, each followed by what is done with it. */
-#define NN_WINOGRAD_ROW(from, ror, channels, d0, do0, d1, do1, d2, do2, d3, do3) \
-    NN_WINOGRAD_D("r3", from, 0, ror, channels) \
-    NN_WINOGRAD_D("r12", from, 2, ror, channels) \
+#define NN_WINOGRAD_ROW(from, channels, d0, do0, d1, do1, d2, do2, d3, do3) \
+    NN_WINOGRAD_D("r3", from, 0, channels) \
+    NN_WINOGRAD_D("r12", from, 2, channels) \
     "ssub16 " d0 ", r3, r12\n\t" do0 \
-    NN_WINOGRAD_D("r3", from, 1, ror, channels) \
+    NN_WINOGRAD_D("r3", from, 1, channels) \
     "sadd16 " d1 ", r3, r12\n\t" do1 \
     "ssub16 " d2 ", r12, r3\n\t" do2 \
-    NN_WINOGRAD_D("r12", from, 3, ror, channels) \
+    NN_WINOGRAD_D("r12", from, 3, channels) \
     "ssub16 " d3 ", r3, r12\n\t" do3
-#define NN_WINOGRAD_STORE(from, position, odd, channels) \
-    "str " from ", [r0, #4 * (" position ") * " #channels " + 8 * " odd "]\n\t"
-#define NN_WINOGRAD_MIDDLE(a, b, column, odd, channels) \
-    "sadd16 r3, " a ", " b "\n\t" NN_WINOGRAD_STORE("r3", "4 + " #column, odd, channels) \
-    "ssub16 r3, " b ", " a "\n\t" NN_WINOGRAD_STORE("r3", "8 + " #column, odd, channels)
-#define NN_WINOGRAD_FIRST(b, column, odd, channels) \
-    "ssub16 lr, lr, " b "\n\t" NN_WINOGRAD_STORE("lr", #column, odd, channels)
-#define NN_WINOGRAD_LAST(a, column, odd, channels) \
-    "ssub16 lr, " a ", lr\n\t" NN_WINOGRAD_STORE("lr", "12 + " #column, odd, channels)
-#define NN_WINOGRAD_PAIR(ror, odd, channels) \
+#define NN_WINOGRAD_STORE(from, position, channels) \
+    "str " from ", [r0, #4 * (" position ") * " #channels " + \\ror]\n\t"
+#define NN_WINOGRAD_MIDDLE(a, b, column, channels) \
+    "sadd16 r3, " a ", " b "\n\t" NN_WINOGRAD_STORE("r3", "4 + " #column, channels) \
+    "ssub16 r3, " b ", " a "\n\t" NN_WINOGRAD_STORE("r3", "8 + " #column, channels)
+#define NN_WINOGRAD_FIRST(b, column, channels) \
+    "ssub16 lr, lr, " b "\n\t" NN_WINOGRAD_STORE("lr", #column, channels)
+#define NN_WINOGRAD_LAST(a, column, channels) \
+    "ssub16 lr, " a ", lr\n\t" NN_WINOGRAD_STORE("lr", "12 + " #column, channels)
+#define NN_WINOGRAD_PAIR(channels) \
     "add lr, r1, r2\n\t" \
-    NN_WINOGRAD_ROW("lr", ror, channels, "r4", "", "r5", "", "r6", "", "r7", "") \
+    NN_WINOGRAD_ROW("lr", channels, "r4", "", "r5", "", "r6", "", "r7", "") \
     "add lr, lr, r2\n\t" \
-    NN_WINOGRAD_ROW("lr", ror, channels, "r8", "", "r9", "", "r10", "", "r11", "") \
-    NN_WINOGRAD_MIDDLE("r4", "r8", 0, odd, channels) \
-    NN_WINOGRAD_MIDDLE("r5", "r9", 1, odd, channels) \
-    NN_WINOGRAD_MIDDLE("r6", "r10", 2, odd, channels) \
-    NN_WINOGRAD_MIDDLE("r7", "r11", 3, odd, channels) \
-    NN_WINOGRAD_ROW("r1", ror, channels, "lr", NN_WINOGRAD_FIRST("r8", 0, odd, channels), \
-                    "lr", NN_WINOGRAD_FIRST("r9", 1, odd, channels), "lr", NN_WINOGRAD_FIRST("r10", 2, odd, channels), \
-                    "lr", NN_WINOGRAD_FIRST("r11", 3, odd, channels)) \
+    NN_WINOGRAD_ROW("lr", channels, "r8", "", "r9", "", "r10", "", "r11", "") \
+    NN_WINOGRAD_MIDDLE("r4", "r8", 0, channels) \
+    NN_WINOGRAD_MIDDLE("r5", "r9", 1, channels) \
+    NN_WINOGRAD_MIDDLE("r6", "r10", 2, channels) \
+    NN_WINOGRAD_MIDDLE("r7", "r11", 3, channels) \
+    NN_WINOGRAD_ROW("r1", channels, "lr", NN_WINOGRAD_FIRST("r8", 0, channels), \
+                    "lr", NN_WINOGRAD_FIRST("r9", 1, channels), "lr", NN_WINOGRAD_FIRST("r10", 2, channels), \
+                    "lr", NN_WINOGRAD_FIRST("r11", 3, channels)) \
     "add r8, r1, r2, lsl #1\n\t" \
     "add r8, r8, r2\n\t" \
-    NN_WINOGRAD_ROW("r8", ror, channels, "lr", NN_WINOGRAD_LAST("r4", 0, odd, channels), \
-                    "lr", NN_WINOGRAD_LAST("r5", 1, odd, channels), "lr", NN_WINOGRAD_LAST("r6", 2, odd, channels), \
-                    "lr", NN_WINOGRAD_LAST("r7", 3, odd, channels))
+    NN_WINOGRAD_ROW("r8", channels, "lr", NN_WINOGRAD_LAST("r4", 0, channels), \
+                    "lr", NN_WINOGRAD_LAST("r5", 1, channels), "lr", NN_WINOGRAD_LAST("r6", 2, channels), \
+                    "lr", NN_WINOGRAD_LAST("r7", 3, channels))
 #define NN_WINOGRAD_INPUT(name, channels) \
     NN_NAKED void name(nn_word *v __attribute__((unused)), const int8_t *pixels __attribute__((unused)), \
                        int pitch __attribute__((unused))) { \
@@ -903,8 +904,9 @@ NN_INLINE void nn_winograd(const uint32_t *stream, const struct nn_winograd *job
                          "add r3, r1, #" #channels "\n\t" \
                          "push {r3}\n" \
                          "1:\n\t" \
-                         NN_WINOGRAD_PAIR("", "0", channels) \
-                         NN_WINOGRAD_PAIR(", ror #8", "1", channels) \
+                         ".irp ror, 0, 8\n\t" \
+                         NN_WINOGRAD_PAIR(channels) \
+                         ".endr\n\t" \
                          "ldr r3, [sp]\n\t" \
                          "adds r0, r0, #16\n\t" \
                          "adds r1, r1, #4\n\t" \

@@ -201,7 +201,7 @@ def test_the_weights_are_as_large_as_described(op: str) -> None:
 
 
 def stored_weights(run: Run) -> int:
-    """Bytes of the packed weights, those of a stream less bias and multiplier of its tiles' channels, and zero points."""
+    """Bytes of the packed weights; of a stream, less its biases, multipliers and zero points."""
     packed = pack(run.kernel.packing, run.case.operator, run.parameters)
     if "stream" in packed:
         zero_points = 8 if run.kernel.packing in TILES else 0
