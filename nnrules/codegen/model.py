@@ -47,6 +47,7 @@ class Edge:
     zero_point: int
     shape: tuple[int, ...]
     layout: str
+    dtype: str
 
 
 class ModelCode:
@@ -86,7 +87,8 @@ class ModelCode:
         names = self._sample_names()
         arrays = [array(name, each, "const") for name, each in zip(names, sample, strict=True)]
         arrays += [
-            array(f"expected_{index}", values[name][0], "static const") for index, name in enumerate(self.graph.outputs)
+            array(f"expected_{index}", values[name][0].reshape(-1).view(np.int8), "static const")
+            for index, name in enumerate(self.graph.outputs)
         ]
         return self._render("program/selftest.c.j2", arrays=arrays, samples=names)
 
@@ -144,7 +146,8 @@ class ModelCode:
     def _edge(self, tensor: Tensor) -> Edge:
         return Edge(
             name=comment_text(tensor.name),
-            bytes=tensor.size,
+            bytes=tensor.bytes,
+            dtype=tensor.dtype,
             offset=self.plan.offset(tensor.name),
             scale=real(tensor.scale),
             zero_point=tensor.zero_point,
@@ -162,7 +165,7 @@ class ModelCode:
             call="" if node.operator.is_alias else self._call(index, node),
             output=self._pointer(node.output),
             rows=rows,
-            row_bytes=output.size // rows,
+            row_bytes=output.bytes // rows,
         )
 
     def _call(self, index: int, node: Node) -> str:

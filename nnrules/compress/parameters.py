@@ -10,6 +10,7 @@ import onnx
 from onnx import numpy_helper
 
 from nnrules.error import UserError
+from nnrules.graph.ops.arg_max import ArgMax
 from nnrules.graph.ops.rearrange import Rearrange
 from nnrules.graph.ops.reshape import Reshape
 from nnrules.graph.qdq_reader import FUSABLE
@@ -59,8 +60,9 @@ def carriers(model: onnx.ModelProto) -> dict[str, str]:
         result, users = node.output[0], consumers.get(node.output[0], [])
         fused = len(users) == 1 and users[0].op_type in FUSABLE and result not in outputs
         if node.op_type in (*VIEWS, *KEEPING):
-            found |= dict.fromkeys(node.output, found[node.input[0]])
-        elif node.op_type != "Constant" and not fused:
+            if node.input[0] in found:
+                found |= dict.fromkeys(node.output, found[node.input[0]])
+        elif node.op_type not in ("Constant", *ArgMax.onnx_types) and not fused:
             found[result] = result
     return found
 

@@ -99,4 +99,5 @@ def integer_model(graph: Graph) -> onnx.ModelProto:
 
 def _value_info(tensor: Tensor) -> onnx.ValueInfoProto:
     shape: list[Any] = [tensor.shape[2], *tensor.shape[:2]] if len(tensor.shape) == 3 else list(tensor.shape)
-    return helper.make_tensor_value_info(tensor.name, TensorProto.INT8, ["N", *shape])
+    kind = TensorProto.DataType.Value(tensor.dtype.upper())
+    return helper.make_tensor_value_info(tensor.name, kind, ["N", *shape])

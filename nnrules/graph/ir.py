@@ -18,18 +18,27 @@ FORMAT = 1
 
 
 class Tensor(msgspec.Struct, frozen=True, kw_only=True):
-    """An activation: real value = scale * (integer - zero_point); ``layout`` is that of the model's ONNX file."""
+    """An activation: real value = scale * (integer - zero_point); ``layout`` is that of the model's ONNX file.
+
+    ``dtype`` is int8, but int32 where the values are positions (ArgMax): those are outputs of the model, nothing else.
+    """
 
     name: str
     shape: Shape
     scale: float
     zero_point: int
     layout: str = "nhwc"
+    dtype: str = "int8"
 
     @property
     def size(self) -> int:
-        """Elements, and bytes, of one sample."""
+        """Elements of one sample."""
         return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of one sample."""
+        return self.size * np.dtype(self.dtype).itemsize
 
     def quantize(self, real: np.ndarray) -> np.ndarray:
         """Real values -> int8 by this tensor's scale and zero point, rounded half to even, saturated (the model's
@@ -94,7 +103,7 @@ def dump(graph: Graph) -> bytes:
     if graph.note:
         head["note"] = graph.note
     encode = msgspec.json.Encoder(enc_hook=_encode_array).encode
-    tensors = b",\n".join(encode(tensor) for tensor in graph.tensors.values())
+    tensors = b",\n".join(encode(_stored(tensor)) for tensor in graph.tensors.values())
     nodes = b",\n".join(
         encode({"name": n.name, "op": n.operator.op, "inputs": n.inputs, "output": n.output, "attributes": n.operator})
         for n in graph.nodes
@@ -116,6 +125,12 @@ def load(path: Path | str) -> Graph:
         nodes=tuple(_node(node) for node in raw["nodes"]),
         note=raw.get("note", ""),
     )
+
+
+def _stored(tensor: Tensor) -> dict[str, Any]:
+    """The record; the usual type is left out."""
+    raw = msgspec.structs.asdict(tensor)
+    return {name: value for name, value in raw.items() if (name, value) != ("dtype", "int8")}
 
 
 def _node(raw: dict[str, Any]) -> Node:

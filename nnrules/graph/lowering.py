@@ -353,6 +353,13 @@ class Lowering(QdqReader):
         self._append(name, operator, [x.name], msgspec.structs.replace(x, name=name, shape=shape, layout="nhwc"))
         self.add(node, Lookup.of(lambda real: real, kept, wanted, output.bounds), [name], view=view)
 
+    def add_positions(self, node: onnx.NodeProto, operator: Operator, x: Tensor, view: Index) -> None:
+        """Append a node that gives int32, which the ONNX model does not quantize."""
+        name, shape = node.output[0], operator.infer(x.shape)
+        tensor = Tensor(name=name, shape=shape, scale=1.0, zero_point=0, dtype=operator.output_type)
+        self._append(node.name or name, operator, [x.name], tensor)
+        self.views[name] = View(name, view.reshape(self.shapes.get(name, view.shape)))
+
     def constant(self, node: onnx.NodeProto, position: int) -> np.ndarray | None:
         """A further input as a constant, None where it is left out; raises UserError where it is not constant."""
         value = node.input[position] if position < len(node.input) else ""
@@ -399,6 +406,9 @@ class Lowering(QdqReader):
             raise UserError(
                 self.place(node), f"its input '{value}' is not a quantized activation", "quantize the model first"
             )
+        moves = node.op_type in ("Cast", *Reshape.onnx_types)
+        if self.tensors[self.views[value].name].dtype != "int8" and not moves:
+            raise UserError(self.place(node), f"reads '{value}', which holds positions", "end the model before it")
         return self.views[value]
 
     def _in_memory(self, name: str, index: Index) -> str:
@@ -406,6 +416,8 @@ class Lowering(QdqReader):
         tensor = self.tensors[name]
         if lies(index) and index.size == tensor.size:
             return self._shaped(tensor, index.shape)
+        if tensor.dtype != "int8":
+            raise UserError(f"{self.name}: '{name}'", "holds positions, which are transposed", "leave them as they are")
         key = (name, index.shape, index.tobytes())
         if key not in self._moved:
             copy = f"{name}/moved{len(self._moved)}"

@@ -62,6 +62,11 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
         return {}
 
     @property
+    def output_type(self) -> str:
+        """The output's type: int8, or int32 for positions."""
+        return "int8"
+
+    @property
     def is_alias(self) -> bool:
         """Whether the output is the input's memory seen under another shape (no kernel runs)."""
         return False

@@ -24,10 +24,10 @@ def buffers(graph: Graph, kernels: list[Candidate | None]) -> list[Buffer]:
     last_use = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
     end = len(graph.nodes) - 1
     edges = {*graph.inputs, *graph.outputs}
-    owner = {name: Buffer([name], graph.tensors[name].size, 0, last_use.get(name, 0)) for name in graph.inputs}
+    owner = {name: Buffer([name], graph.tensors[name].bytes, 0, last_use.get(name, 0)) for name in graph.inputs}
     found = list(owner.values())
     for index, (node, kernel) in enumerate(zip(graph.nodes, kernels, strict=True)):
-        size = graph.tensors[node.output].size
+        size = graph.tensors[node.output].bytes
         last = end if node.output in graph.outputs else last_use.get(node.output, index)
         source = owner[node.inputs[0]]
         if node.operator.is_alias or (

@@ -1,4 +1,8 @@
-"""Whole random graphs: chains with branches that meet again, several outputs, views."""
+"""Whole random graphs: one to three inputs, branches that meet again, every operator, several outputs, views."""
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 from hypothesis import strategies as st
@@ -6,97 +10,276 @@ from hypothesis import strategies as st
 from nnrules.graph.ir import Graph, Node, Tensor
 from nnrules.graph.operator import Geometry, Operator, Shape
 from nnrules.graph.ops.add import Add
+from nnrules.graph.ops.arg_max import ArgMax
 from nnrules.graph.ops.average_pool2d import AveragePool2d
 from nnrules.graph.ops.concat import Concat
 from nnrules.graph.ops.conv2d import Conv2d
+from nnrules.graph.ops.conv_transpose2d import ConvTranspose2d
 from nnrules.graph.ops.fully_connected import FullyConnected
 from nnrules.graph.ops.lookup import Lookup
 from nnrules.graph.ops.max_pool2d import MaxPool2d
+from nnrules.graph.ops.mul import LARGEST_PRODUCT, Mul
+from nnrules.graph.ops.pad import Pad
+from nnrules.graph.ops.prelu import Prelu
+from nnrules.graph.ops.rearrange import Rearrange
+from nnrules.graph.ops.reduce import Reduce
 from nnrules.graph.ops.reshape import Reshape
+from nnrules.graph.ops.resize_linear import MODES, ResizeLinear, interpolation
 from nnrules.graph.ops.softmax import Softmax
-from nnrules.graph.requant import Requantization
-from tests.cases.case import INT8, Draw, int8_arrays, linear_parts
+from nnrules.graph.requant import Requantization, channel_requantization
+from tests.cases.case import INT8, Draw, bounds, geometries, int8_arrays, linear_parts
+from tests.cases.rearrange import changed
 
-IMAGE_OPS = ("conv", "depthwise", "pointwise", "max", "average", "lookup", "add", "concat")
+LARGEST = 1500  # values of a tensor
+
+Layer = Callable[["Growing", str], str | None]
 
 
 class Growing:
     """A graph under construction; ``tensors`` hold the names and shapes that may be read."""
 
-    def __init__(self, draw: Draw, image: Shape) -> None:
+    def __init__(self, draw: Draw, inputs: list[Shape]) -> None:
         self.draw = draw
-        self.tensors: dict[str, Shape] = {"x": image}
+        self.inputs = [f"x{index}" for index in range(len(inputs))]
+        self.tensors: dict[str, Shape] = dict(zip(self.inputs, inputs, strict=True))
+        self.ends: dict[str, Shape] = {}  # what no layer may read
         self.nodes: list[Node] = []
 
-    def add(self, operator: Operator, *inputs: str) -> str:
-        """Append a node; its output's name."""
+    def add(self, operator: Operator, *inputs: str) -> str | None:
+        """Append a node and give its output's name; None where that would be too large."""
+        shape = operator.infer(*(self.tensors[each] for each in inputs))
+        if math.prod(shape) > LARGEST:
+            return None
         name = f"t{len(self.nodes)}"
         self.nodes.append(Node(name=name, inputs=inputs, output=name, operator=operator))
-        self.tensors[name] = operator.infer(*(self.tensors[each] for each in inputs))
+        self.tensors[name] = shape
         return name
 
-    def image_layer(self, source: str) -> str:
-        """One layer on an image, of a kind that fits it."""
-        draw, shape = self.draw, self.tensors[source]
-        kind = draw(st.sampled_from(IMAGE_OPS))
-        alike = [name for name, other in self.tensors.items() if other == shape and name != source]
-        stride = draw(st.integers(1, 2))
-        window = Geometry(kernel=(3, 3), stride=(stride, stride), padding=(1, 1, 1, 1))
-        if kind == "add" and alike:
-            zero_points = draw(INT8), draw(INT8)
-            ratios = draw(st.floats(0.2, 2.0)), draw(st.floats(0.2, 2.0))
-            operator = Add.of(ratios, zero_points, draw(INT8), (-128, 127), "add")
-            return self.add(operator, source, draw(st.sampled_from(alike)))
-        if kind == "concat" and alike:
-            multiplier, shift = np.array([2**30, 2**29], np.int32), np.array([2, 1], np.uint8)
-            rule = Requantization(multiplier, shift, draw(INT8), -128, 127)
-            operator = Concat(axis=2, x_zero_points=(draw(INT8), draw(INT8)), requantization=rule)
-            return self.add(operator, source, draw(st.sampled_from(alike)))
-        if kind == "max":
-            return self.add(MaxPool2d(geometry=window), source)
-        if kind == "average":
-            rule = AveragePool2d.multipliers(window, False, draw(st.floats(0.5, 2.0)), (draw(INT8), -128, 127), "pool")
-            return self.add(AveragePool2d(geometry=window, x_zero_point=draw(INT8), requantization=rule), source)
-        if kind == "lookup":
-            return self.add(Lookup(table=draw(int8_arrays((256,)))), source)
-        return self.add(self.convolution(kind, shape[2], window), source)
+    def others(self, source: str, fits: Callable[[Shape, Shape], bool]) -> list[str]:
+        """The other tensors whose shape fits a tensor's."""
+        return [name for name, shape in self.tensors.items() if name != source and fits(self.tensors[source], shape)]
 
-    def convolution(self, kind: str, in_c: int, window: Geometry) -> Conv2d:
-        """A convolution with random weights."""
-        out_c = in_c if kind == "depthwise" else self.draw(st.sampled_from([1, 3, 4, 8]))
-        geometry = Geometry(kernel=(1, 1)) if kind == "pointwise" else window
-        group_in = 1 if kind == "depthwise" else in_c
-        weights = self.draw(int8_arrays((out_c, *geometry.kernel, group_in)))
-        groups = in_c if kind == "depthwise" else 1
-        return Conv2d(geometry=geometry, groups=groups, **self.draw(linear_parts(weights)))
+    def rule(self, scale: float, largest: int) -> Requantization:
+        """A requantization by one multiplier, with any clamp."""
+        zero_point = self.draw(INT8)
+        ends = zero_point, self.draw(bounds(zero_point))
+        return channel_requantization(np.array([scale]), np.array([largest]), *ends, "layer")
 
-    def head(self, source: str) -> str:
-        """Flatten, fully connected, softmax."""
-        size = int(np.prod(self.tensors[source]))
-        flat = self.add(Reshape(shape=(size,)), source)
-        weights = self.draw(int8_arrays((self.draw(st.integers(1, 6)), size)))
-        logits = self.add(FullyConnected(**self.draw(linear_parts(weights))), flat)
-        return self.add(Softmax.of(self.draw(st.floats(0.01, 0.5))), logits) if self.draw(st.booleans()) else logits
+
+def convolution(growing: Growing, source: str) -> str | None:
+    """Any kernel, stride, padding, dilation and groups that fit the image."""
+    draw, shape = growing.draw, growing.tensors[source]
+    if len(shape) != 3:
+        return None
+    channels = shape[2]
+    kind = draw(st.sampled_from(["any", "any", "pointwise", "depthwise", "groups"]))
+    square = Geometry(kernel=(3, 3), stride=(draw(st.integers(1, 2)),) * 2, padding=(1, 1, 1, 1))
+    geometry = Geometry(kernel=(1, 1)) if kind == "pointwise" else draw(st.sampled_from([square, _window(draw)]))
+    if min(geometry.output(*shape[:2])) < 1:
+        return None
+    groups = channels if kind == "depthwise" else 2 if kind == "groups" and channels % 2 == 0 else 1
+    out = channels if kind == "depthwise" else groups * draw(st.sampled_from([1, 2, 3, 4, 8]))
+    weights = draw(int8_arrays((out, *geometry.kernel, channels // groups)))
+    return growing.add(Conv2d(geometry=geometry, groups=groups, **draw(linear_parts(weights))), source)
+
+
+def transposed_convolution(growing: Growing, source: str) -> str | None:
+    """Strides of one and two."""
+    draw, shape = growing.draw, growing.tensors[source]
+    if len(shape) != 3:
+        return None
+    kernel, stride = (draw(st.integers(1, 3)), draw(st.integers(1, 3))), (draw(st.integers(1, 2)), 2)
+    size = tuple(max(1, (n - 1) * s + k - 1) for n, s, k in zip(shape, stride, kernel, strict=False))
+    weights = draw(int8_arrays((draw(st.integers(1, 5)), *kernel, shape[2])))
+    operator = ConvTranspose2d(
+        stride=stride, dilation=(1, 1), cut=(1, 0), size=(size[0], size[1]), **draw(linear_parts(weights))
+    )
+    return growing.add(operator, source)
+
+
+def pooling(growing: Growing, source: str) -> str | None:
+    """The largest or the average of any window that fits."""
+    draw, shape = growing.draw, growing.tensors[source]
+    window = _window(draw, dilated=False)
+    if len(shape) != 3 or min(window.output(*shape[:2])) < 1:
+        return None
+    if draw(st.booleans()):
+        return growing.add(MaxPool2d(geometry=window), source)
+    included, ends = draw(st.booleans()), (draw(INT8), -128, 127)
+    rule = AveragePool2d.multipliers(window, included, draw(st.floats(0.5, 2.0)), ends, "pool")
+    operator = AveragePool2d(geometry=window, count_include_pad=included, x_zero_point=draw(INT8), requantization=rule)
+    return growing.add(operator, source)
+
+
+def sum_or_product(growing: Growing, source: str) -> str | None:
+    """With any tensor that broadcasts against it, itself among them."""
+    draw = growing.draw
+    other = draw(st.sampled_from([source, *growing.others(source, _broadcasts)]))
+    pair = (source, other) if draw(st.booleans()) else (other, source)
+    zero_points = draw(INT8), draw(INT8)
+    if draw(st.booleans()):
+        operator = Mul(
+            x_zero_points=zero_points, requantization=growing.rule(draw(st.floats(1e-3, 0.1)), LARGEST_PRODUCT)
+        )
+        return growing.add(operator, *pair)
+    ratios = draw(st.floats(0.2, 2.0)), draw(st.sampled_from([1, -1])) * draw(st.floats(0.2, 2.0))
+    zero_point = draw(INT8)
+    return growing.add(Add.of(ratios, zero_points, zero_point, draw(bounds(zero_point)), "add"), *pair)
+
+
+def concatenation(growing: Growing, source: str) -> str | None:
+    """Of two or three tensors along any axis."""
+    draw, shape = growing.draw, growing.tensors[source]
+    axis = draw(st.integers(0, len(shape) - 1)) if shape else 0
+    fitting = growing.others(source, lambda a, b: bool(a) and _without(a, axis) == _without(b, axis))
+    if not fitting:
+        return None
+    names = [source, *draw(st.lists(st.sampled_from(fitting), min_size=1, max_size=2))]
+    multiplier, shift = [2**30, 2**29, 2**28 + 2][: len(names)], [2, 1, 0][: len(names)]
+    rule = Requantization(np.array(multiplier, np.int32), np.array(shift, np.uint8), draw(INT8), -128, 127)
+    zero_points = tuple(draw(INT8) for _ in names)
+    return growing.add(Concat(axis=axis, x_zero_points=zero_points, requantization=rule), *names)
+
+
+def one_value_at_a_time(growing: Growing, source: str) -> str | None:
+    """A table, or slopes for each channel."""
+    draw, shape = growing.draw, growing.tensors[source]
+    if not shape or draw(st.booleans()):
+        return growing.add(Lookup(table=draw(int8_arrays((256,)))), source)
+    slopes = np.random.default_rng(draw(st.integers(0, 999))).normal(0, 0.5, shape[-1])
+    return growing.add(
+        Prelu.of(draw(st.floats(0.3, 2.0)), slopes, draw(INT8), (draw(INT8), -128, 127), "prelu"), source
+    )
+
+
+def border(growing: Growing, source: str) -> str | None:
+    """Of one or two values on any sides."""
+    draw, shape = growing.draw, growing.tensors[source]
+    before, after = (tuple(draw(st.integers(0, 2)) * (axis < 3) for axis in range(len(shape))) for _ in range(2))
+    return growing.add(Pad(before=before, after=after, value=draw(INT8)), source) if shape else None
+
+
+def reduction(growing: Growing, source: str) -> str | None:
+    """Of any neighbouring axes."""
+    draw, shape = growing.draw, growing.tensors[source]
+    if not shape:
+        return None
+    begin = draw(st.integers(0, len(shape) - 1))
+    end = draw(st.integers(begin + 1, len(shape)))
+    kind = draw(st.sampled_from(["sum", "sum", "max", "min"]))
+    if kind != "sum":
+        return growing.add(Reduce(kind=kind, begin=begin, end=end), source)
+    length = math.prod(shape[begin:end])
+    rule = growing.rule(draw(st.floats(0.3, 2.0)) / length, 255 * length)
+    operator = Reduce(kind=kind, begin=begin, end=end, x_zero_point=draw(INT8), requantization=rule)
+    return growing.add(operator, source)
+
+
+def scaling(growing: Growing, source: str) -> str | None:
+    """By two, or to any near size."""
+    draw, shape = growing.draw, growing.tensors[source]
+    if len(shape) != 3:
+        return None
+    scales = [draw(st.sampled_from([Fraction(2), Fraction(draw(st.integers(1, 9)), n)])) for n in shape[:2]]
+    mode = draw(st.sampled_from(MODES))
+    (rows, one_row), (columns, one_column) = (interpolation(n, s, mode) for n, s in zip(shape, scales, strict=False))
+    one = one_row * one_column
+    operator = ResizeLinear(
+        rows=rows, columns=columns, one=(one_row, one_column), x_zero_point=draw(INT8),
+        requantization=growing.rule(draw(st.floats(0.5, 2.0)) / one, 255 * one),
+    )  # fmt: skip
+    return growing.add(operator, source)
+
+
+def moved(growing: Growing, source: str) -> str | None:
+    """Another order of the values, some left out, some repeated."""
+    shape = growing.tensors[source]
+    index = changed(growing.draw, np.arange(math.prod(shape)).reshape(shape or (1,)))
+    return growing.add(Rearrange.of(index), source)
+
+
+def other_shape(growing: Growing, source: str) -> str | None:
+    """Flat, or an image of one pixel, one row or one channel."""
+    size = math.prod(growing.tensors[source])
+    shape = growing.draw(st.sampled_from([(size,), (1, 1, size), (1, size, 1), (size, 1)]))
+    return growing.add(Reshape(shape=shape), source)
+
+
+def fully_connected(growing: Growing, source: str) -> str | None:
+    """Over the last axis."""
+    shape = growing.tensors[source]
+    if not shape:
+        return None
+    weights = growing.draw(int8_arrays((growing.draw(st.integers(1, 9)), shape[-1])))
+    return growing.add(FullyConnected(**growing.draw(linear_parts(weights))), source)
+
+
+def softmax(growing: Growing, source: str) -> str | None:
+    """Over the last axis."""
+    shape = growing.tensors[source]
+    return growing.add(Softmax.of(growing.draw(st.floats(0.01, 0.5))), source) if shape else None
+
+
+def position(growing: Growing, source: str) -> str | None:
+    """Of the largest value; nothing reads it."""
+    shape = growing.tensors[source]
+    if not shape:
+        return None
+    name = growing.add(ArgMax(axis=growing.draw(st.integers(0, len(shape) - 1))), source)
+    if name:
+        growing.ends[name] = growing.tensors.pop(name)
+    return name
+
+
+LAYERS: list[Layer] = [
+    convolution, convolution, convolution, transposed_convolution, pooling, sum_or_product, sum_or_product,
+    concatenation, one_value_at_a_time, border, reduction, scaling, moved, other_shape, fully_connected, softmax,
+    position,
+]  # fmt: skip
 
 
 @st.composite
 def graphs(draw: Draw) -> Graph:
-    """Three to nine layers; every tensor that nobody reads is an output, and sometimes one that is read."""
-    growing = Growing(draw, (draw(st.integers(3, 9)), draw(st.integers(3, 9)), draw(st.sampled_from([1, 2, 4, 8]))))
-    images = ["x"]
-    for _ in range(draw(st.integers(3, 8))):
-        images.append(growing.image_layer(draw(st.sampled_from(images[-3:]))))
-    if draw(st.booleans()):
-        growing.head(images[-1])
+    """Three to ten layers; every tensor that nobody reads is an output, and sometimes one that is read."""
+    image = draw(st.integers(3, 9)), draw(st.integers(3, 9)), draw(st.sampled_from([1, 2, 3, 4, 8]))
+    more = [draw(st.sampled_from([image, (1, 1, image[2]), (draw(st.integers(1, 12)),)])) for _ in range(2)]
+    growing = Growing(draw, [image, *more][: draw(st.sampled_from([1, 1, 2, 3]))])
+    for name in growing.inputs:
+        while not draw(st.sampled_from(LAYERS))(growing, name):
+            pass
+    for _ in range(draw(st.integers(2, 8))):
+        recent = list(growing.tensors)[-4:]
+        draw(st.sampled_from(LAYERS))(growing, draw(st.sampled_from(recent)))
+    outputs = _outputs(draw, growing)
+    shapes, types = growing.tensors | growing.ends, {node.output: node.operator.output_type for node in growing.nodes}
+    tensors = {
+        name: Tensor(name=name, shape=shape, scale=1.0, zero_point=0, dtype=types.get(name, "int8"))
+        for name, shape in shapes.items()
+    }
+    return Graph(
+        name="random", inputs=tuple(growing.inputs), outputs=outputs, tensors=tensors, nodes=tuple(growing.nodes)
+    )
+
+
+def _outputs(draw: Draw, growing: Growing) -> tuple[str, ...]:
+    """What nobody reads, and maybe one more; reshapes of inputs are no outputs, and one memory is no two."""
+    for node in [node for node in growing.nodes if node.operator.is_alias]:
+        growing.add(Lookup(table=draw(int8_arrays((256,)))), node.output)
     read = {name for node in growing.nodes for name in node.inputs}
     outputs = [node.output for node in growing.nodes if node.output not in read]
     extra = draw(st.sampled_from(growing.nodes)).output
-    if extra not in outputs and draw(st.booleans()) and not _is_viewed(growing.nodes, extra):
-        outputs.append(extra)
-    tensors = {n: Tensor(name=n, shape=s, scale=1.0, zero_point=0) for n, s in growing.tensors.items()}
-    return Graph(name="random", inputs=("x",), outputs=tuple(outputs), tensors=tensors, nodes=tuple(growing.nodes))
+    viewed = any(extra in (node.inputs[0], node.output) for node in growing.nodes if node.operator.is_alias)
+    return (*outputs, extra) if extra not in outputs and not viewed and draw(st.booleans()) else tuple(outputs)
 
 
-def _is_viewed(nodes: list[Node], name: str) -> bool:
-    """Whether a reshape reads or makes the tensor: as two outputs, both would be one memory."""
-    return any(name in (node.inputs[0], node.output) for node in nodes if node.operator.is_alias)
+def _window(draw: Draw, dilated: bool = True) -> Geometry:
+    geometry, _ = draw(geometries(dilated))
+    return geometry
+
+
+def _broadcasts(first: Shape, second: Shape) -> bool:
+    return len(first) == len(second) > 0 and all(a == b or 1 in (a, b) for a, b in zip(first, second, strict=True))
+
+
+def _without(shape: Shape, axis: int) -> tuple[int, Shape]:
+    return len(shape), (*shape[:axis], *shape[axis + 1 :])

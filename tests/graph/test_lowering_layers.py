@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
+from nnrules.error import UserError
+from nnrules.graph.lowering import lower
 from tests.graph.floats import FloatModel
 from tests.graph.models_of_operators import model_of, operators, steps_apart
+from tests.graph.test_lowering import quantized
 
 IMAGE = (4, 5, 6)
 SIGNAL = (4, 11)
@@ -68,3 +72,49 @@ def test_a_normalization_on_its_own(shape: tuple[int, ...]) -> None:
     graph, apart = steps_apart(model, shape)
     assert operators(graph) == ["conv2d"]
     assert apart <= 1.01
+
+
+@pytest.mark.parametrize("op_type", ["ArgMax", "ArgMin"])
+@pytest.mark.parametrize("attributes", [{"axis": 1}, {"axis": 1, "keepdims": 0}, {"axis": -1, "select_last_index": 1}])
+def test_positions_are_exact(op_type: str, attributes: dict[str, int]) -> None:
+    m = FloatModel(IMAGE)
+    m.node(op_type, [m.conv("x", "conv", (3, 4, 1, 1))], "best", **attributes)
+    graph, apart = steps_apart(m.build(m.node("Cast", ["best"], "y", to=TensorProto.INT32)), IMAGE)
+    assert operators(graph) == ["conv2d", "arg_max"]
+    assert graph.tensors["y"].dtype == "int32"
+    assert apart <= 2
+
+
+def test_the_class_of_a_classifier() -> None:
+    m = FloatModel((6,))
+    graph, apart = steps_apart(m.build(m.node("ArgMax", [m.gemm("x", "fc", 5, 6)], "y", axis=1, keepdims=0)), (6,))
+    assert graph.tensors["y"].shape == ()
+    assert apart == 0
+
+
+@pytest.mark.parametrize(
+    ("op_type", "attributes", "message"),
+    [
+        ("Gather", {"axis": 1}, "net: node 'y' (Gather): reads 'best', which holds positions; end the model before it"),
+        ("Transpose", {"perm": [0, 3, 2, 1]}, "net: 'best': holds positions, which are transposed; "
+         "leave them as they are"),
+    ],
+)  # fmt: skip
+def test_positions_end_a_model(op_type: str, attributes: dict[str, list[int]], message: str) -> None:
+    m = FloatModel(IMAGE)
+    apart = m.node("Reshape", ["x", m.constant("shape", np.array([0, 2, 2, 5, 6]))], "apart")
+    m.node("ArgMax", [apart], "best", axis=1, keepdims=0)
+    m.node(op_type, ["best", *([m.constant("first", np.array([0]))] * (op_type == "Gather"))], "y", **attributes)
+    with pytest.raises(UserError) as caught:
+        lower(quantized(m.build("y"), IMAGE), "net")
+    assert str(caught.value) == message
+
+
+def test_an_activation_is_not_cast() -> None:
+    model = quantized(model_of("Relu", IMAGE), IMAGE)
+    relu = next(node for node in model.graph.node if node.op_type == "Relu")
+    relu.op_type = "Cast"
+    relu.attribute.append(helper.make_attribute("to", TensorProto.FLOAT))
+    with pytest.raises(UserError) as caught:
+        lower(model, "net")
+    assert str(caught.value) == ("net: node 'y' (Cast): casts an activation; leave it out, or cast positions only")

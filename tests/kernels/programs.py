@@ -37,8 +37,8 @@ class Run:
 
     @property
     def expected(self) -> np.ndarray:
-        """The reference's output, int8 and flat."""
-        return self.case.operator.reference(*self.case.inputs).reshape(-1)
+        """The bytes of the reference's output, as int8."""
+        return self.case.operator.reference(*self.case.inputs).reshape(-1).view(np.int8)
 
     def source(self, index: int) -> str:
         """The kernel, its constants, and a function that calls it with buffers of exactly the right size."""

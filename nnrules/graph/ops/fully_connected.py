@@ -70,9 +70,10 @@ class FullyConnected(Operator, frozen=True, kw_only=True):
     def emit(self, emitter: "Emitter", inputs: list[str], output: str) -> None:
         weights = emitter.constant(output, "weights", self.weights.T)
         zero_point = emitter.constant(output, "x_zero_point", np.int8(self.x_zero_point))
-        acc = emitter.node("MatMulInteger", [inputs[0], weights, zero_point])
+        acc = emitter.node("MatMulInteger", [emitter.channels_last(inputs[0]), weights, zero_point])
         biased = emitter.node("Add", [acc, emitter.constant(output, "bias", self.bias)])
-        emitter.requantize(biased, self.requantization, output, channel_axis=(-1,))
+        rows = emitter.requantize(biased, self.requantization, f"{output}.rows", channel_axis=(-1,))
+        emitter.channels_first(rows, output)
 
     def macs(self, *shapes: Shape) -> int:
         return int(np.prod(shapes[0][:-1], dtype=np.int64)) * int(self.weights.size)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnrules.error import UserError
-from nnrules.graph.ir import Graph
+from nnrules.graph.ir import Graph, Tensor
 from nnrules.verify.program import Program
 
 Tensors = dict[str, npt.NDArray[np.int8]]
@@ -30,13 +30,13 @@ def outputs(graph: Graph, program: Program, samples: Mapping[str, npt.NDArray[np
     """The graph's outputs for int8 (N, ...) inputs, from a program without tracing: the shipped objects."""
     count = len(next(iter(samples.values())))
     finished = program.run({"inputs.bin": interleave(graph.inputs, samples)}, ["outputs.bin"])
-    shapes = [graph.tensors[name].shape for name in graph.outputs]
-    sizes = [int(np.prod(shape)) for shape in shapes]
+    tensors = [graph.tensors[name] for name in graph.outputs]
+    sizes = [tensor.bytes for tensor in tensors]
     data = np.frombuffer(finished.files["outputs.bin"], np.int8)
     if data.size != count * sum(sizes):
         raise _cut_off(program.name, f"outputs.bin has {data.size} bytes, not {count * sum(sizes)}")
     parts = np.split(data.reshape(count, -1), np.cumsum(sizes)[:-1], axis=1)
-    return {name: part.reshape(count, *shape) for name, part, shape in zip(graph.outputs, parts, shapes, strict=True)}
+    return {tensor.name: _values(tensor, part) for tensor, part in zip(tensors, parts, strict=True)}
 
 
 def read_trace(graph: Graph, data: bytes, count: int, program: str) -> Tensors:
@@ -45,7 +45,7 @@ def read_trace(graph: Graph, data: bytes, count: int, program: str) -> Tensors:
     Raises UserError when a record names no node, leaves its tensor, or when any tensor is not complete.
     """
     shapes = [graph.tensors[node.output].shape for node in graph.nodes]
-    sizes = [int(np.prod(shape)) for shape in shapes]
+    sizes = [graph.tensors[node.output].bytes for node in graph.nodes]
     values = [np.zeros(count * size, np.int8) for size in sizes]
     filled = [0] * len(sizes)
     position = 0
@@ -66,9 +66,16 @@ def read_trace(graph: Graph, data: bytes, count: int, program: str) -> Tensors:
         if done != count * size:
             raise _cut_off(program, f"trace.bin has {done} bytes of '{node.name}', not {count * size}")
     return {
-        node.output: array.reshape(count, *shape)
-        for node, array, shape in zip(graph.nodes, values, shapes, strict=True)
+        node.output: _values(graph.tensors[node.output], array.reshape(count, -1))
+        for node, array in zip(graph.nodes, values, strict=True)
     }
+
+
+def _values(tensor: Tensor, data: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+    """(N, bytes) as the tensor's values."""
+    stored = np.dtype(tensor.dtype).newbyteorder("<")
+    values = np.ascontiguousarray(data).view(stored).astype(tensor.dtype)
+    return values.reshape(len(data), *tensor.shape)
 
 
 def interleave(names: Sequence[str], samples: Mapping[str, npt.NDArray[np.int8]]) -> bytes:

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from nnrules.graph.ir import Graph
+from nnrules.graph.ir import Graph, Tensor
 
 
 def run(graph: Graph, samples: Mapping[str, npt.NDArray[np.int8]]) -> dict[str, npt.NDArray[np.int8]]:
     """Output of every node for int8 (N, ...) inputs, by PyTorch.
 
-    Raises ValueError when a simulated tensor holds a value that is no int8: it would be wrapped unseen otherwise.
+    Raises ValueError when a simulated tensor holds a value that is none of its type: it would be wrapped unseen.
     """
     import torch
 
@@ -19,11 +19,12 @@ def run(graph: Graph, samples: Mapping[str, npt.NDArray[np.int8]]) -> dict[str, 
     with torch.no_grad():
         for node in graph.nodes:
             values[node.output] = node.operator.simulate(torch, *(values[name] for name in node.inputs))
-    return {node.output: _as_int8(node.output, values[node.output].numpy()) for node in graph.nodes}
+    return {node.output: _exact(graph.tensors[node.output], values[node.output].numpy()) for node in graph.nodes}
 
 
-def _as_int8(name: str, values: npt.NDArray[np.generic]) -> npt.NDArray[np.int8]:
-    exact: npt.NDArray[np.int8] = values.astype(np.int8)
+def _exact(tensor: Tensor, values: npt.NDArray[np.generic]) -> npt.NDArray[np.int8]:
+    exact: npt.NDArray[np.int8] = values.astype(tensor.dtype)
     if not np.array_equal(exact, values):
-        raise ValueError(f"torch: tensor '{name}' holds values that are no 8-bit integers")
+        bits = exact.dtype.itemsize * 8
+        raise ValueError(f"torch: tensor '{tensor.name}' holds values that are no {bits}-bit integers")
     return exact
