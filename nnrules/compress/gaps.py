@@ -12,6 +12,7 @@ import onnx
 from nnrules.compress.parameters import LARGEST_BIAS, LINEAR, MAGNITUDE, SMALLEST_RATIO, UNIT_RANGE, Activation
 from nnrules.error import UserError
 from nnrules.graph.importers.body import DEQUANTIZE, QUANTIZE, Body
+from nnrules.graph.ops.arg_max import ArgMax
 from nnrules.graph.passes import carry_quantization, merge_duplicates, read_quantized, sink_views
 from nnrules.graph.qdq_reader import FUSABLE
 
@@ -52,9 +53,14 @@ def unquantized(body: Body) -> list[str]:
     """The activations without a QuantizeLinear, those left out that carry another's quantization."""
     found = [each.name for each in body.inputs if not _has_pair(body, each.name)]
     for node in body.nodes:
-        if node.op_type in (QUANTIZE, DEQUANTIZE, *VIEWS, *carry_quantization.KEEPING, "Split") or _is_fused(
-            body, node
-        ):
+        if node.op_type in (
+            QUANTIZE,
+            DEQUANTIZE,
+            *VIEWS,
+            *ArgMax.onnx_types,
+            *carry_quantization.KEEPING,
+            "Split",
+        ) or _is_fused(body, node):
             continue
         for value in node.output:
             end = _behind_activations(body, value)

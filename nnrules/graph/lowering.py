@@ -81,7 +81,10 @@ class Lowering(QdqReader):
         """The finished graph, its outputs under the names they have in the ONNX file."""
 
         def name(tensor: str) -> str:
-            return tensor if tensor in inputs else outputs.get(tensor, tensor)
+            if tensor in inputs:
+                return tensor
+            inner = f"{tensor}/inner" if tensor in outputs.values() else tensor
+            return outputs.get(tensor, inner)
 
         tensors = {name(t.name): msgspec.structs.replace(t, name=name(t.name)) for t in self.tensors.values()}
         nodes = [
