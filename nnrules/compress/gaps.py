@@ -17,6 +17,7 @@ from nnrules.graph.passes import carry_quantization, merge_duplicates, read_quan
 from nnrules.graph.qdq_reader import FUSABLE
 
 VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout")
+UNMEASURED = (QUANTIZE, DEQUANTIZE, *VIEWS, *ArgMax.onnx_types, *carry_quantization.KEEPING, "Split")
 UNIT = Activation(1 / 256, -128)
 
 Ranges = Callable[[onnx.ModelProto, list[str]], Mapping[str, Activation]]
@@ -53,14 +54,7 @@ def unquantized(body: Body) -> list[str]:
     """The activations without a QuantizeLinear, those left out that carry another's quantization."""
     found = [each.name for each in body.inputs if not _has_pair(body, each.name)]
     for node in body.nodes:
-        if node.op_type in (
-            QUANTIZE,
-            DEQUANTIZE,
-            *VIEWS,
-            *ArgMax.onnx_types,
-            *carry_quantization.KEEPING,
-            "Split",
-        ) or _is_fused(body, node):
+        if node.op_type in UNMEASURED or _is_fused(body, node):
             continue
         for value in node.output:
             end = _behind_activations(body, value)

@@ -82,6 +82,13 @@ def test_positions_are_exact(op_type: str, attributes: dict[str, int]) -> None:
     graph, apart = steps_apart(m.build(m.node("Cast", ["best"], "y", to=TensorProto.INT32)), IMAGE)
     assert operators(graph) == ["conv2d", "arg_max"]
     assert graph.tensors["y"].dtype == "int32"
+    assert len({node.output for node in graph.nodes}) == len(graph.nodes)
+    assert apart <= 2
+
+
+def test_positions_under_another_shape_have_a_name_of_their_own() -> None:
+    graph, apart = steps_apart(model_of("ArgMax", IMAGE, axis=1), IMAGE)
+    assert [node.output for node in graph.nodes] == ["y/inner", "y"]
     assert apart <= 2
 
 
