@@ -156,6 +156,10 @@ class ReportOptions(GateOptions, frozen=True):
     """The limits, to be shown beside what was measured: those of the gate."""
 
 
+class TuneOptions(Options, frozen=True):
+    """None."""
+
+
 class Stage(msgspec.Struct, frozen=True):
     """`libraries`: distributions (names on PyPI) whose versions can change the stage's output.
 
@@ -196,6 +200,7 @@ STAGES: dict[str, Stage] = {
     "measure": Stage(MeasureOptions, libraries=("numpy", "pyelftools"), plugins=_OPERATORS),
     "gate": Stage(GateOptions),
     "bench": Stage(BenchOptions, libraries=("numpy", "matplotlib"), plugins=_OPERATORS),
+    "tune": Stage(TuneOptions, libraries=("numpy", "jinja2"), plugins=(*_OPERATORS, "codegen/packing/*.py")),
     "release": Stage(ReleaseOptions, libraries=("jinja2",)),
     "report": Stage(ReportOptions, libraries=("jinja2", "matplotlib", *_DATASET), plugins=_OPERATORS),
 }

@@ -1,24 +1,34 @@
 """Graph and kernels -> plan."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from nnrules.catalog.kernel import Kernel
 from nnrules.catalog.paths import KERNELS
 from nnrules.graph.ir import Graph
 from nnrules.plan.arena import assign_offsets, live_bytes
+from nnrules.plan.costs import Costs
 from nnrules.plan.lifetimes import Buffer, buffers, scratch_buffers
 from nnrules.plan.record import Layer, Plan, Refusal, Slot
-from nnrules.plan.select import Candidate, select_kernels
+from nnrules.plan.select import Candidate, Selection, select_kernels
 
 
 def make_plan(
-    graph: Graph, kernels: Iterable[Kernel], target: str, isa: tuple[str, ...], extra_weights: float = 1.0
+    graph: Graph,
+    kernels: Iterable[Kernel],
+    target: str,
+    isa: tuple[str, ...],
+    extra_weights: float = 1.0,
+    costs: Costs | None = None,
 ) -> Plan:
-    """The plan of ``graph`` on a target with the kernel features ``isa``; ``extra_weights`` as in select_kernels.
+    """The plan of ``graph`` on a target with the kernel features ``isa``; the others as in select_kernels.
 
     Raises UserError where a layer has no kernel.
     """
-    selected = select_kernels(graph, kernels, isa, extra_weights)
+    return plan_of(graph, target, select_kernels(graph, kernels, isa, extra_weights, costs))
+
+
+def plan_of(graph: Graph, target: str, selected: Sequence[Selection]) -> Plan:
+    """The plan with these kernels."""
     chosen = [candidate for candidate, _ in selected]
     activations, scratch = buffers(graph, chosen), scratch_buffers(graph, chosen)
     together = [*activations, *scratch.values()]

@@ -12,6 +12,7 @@ from nnrules.catalog.kernel import Kernel
 from nnrules.error import UserError
 from nnrules.graph.ir import Graph, Node
 from nnrules.graph.operator import Parameter
+from nnrules.plan.costs import Costs
 from nnrules.plan.record import Refusal
 
 GRAIN = 64
@@ -46,21 +47,27 @@ Selection = tuple[Candidate | None, tuple[Refusal, ...]]
 
 
 def select_kernels(
-    graph: Graph, kernels: Iterable[Kernel], isa: tuple[str, ...], extra_weights: float = 1.0
+    graph: Graph,
+    kernels: Iterable[Kernel],
+    isa: tuple[str, ...],
+    extra_weights: float = 1.0,
+    costs: Costs | None = None,
 ) -> list[Selection]:
     """For each node, the candidate taken (None for a reshape) and why each other one was not.
 
+    ``costs``: what was measured on the target; the kernels' own estimates stand in for what was not.
     The packed weights of all layers together may be larger than as int8 by ``extra_weights`` times that size, or are as
     small as they get. Raises UserError where a layer has no kernel.
     """
     kernels = list(kernels)
-    found = [([], {}) if n.operator.is_alias else _candidates(graph, n, kernels, isa) for n in graph.nodes]
+    known = costs or Costs()
+    found = [([], {}) if n.operator.is_alias else candidates(graph, n, kernels, isa, known) for n in graph.nodes]
     room = int(sum(node.operator.weight_bytes() for node in graph.nodes) * (1 + extra_weights))
-    choices = iter(_cheapest([candidates for candidates, _ in found if candidates], room))
+    choices = iter(_cheapest([fitting for fitting, _ in found if fitting], room))
     result: list[Selection] = []
-    for candidates, refused in found:
-        taken = next(choices) if candidates else None
-        others = {c.name: _price(c) for c in candidates if c is not taken}
+    for fitting, refused in found:
+        taken = next(choices) if fitting else None
+        others = {c.name: _price(c) for c in fitting if c is not taken}
         result.append((taken, tuple(Refusal(name, reason) for name, reason in {**refused, **others}.items())))
     return result
 
@@ -70,10 +77,10 @@ def layer_parameters(graph: Graph, node: Node) -> dict[str, Parameter]:
     return node.operator.parameters(*graph.shapes(node))
 
 
-def _candidates(
-    graph: Graph, node: Node, kernels: Sequence[Kernel], isa: tuple[str, ...]
+def candidates(
+    graph: Graph, node: Node, kernels: Sequence[Kernel], isa: tuple[str, ...], costs: Costs
 ) -> tuple[list[Candidate], dict[str, str]]:
-    """What can run a layer, and the reasons of what cannot."""
+    """What can run a layer, and the reasons of what cannot. Raises UserError where nothing can."""
     own = layer_parameters(graph, node)
     fitting, refused = [], {}
     for kernel, variant in ((k, v) for k in kernels if k.op == node.operator.op for v in k.variants()):
@@ -85,7 +92,7 @@ def _candidates(
                     kernel=kernel,
                     variant=variant,
                     parameters=parameters,
-                    instructions=kernel.instructions(parameters),
+                    instructions=costs.instructions(kernel, parameters),
                     weight_bytes=kernel.weight_bytes(parameters),
                 )
             )
@@ -105,19 +112,19 @@ def _candidates(
 def _cheapest(layers: Sequence[Sequence[Candidate]], room: int) -> list[Candidate]:
     """One candidate for each layer: the fewest instructions within ``room`` bytes, else the fewest bytes."""
     states: list[tuple[int, float, tuple[int, ...]]] = [(0, 0.0, ())]  # grains, instructions, choices
-    least = [min(-(-c.weight_bytes // GRAIN) for c in candidates) for candidates in layers]
-    for index, candidates in enumerate(layers):
+    least = [min(-(-c.weight_bytes // GRAIN) for c in layer) for layer in layers]
+    for index, layer in enumerate(layers):
         allowed = max(room // GRAIN, sum(least)) - sum(least[index + 1 :])
         grown = [
             (grains + -(-candidate.weight_bytes // GRAIN), cost + candidate.instructions, (*taken, choice))
             for grains, cost, taken in states
-            for choice, candidate in enumerate(candidates)
+            for choice, candidate in enumerate(layer)
         ]
         states = []
         for state in sorted(grown):
             if state[0] <= allowed and (not states or state[1] < states[-1][1]):
                 states.append(state)
-    return [candidates[choice] for candidates, choice in zip(layers, states[-1][2], strict=True)]
+    return [layer[choice] for layer, choice in zip(layers, states[-1][2], strict=True)]
 
 
 def _price(candidate: Candidate) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from nnrules.catalog.stages import Options
+from nnrules.plan.costs import costs_file
 from nnrules.rules.programs import Programs
 from nnrules.rules.workspace import Subject, TargetFile, Workspace
 
@@ -81,6 +82,9 @@ class TargetFirmware:
         """The node of the plan."""
         kernels = self.common.workspace.kernel_descriptions()
         inputs = {**self.common.some("graph"), **self.toolchain, "kernels": kernels}
+        tuned = costs_file(self.target.name)
+        if tuned.is_file():
+            inputs["costs"] = [self.common.workspace.file(tuned)]
         return self.add("plan", inputs, {"plan": "{}.plan.json"})["plan"]
 
     @cached_property

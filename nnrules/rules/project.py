@@ -15,6 +15,7 @@ from nnrules.cache import settings
 from nnrules.catalog.stages import STAGES, ReportOptions
 from nnrules.catalog.toolchain import load_toolchain, target_names, toolchain_path
 from nnrules.error import UserError
+from nnrules.rules import tune
 from nnrules.rules.arguments import VARIABLES, Arguments, parse, refuse_unused
 from nnrules.rules.bench import TARGET as BENCH
 from nnrules.rules.bench import Benchmark
@@ -65,7 +66,7 @@ class Project:
         self.database = str(chosen.build.absolute() / ".sconsign")
         explain_once()
         self.workspace = self._open(chosen, resources or {})
-        self.workspace.seeded = self._benchmark is not None
+        self.workspace.seeded = self._benchmark is not None or tune.is_asked_for()
         self.env.AddMethod(self._model, "Model")
         self.env.AddMethod(self._import, "ImportModel")
         self.env.AddMethod(self._cache, "NNCache")
@@ -85,6 +86,8 @@ class Project:
         refuse_unused(workspace.arguments.overrides, workspace.stages)
         if self._benchmark:
             self.env.Alias(BENCH, self._benchmark.declare(workspace, self._whole))
+        if tune.is_asked_for():
+            self.env.Alias(tune.TARGET, tune.declare(workspace))
         if not self.env.GetOption("no_exec"):
             self._signatures = lock_signatures(MEMORY, workspace.arguments.build)
         if self.env.GetOption("no_exec"):

@@ -8,6 +8,7 @@ from nnrules.catalog.toolchain import Toolchain, load_toolchain
 from nnrules.codegen.packing import pack
 from nnrules.error import UserError
 from nnrules.graph.ir import Graph, load
+from nnrules.plan.costs import load_costs
 from nnrules.plan.planner import make_plan
 from nnrules.plan.record import Plan, dump_plan
 from nnrules.plan.select import layer_parameters
@@ -15,14 +16,16 @@ from nnrules.stages.runner import Request, main
 
 
 def run(request: Request[PlanOptions]) -> None:
-    """Inputs ``graph``, ``kernels`` (TOMLs) and, unless the option ``isa`` is given, ``toolchain`` (TOML); output
-    ``plan`` (JSON)."""
+    """Inputs ``graph``, ``kernels`` (TOMLs), unless the option ``isa`` is given ``toolchain`` (TOML), and where the
+    target has been tuned ``costs`` (JSON); output ``plan`` (JSON)."""
     graph = load(request.input("graph"))
     kernels = [load_kernel(Path(text).resolve()) for text in request.inputs["kernels"]]
     path = request.optional("toolchain")
     toolchain = load_toolchain(path) if path else None
     isa = _isa(request.options, toolchain)
-    plan = make_plan(graph, kernels, request.target, isa, request.options.extra_weights)
+    tuned = request.optional("costs")
+    costs = load_costs(tuned) if tuned else None
+    plan = make_plan(graph, kernels, request.target, isa, request.options.extra_weights, costs)
     if toolchain is not None:
         _require_room(request, toolchain, plan, _constant_bytes(graph, plan, kernels))
     request.output("plan").write_bytes(dump_plan(plan))

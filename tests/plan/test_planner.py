@@ -29,9 +29,9 @@ def test_element_wise_layers_and_views_share_memory() -> None:
 
 def test_the_cheapest_fitting_kernel_wins_and_the_others_say_why_not() -> None:
     dsp = make_plan(graph(), load_kernels(), "cortex-m7", ("armv7em", "portable")).layers[0]
-    assert dsp.kernel == "conv2d_s8__armv7em"
+    assert dsp.kernel == "conv2d_dense_s8__armv7em"
     reasons = {refusal.kernel: refusal.reason for refusal in dsp.refused}
-    assert reasons["conv2d_1x1_s8__armv7em"].startswith("needs k_h == 1")
+    assert reasons["conv2d_1x1_s8__armv7em (wide=1)"].startswith("needs k_h == 1")
     assert reasons["conv2d_s8__portable"].startswith("costs ")
     portable = make_plan(graph(), load_kernels(), "riscv32", ("portable",)).layers[0]
     assert portable.kernel == "conv2d_s8__portable"

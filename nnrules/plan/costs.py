@@ -1,0 +1,80 @@
+"""What kernels were measured to cost on a target: kernels/costs/<target>.json, written by `scons tune`.
+
+A kernel's cost follows from the layer's shape and the kernel's own parameters, not from weights, zero points and
+scales: one entry serves every layer of the same shape. Layers without an entry have the kernel's own estimate.
+"""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from nnrules.catalog.kernel import Kernel
+from nnrules.catalog.paths import KERNELS
+
+_WEIGHTLESS = ("acc_bits", "m1", "m2", "c", "k", "reciprocal")  # parameters that follow from weights or scales
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """One kernel on one layer. `layer`: for people; `code`: bytes of code of its own, without what kernels share."""
+
+    layer: str
+    instructions: int
+    code: int
+
+
+class Costs(msgspec.Struct, frozen=True, kw_only=True):
+    """`compiler`: its version; `templates`: digests of the kernels' templates that were measured; `costs`: by kernel,
+    then by `key`."""
+
+    compiler: str = ""
+    templates: dict[str, str] = {}
+    costs: dict[str, dict[str, Cost]] = {}
+
+    def instructions(self, kernel: Kernel, parameters: Mapping[str, Any]) -> float:
+        """Of one run, measured or else estimated."""
+        known = self.costs.get(kernel.name, {}).get(key(parameters))
+        return float(known.instructions) if known else kernel.instructions(parameters)
+
+
+def key(parameters: Mapping[str, Any]) -> str:
+    """What the costs of a kernel depend on, in 16 hex digits."""
+    kept = {
+        name: value
+        for name, value in parameters.items()
+        if name not in _WEIGHTLESS and not name.endswith(("zero_point", "zero_points"))
+    }
+    return sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def template_digest(kernel: Kernel) -> str:
+    """Of the template that costs belong to, in 16 hex digits."""
+    return sha256(kernel.template.read_bytes()).hexdigest()[:16]
+
+
+def costs_file(target: str, folder: Path = KERNELS) -> Path:
+    """Where a target's costs are, if it has any."""
+    return folder / "costs" / f"{target}.json"
+
+
+def load_costs(path: Path) -> Costs:
+    """Read a file of costs; no costs where there is none. Raises msgspec.ValidationError where it is something else."""
+    return msgspec.json.decode(path.read_bytes(), type=Costs) if path.is_file() else Costs()
+
+
+def dump_costs(costs: Costs) -> bytes:
+    """The file: kernels and layers in order, a layer a line; equal costs in equal bytes."""
+    encode = msgspec.json.encode
+    kernels = []
+    for name, each in sorted(costs.costs.items()):
+        rows = [encode(place) + b":" + encode(cost) for place, cost in sorted(each.items(), key=_place)]
+        kernels.append(encode(name) + b":{\n" + b",\n".join(rows) + b"\n}")
+    head = encode({"compiler": costs.compiler, "templates": dict(sorted(costs.templates.items()))})
+    return head[:-1] + b',\n"costs":{\n' + b",\n".join(kernels) + b"\n}}\n"
+
+
+def _place(entry: tuple[str, Cost]) -> tuple[str, str]:
+    return entry[1].layer, entry[0]

@@ -1,0 +1,38 @@
+"""`scons tune`: what every kernel costs on the models' layers is measured on each target and recorded with the kernels.
+
+Weights are drawn by lot, since costs do not depend on them; without `model=` all models take part.
+"""
+
+from typing import Any
+
+from SCons.Script import COMMAND_LINE_TARGETS
+
+from nnrules.catalog.paths import KERNELS
+from nnrules.catalog.stages import TuneOptions
+from nnrules.plan.costs import costs_file
+from nnrules.rules.workspace import Subject, Workspace
+
+TARGET = "tune"
+
+
+def is_asked_for() -> bool:
+    """Whether the command line says `tune`."""
+    return TARGET in COMMAND_LINE_TARGETS
+
+
+def declare(workspace: Workspace) -> list[Any]:
+    """The stage for each target; the nodes of the files of costs."""
+    templates = sorted([*KERNELS.rglob("*.c.j2"), *KERNELS.glob("include/*.h")])
+    shared = {
+        "graph": [workspace.file(workspace.folder(m) / f"{m}.graph.json") for m in workspace.firmwares],
+        "kernels": workspace.kernel_descriptions(),
+        "templates": [workspace.file(path) for path in templates],
+    }
+    nodes: list[Any] = []
+    for target in workspace.targets:
+        inputs = {**shared, "toolchain": [workspace.file(target.path)]}
+        outputs = {"costs": str(costs_file(target.name))}
+        subject = Subject("all", {}, target.name)
+        nodes += workspace.add(TARGET, subject, TuneOptions(), inputs, outputs, target.toolchain.runner).values()
+    workspace.env.NoClean(nodes)
+    return nodes
