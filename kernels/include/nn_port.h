@@ -36,6 +36,7 @@ void nn_profile(uint32_t layer);
 #define NN_PROFILE(layer) ((void)0)
 #endif
 
+/* cppcheck-suppress shiftNegativeLHS */
 _Static_assert((-5 >> 1) == -3, "kernels need an arithmetic right shift of negative values");
 _Static_assert((int8_t)0x80 == -128, "kernels need two's complement conversions");
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -77,5 +78,6 @@ typedef uint32_t __attribute__((may_alias, aligned(1))) nn_word_at_1;
 
 #include "nn_dsp.h"
 #include "nn_mve.h"
+#include "nn_riscv.h"
 
 #endif
