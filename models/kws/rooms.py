@@ -36,10 +36,24 @@ def noise(chance: np.random.Generator) -> Floats:
     decibels = _curve(chance) - chance.uniform(0, 9) * np.maximum(OCTAVES, 0)
     spectrum = np.fft.rfft(chance.standard_normal(FFT, np.float32)) * _gain(decibels)
     sound = np.fft.irfft(spectrum * (chance.uniform(0, 80) < HERTZ), FFT)[:LENGTH]
-    if chance.random() < 0.3:
-        sound = sound * np.interp(np.arange(LENGTH), np.linspace(0, LENGTH, 12), chance.uniform(0.2, 1, 12))
+    sound = sound * _course(chance)
     loudest: Floats = (sound / np.abs(sound).max()).astype(np.float32)
     return loudest
+
+
+def _course(chance: np.random.Generator) -> Floats:
+    """How loud noise is through a second: the same, wandering, or in strokes that fade."""
+    kind = chance.random()
+    if kind < 0.6:
+        return np.ones(LENGTH, np.float32)
+    if kind < 0.8:
+        return np.interp(np.arange(LENGTH), np.linspace(0, LENGTH, 12), chance.uniform(0.1, 1, 12)).astype(np.float32)
+    gain = np.full(LENGTH, 10 ** -chance.uniform(0.3, 1.5))
+    for start in chance.integers(0, LENGTH, chance.integers(1, 9)):
+        gain[start:] += chance.uniform(0.2, 1) * np.exp(
+            -np.arange(LENGTH - start) / (RATE * chance.uniform(0.005, 0.1))
+        )
+    return gain.astype(np.float32)
 
 
 def _swell(length: int, chance: np.random.Generator) -> Floats:
