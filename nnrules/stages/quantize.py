@@ -50,7 +50,8 @@ def completed(
     def calibrate(partial: onnx.ModelProto, tensors: list[str]) -> dict[str, Activation]:
         if getattr(dataset, "drawn", False):
             place = Body(partial, name).told(tensors[0])
-            raise UserError(place, "is not quantized, and there are no samples that show its range", "give some")
+            fault = "its output is not quantized, and there are no samples that show its range"
+            raise UserError(place, fault, "give samples=PATH.npz")
         return _measured(partial, tensors, dataset, options, name)
 
     finished, activations, weights = fill(model, name, calibrate)

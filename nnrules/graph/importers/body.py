@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,9 @@ class Body:
     with a cycle, with a value made twice, or one that is read and never made.
     """
 
-    def __init__(self, model: onnx.ModelProto, name: str) -> None:
+    def __init__(self, given: onnx.ModelProto, name: str) -> None:
+        model = onnx.ModelProto()
+        model.CopyFrom(given)
         graph = model.graph
         self.name = name
         self.opset = max((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), default=1)
@@ -116,7 +119,7 @@ class Body:
     def fresh(self, name: str) -> str:
         """A name that no value has yet, as near to `name` as can be."""
         taken = {*self.constants, *self.producer, *(each.name for each in self.inputs)}
-        return next(each for each in (name, *(f"{name}.{i}" for i in range(1, 10**6))) if each not in taken)
+        return name if name not in taken else next(each for i in count(1) if (each := f"{name}.{i}") not in taken)
 
     def add_constant(self, name: str, value: Any) -> str:
         """Enter an array under a new name; the name."""

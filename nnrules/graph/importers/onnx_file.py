@@ -7,6 +7,7 @@ import onnx
 from onnx import checker, inliner
 
 from nnrules.error import UserError
+from nnrules.graph.importers.body import DEQUANTIZE, QUANTIZE
 
 SUFFIXES = (".onnx",)
 EXTERNAL = onnx.TensorProto.EXTERNAL
@@ -29,7 +30,7 @@ def read(path: Path, name: str, beside: Sequence[Path]) -> onnx.ModelProto:
             if attribute.HasField("t"):
                 _fetch(attribute.t, path, name, beside)
     try:
-        checker.check_model(_without_foreign(model))
+        checker.check_model(_checkable(model))
         return inliner.inline_local_functions(model) if model.functions else model
     except Exception as error:  # the checker's own class, and what C++ throws beside it
         raise UserError(str(path), "is not a valid ONNX model", _told(error)) from None
@@ -40,15 +41,22 @@ def _told(error: Exception) -> str:
     return f"onnx says: {lines[0] if lines else type(error).__name__}"
 
 
-def _without_foreign(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model as the checker wants it: it knows no other domains, and they need no opset to be read here."""
-    known = {each.domain for each in model.opset_import}
-    extra = sorted({node.domain for node in model.graph.node} - known - {""})
-    if not extra:
-        return model
+def _checkable(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy as the checker wants it: it knows no other domains, which need no opset to be read here, no axis of
+    (de)quantization before opset 13, which onnxruntime.quantization writes all the same, and no output without shape.
+    """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
+    known = {each.domain for each in model.opset_import}
+    extra = sorted({node.domain for node in model.graph.node} - known - {""})
     copy.opset_import.extend(onnx.helper.make_opsetid(domain, 1) for domain in extra)
+    for value in copy.graph.output:
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.shape.SetInParent()
+    if min((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), default=13) < 13:
+        for node in copy.graph.node:
+            if node.op_type in (QUANTIZE, DEQUANTIZE):
+                del node.attribute[:]
     return copy
 
 

@@ -380,8 +380,10 @@ class Writer:
 
     def _pad(self, operator: TfliteOperator, mode: str) -> None:
         amounts = np.array(self.integers(operator, 1), np.int64).reshape(-1, 2)
+        images = len(amounts) == 4
+        amounts = amounts[TO_NCHW] if images else amounts
         pads = self.constant(f"{self.output(operator).name}/pads", amounts.T.reshape(-1))
-        inputs = [self.value(operator, 0), pads]
+        inputs = [self.images(operator) if images else self.value(operator, 0), pads]
         if operator.kind == "PADV2":
             filler = self.tensor(operator, 2)
             if filler.data is None or filler.data.size != 1:
@@ -391,15 +393,16 @@ class Writer:
             scale, point = (filler.scales[0], filler.points[0]) if len(filler.scales) else (1.0, 0)
             real = np.float32((float(filler.data.reshape(-1)[0]) - float(point)) * float(scale))
             inputs.append(self.constant(f"{self.output(operator).name}/filler", real))
-        self.finish(operator, self._real(operator, "Pad", inputs, mode=mode))
+        self.finish(operator, self._real(operator, "Pad", inputs, mode=mode), nchw=images)
 
     def concatenation(self, operator: TfliteOperator) -> None:
         """Along one axis."""
-        options = self._options(operator)
-        values = [self.value(operator, i) for i in range(len(operator.inputs))]
-        self.finish(
-            operator, self._real(operator, "Concat", values, axis=options.Axis()), options.FusedActivationFunction()
-        )
+        options, count = self._options(operator), len(operator.inputs)
+        images = len(self.output(operator).shape) == 4
+        values = [self.images(operator, i) if images else self.value(operator, i) for i in range(count)]
+        axis = TO_NHWC[options.Axis() % 4] if images else options.Axis()
+        real = self._real(operator, "Concat", values, axis=axis)
+        self.finish(operator, real, options.FusedActivationFunction(), nchw=images)
 
     def split(self, operator: TfliteOperator) -> None:
         """Inputs: axis, x; equal parts."""
@@ -448,9 +451,12 @@ class Writer:
 
     def _slice(self, operator: TfliteOperator, begin: list[int], end: list[int], steps: list[int]) -> None:
         y = self.output(operator)
-        columns = {"begin": begin, "end": end, "axes": list(range(len(begin))), "steps": steps}
+        images = len(self.tensor(operator, 0).shape) == 4
+        axes = [TO_NHWC[i] if images else i for i in range(len(begin))]
+        columns = {"begin": begin, "end": end, "axes": axes, "steps": steps}
         inputs = [self.constant(f"{y.name}/{name}", np.array(column, np.int64)) for name, column in columns.items()]
-        self.finish(operator, self._real(operator, "Slice", [self.value(operator, 0), *inputs]))
+        value = self.images(operator) if images else self.value(operator, 0)
+        self.finish(operator, self._real(operator, "Slice", [value, *inputs]), nchw=images)
         index = operator.outputs[0]
         if len(y.shape) != len(self.tensor(operator, 0).shape):
             self.values[index] = self.shaped(self.values[index], y)

@@ -1,5 +1,7 @@
 """TensorFlow calls a fused layer after all its parts, `a;b;c`: it is called after the first, and numbered."""
 
+from itertools import count
+
 from nnrules.graph.importers.body import Body
 
 
@@ -8,6 +10,7 @@ def run(body: Body) -> None:
     seen = set[str]()
     for node in body.nodes:
         name = (node.name or next(iter(node.output), "")).partition(";")[0]
-        numbered = next(each for each in (name, *(f"{name}.{i}" for i in range(1, 10**6))) if each not in seen)
-        seen.add(numbered)
-        node.name = numbered
+        if name in seen:
+            name = next(each for i in count(1) if (each := f"{name}.{i}") not in seen)
+        seen.add(name)
+        node.name = name
