@@ -235,6 +235,11 @@ class Lowering(QdqReader):
         order = memory_order(index)
         return self.tensors[self._in_memory(view.name, index.transpose(order))], order
 
+    def repeated(self, node: onnx.NodeProto, value: str, shape: Shape) -> Tensor:
+        """An input repeated to ``shape`` (ONNX's, without batch), in that order in memory."""
+        view = self.view(node, value)
+        return self.tensors[self._in_memory(view.name, np.broadcast_to(view.index, shape))]
+
     def pair(self, node: onnx.NodeProto) -> tuple[list[Tensor], Index]:
         """Two inputs of an element-wise operator, their axes in one order in memory, and the output's view."""
         views = [self.view(node, value) for value in node.input]

@@ -32,7 +32,9 @@ COMPILERS = {
         [*CLANG, "-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m7"], ("armv7em", "portable"),
     ),
     "cortex-m55": (["arm-none-eabi-gcc", "-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard"], HOST),
-    "riscv32": (["riscv64-unknown-elf-gcc", "-march=rv32imc", "-mabi=ilp32", "-ffreestanding"], ("rv32imc", "portable")),
+    "riscv32": (
+        ["riscv64-unknown-elf-gcc", "-march=rv32imc", "-mabi=ilp32", "-ffreestanding"], ("rv32imc", "portable"),
+    ),
 }  # fmt: skip
 CASES_OF_EACH = 3
 ONCE = settings(

@@ -145,3 +145,20 @@ def test_slopes_of_negative_values(slopes: np.ndarray, operator: str) -> None:
     graph, apart = steps_apart(model_of("PRelu", IMAGE, slopes.astype(np.float32)), IMAGE)
     assert operators(graph) == [operator]
     assert apart <= 1.01
+
+
+@pytest.mark.parametrize("op_type", ["Max", "Min"])
+def test_a_bound(op_type: str) -> None:
+    m = FloatModel(IMAGE)
+    m.node(op_type, [m.constant("bound", np.array([0.3], np.float32)), "x"], "y")
+    graph, apart = steps_apart(m.build("y"), IMAGE)
+    assert operators(graph) == ["lookup"]
+    assert apart <= 1.01
+
+
+def test_bounds_that_are_tensors_are_refused() -> None:
+    with pytest.raises(UserError) as caught:
+        steps_apart(model_of("Max", IMAGE, PER_CHANNEL), IMAGE)
+    assert str(caught.value) == (
+        "net: node 'y' (Max): compares tensors; only an activation and one constant number are supported"
+    )

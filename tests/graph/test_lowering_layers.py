@@ -125,3 +125,40 @@ def test_an_activation_is_not_cast() -> None:
     with pytest.raises(UserError) as caught:
         lower(model, "net")
     assert str(caught.value) == ("net: node 'y' (Cast): casts an activation; leave it out, or cast positions only")
+
+
+def test_attention() -> None:
+    m = FloatModel((6, 8))
+    q, k, v = (m.node("MatMul", ["x", m.weights(name, 8, 8)], f"{name}x") for name in "qkv")
+    split = m.constant("split", np.array([0, 6, 2, 4]))
+    heads = [
+        m.node("Transpose", [m.node("Reshape", [x, split], f"{x}s")], f"{x}h", perm=[0, 2, 1, 3]) for x in (q, k, v)
+    ]
+    turned = m.node("Transpose", [heads[1]], "kt", perm=[0, 1, 3, 2])
+    scores = m.node("Mul", [m.node("MatMul", [heads[0], turned], "qk"), m.constant("r", np.float32(0.5))], "scores")
+    mixed = m.node("MatMul", [m.node("Softmax", [scores], "soft", axis=-1), heads[2]], "mixed")
+    together = m.node("Transpose", [mixed], "back", perm=[0, 2, 1, 3])
+    flat = m.node("Reshape", [together, m.constant("join", np.array([0, 6, 8]))], "flat")
+    graph, apart = steps_apart(m.build(m.node("MatMul", [flat, m.weights("o", 8, 8)], "y")), (6, 8))
+    assert operators(graph).count("mat_mul") == 2
+    assert operators(graph).count("rearrange") == 4
+    assert apart <= 4.01
+
+
+def test_a_matrix_that_meets_several() -> None:
+    m = FloatModel((2, 3, 4))
+    matrix = m.node("ReduceMax", ["x", m.constant("axes", np.array([1]))], "matrix", keepdims=1)
+    turned = m.node("Transpose", [matrix], "turned", perm=[0, 1, 3, 2])
+    graph, apart = steps_apart(m.build(m.node("MatMul", ["x", turned], "y")), (2, 3, 4))
+    assert graph.tensors["y"].shape == (2, 3, 3)
+    assert apart <= 1.01
+
+
+def test_a_product_of_vectors_is_refused() -> None:
+    m = FloatModel((1,))
+    m.node("Mul", ["x", m.node("Sigmoid", ["x"], "s")], "y")
+    model = quantized(m.build("y"), (1,))
+    next(node for node in model.graph.node if node.op_type == "Mul").op_type = "MatMul"
+    with pytest.raises(UserError) as caught:
+        lower(model, "net")
+    assert str(caught.value) == "net: node 'y' (MatMul): multiplies two vectors; only matrices are supported"

@@ -23,7 +23,7 @@ class FullyConnected(Operator, frozen=True, kw_only=True):
     """
 
     op: ClassVar[str] = "fully_connected"
-    onnx_types: ClassVar[tuple[str, ...]] = ("Gemm", "MatMul")
+    onnx_types: ClassVar[tuple[str, ...]] = ("Gemm",)
 
     weights: np.ndarray
     bias: np.ndarray

@@ -64,13 +64,21 @@ class Lookup(Operator, frozen=True, kw_only=True):
     """y = table[x + 128]; ``table`` int8 (256,), made from the real function with one rounding, half up."""
 
     op: ClassVar[str] = "lookup"
-    onnx_types: ClassVar[tuple[str, ...]] = (*FUNCTIONS, "Clip", "Pow")
+    onnx_types: ClassVar[tuple[str, ...]] = (*FUNCTIONS, "Clip", "Pow", "Max", "Min")
 
     table: np.ndarray
 
     @classmethod
     def lower(cls, lowering: "Lowering", node: "onnx.NodeProto") -> None:
-        lower_unary(lowering, node, node.input[0], _function(lowering, node))
+        if node.op_type not in ("Max", "Min"):
+            lower_unary(lowering, node, node.input[0], _function(lowering, node))
+            return
+        value, bound, _ = lowering.with_constant(node) if len(node.input) == 2 else ("", None, 0)
+        if bound is None or np.ptp(bound) != 0:
+            cure = "only an activation and one constant number are supported"
+            raise UserError(lowering.place(node), "compares tensors", cure)
+        limit = np.maximum if node.op_type == "Max" else np.minimum
+        lower_unary(lowering, node, value, lambda x: limit(x, bound.flat[0]))
 
     @classmethod
     def of(
