@@ -17,6 +17,7 @@ from nnrules.graph.ops.conv2d import Conv2d
 from nnrules.graph.ops.conv_transpose2d import ConvTranspose2d
 from nnrules.graph.ops.fully_connected import FullyConnected
 from nnrules.graph.ops.lookup import Lookup
+from nnrules.graph.ops.mat_mul import MatMul
 from nnrules.graph.ops.max_pool2d import MaxPool2d
 from nnrules.graph.ops.mul import LARGEST_PRODUCT, Mul
 from nnrules.graph.ops.pad import Pad
@@ -220,6 +221,18 @@ def softmax(growing: Growing, source: str) -> str | None:
     return growing.add(Softmax.of(growing.draw(st.floats(0.01, 0.5))), source) if shape else None
 
 
+def matrix_product(growing: Growing, source: str) -> str | None:
+    """With its own transposition."""
+    draw, shape = growing.draw, growing.tensors[source]
+    if len(shape) < 2:
+        return None
+    turned = growing.add(Rearrange.of(np.arange(math.prod(shape)).reshape(shape).swapaxes(-1, -2)), source)
+    largest = 255 * 255 * shape[-1]
+    rule = growing.rule(draw(st.floats(1.0, 100.0)) / largest, largest)
+    operator = MatMul(x_zero_points=(draw(INT8), draw(INT8)), requantization=rule)
+    return turned and growing.add(operator, source, turned)
+
+
 def position(growing: Growing, source: str) -> str | None:
     """Of the largest value; nothing reads it."""
     shape = growing.tensors[source]
@@ -234,7 +247,7 @@ def position(growing: Growing, source: str) -> str | None:
 LAYERS: list[Layer] = [
     convolution, convolution, convolution, transposed_convolution, pooling, sum_or_product, sum_or_product,
     concatenation, one_value_at_a_time, border, reduction, scaling, moved, other_shape, fully_connected, softmax,
-    position,
+    matrix_product, position,
 ]  # fmt: skip
 
 
