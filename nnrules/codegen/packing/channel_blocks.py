@@ -1,7 +1,8 @@
 """Four output channels side by side: for each input value, the four weights it meets lie next to each other.
 
 ``weights`` int8 (groups, blocks, kernel height, kernel width, in channels / groups, 4); a group's last block is padded
-with zeros. The bias has no zero point folded in: the kernel subtracts it from each input and leaves padding out.
+with zeros. The bias has no zero point folded in: the kernel subtracts it from each input and leaves padding out. With
+the kernel's parameter ``raw`` = 1 it has: the kernel multiplies inputs as they are and fills borders.
 """
 
 from collections.abc import Mapping
@@ -23,4 +24,5 @@ def pack(operator: Any, parameters: Mapping[str, Parameter]) -> Constants:
     missing = -channels.shape[1] % BLOCK
     padded = np.pad(flat, ((0, 0), (0, missing), (0, 0))).reshape(groups, -1, BLOCK, flat.shape[2])
     order = np.pad(channels, ((0, 0), (0, missing)), constant_values=-1).ravel()
-    return linear_constants(operator, padded.transpose(0, 1, 3, 2), operator.bias, order)
+    bias = operator.folded_bias() if parameters.get("raw") else operator.bias
+    return linear_constants(operator, padded.transpose(0, 1, 3, 2), bias, order)
