@@ -21,6 +21,7 @@ def run(request: Request[BenchOptions]) -> None:
     peers = load_peers(request.input("peers"))
     pairs = zip(request.inputs["measured"], request.inputs["graph"], strict=True)
     rows = [bench.compared(_json(Path(measured)), ir.load(graph), peers) for measured, graph in pairs]
+    rows.sort(key=lambda row: bench.place(row, peers))
     results = {"source": peers.source, "rows": rows}
     request.output("results").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
     request.output("tables").write_text(bench.tables(rows, peers), encoding="utf-8")

@@ -40,6 +40,17 @@ def compared(measured: Mapping[str, Any], graph: Graph, peers: Peers) -> dict[st
     }
 
 
+def place(row: Row, peers: Peers) -> tuple[int, int, bool]:
+    """What rows are sorted by: target, network, and a model of models/ before files of the same network."""
+    names = [model.name for model in peers.models]
+    targets, own = peers.targets, peers.model(row["model"])
+    return (
+        targets.index(row["target"]) if row["target"] in targets else len(targets),
+        names.index(own.name) if own else len(names),
+        row["model"] not in names,
+    )
+
+
 def describe(graph: Graph, node: Node) -> str:
     """A layer in words, such as `conv 3x3/2 16->32, 32x32`: kernel, stride, channels, size of the input."""
     operator, shape = node.operator, graph.tensors[node.inputs[0]].shape
@@ -94,7 +105,7 @@ def _instructions(rows: Sequence[Row]) -> str:
         over = "!" if row["hold"] and count and count > row["hold"] else ""  # as in the table of a build
         lines.append(
             [
-                f"{row['title']} ({row['note'] or row['model']})",
+                f"{row['title']} ({row['note'] or _scored(row)})",
                 row["target"],
                 _number(count) + over,
                 _fraction(_ratio(count, row["macs"])),
@@ -105,6 +116,12 @@ def _instructions(rows: Sequence[Row]) -> str:
             ]
         )
     return _markdown(heading, lines, left=(0, 1, 5))
+
+
+def _scored(row: Row) -> str:
+    """A model that nobody calls anything else: its name and its integer model's score."""
+    metric = row["metric"]
+    return f"{row['model']}, {metric['name']} {metric['integer']:.3f}" if metric else str(row["model"])
 
 
 def _memory(rows: Sequence[Row]) -> str:
