@@ -108,66 +108,6 @@ NN_SMLA(smlatt, 16, 16)
 #define NN_SHIFT_TO_S8(to, value, shift) ((to) = (int8_t)nn_clamp((value) >> (shift), -128, 127))
 #endif
 
-/* The inner step of the DSP kernels: four consecutive int16 of one or two pixels meet four int8 weights of two channels.
- *
- * NN_QUAD_2X2(acc, weights, pixel, distance): acc[i][j] += sum of pixel[i * distance + k] * weights[j][k] over k = 0 .. 3,
- * for pixels i and channels j; NN_QUAD_1X2(acc, weights, pixel): the same for one pixel. Both move `weights` (const uint32_t *)
- * on by its two words, which hold the bytes k, k+2, k+1, k+3 of each channel, and `pixel` (const int16_t *) by four. `pixel`
- * is aligned to 4 bytes, `distance` a constant, even and at most 508; NN_QUAD_2X2_AT_2 takes any pixel and up to 2044.
- * Written as one block, since compilers spill registers when they schedule these instructions. */
-#if NN_HAS_DSP
-#define NN_QUAD_WEIGHTS \
-    "ldrd %[w0], %[w1], [%[w]], #8\n\t" \
-    "sxtb16 %[v0], %[w0]\n\t" \
-    "sxtb16 %[v1], %[w1]\n\t" \
-    "sxtb16 %[w0], %[w0], ror #8\n\t" \
-    "sxtb16 %[w1], %[w1], ror #8\n\t"
-#define NN_QUAD_PIXEL(a, b) \
-    "smlad " a ", %[x0], %[v0], " a "\n\t" \
-    "smlad " b ", %[x0], %[v1], " b "\n\t" \
-    "smlad " a ", %[x1], %[w0], " a "\n\t" \
-    "smlad " b ", %[x1], %[w1], " b "\n\t"
-#define NN_QUAD_OPERANDS(weights, pixel) \
-    [w] "+r"(weights), [x] "+r"(pixel), [w0] "=&r"(nn_w0), [w1] "=&r"(nn_w1), [v0] "=&r"(nn_v0), [v1] "=&r"(nn_v1), \
-        [x0] "=&r"(nn_x0), [x1] "=&r"(nn_x1)
-#define NN_QUAD_2X2_LOADING(acc, weights, pixel, distance, load_far, load_near) \
-    do { \
-        uint32_t nn_w0, nn_w1, nn_v0, nn_v1, nn_x0, nn_x1; \
-        __asm__(NN_QUAD_WEIGHTS load_far NN_QUAD_PIXEL("%[a10]", "%[a11]") load_near NN_QUAD_PIXEL("%[a00]", "%[a01]") \
-                : [a00] "+r"((acc)[0][0]), [a01] "+r"((acc)[0][1]), [a10] "+r"((acc)[1][0]), [a11] "+r"((acc)[1][1]), \
-                  NN_QUAD_OPERANDS(weights, pixel) \
-                : [far] "i"((distance) * 2), [far4] "i"((distance) * 2 + 4) \
-                : "memory"); \
-    } while (0)
-#define NN_QUAD_2X2(acc, weights, pixel, distance) \
-    NN_QUAD_2X2_LOADING(acc, weights, pixel, distance, "ldrd %[x0], %[x1], [%[x], %[far]]\n\t", \
-                        "ldrd %[x0], %[x1], [%[x]], #8\n\t")
-#define NN_QUAD_2X2_AT_2(acc, weights, pixel, distance) \
-    NN_QUAD_2X2_LOADING(acc, weights, pixel, distance, \
-                        "ldr %[x0], [%[x], %[far]]\n\tldr %[x1], [%[x], %[far4]]\n\t", \
-                        "ldr %[x0], [%[x]], #4\n\tldr %[x1], [%[x]], #4\n\t")
-#define NN_QUAD_1X2(acc, weights, pixel) \
-    do { \
-        uint32_t nn_w0, nn_w1, nn_v0, nn_v1, nn_x0, nn_x1; \
-        __asm__(NN_QUAD_WEIGHTS "ldrd %[x0], %[x1], [%[x]], #8\n\t" NN_QUAD_PIXEL("%[a0]", "%[a1]") \
-                : [a0] "+r"((acc)[0]), [a1] "+r"((acc)[1]), NN_QUAD_OPERANDS(weights, pixel)::"memory"); \
-    } while (0)
-#else
-NN_INLINE void nn_quad(int32_t acc[2], const uint32_t *w, uint32_t low, uint32_t high) {
-    for (int j = 0; j < 2; j++) {
-        acc[j] = nn_smlad(high, nn_sxtb16_ror8(w[j]), nn_smlad(low, nn_sxtb16(w[j]), acc[j]));
-    }
-}
-#define NN_QUAD_AT(word, acc, weights, pixel) \
-    nn_quad((acc), (weights), ((const word *)(pixel))[0], ((const word *)(pixel))[1])
-#define NN_QUAD_2X2_AT(word, acc, weights, pixel, distance) \
-    (NN_QUAD_AT(word, (acc)[1], weights, (pixel) + (distance)), NN_QUAD_AT(word, (acc)[0], weights, pixel), \
-     (weights) += 2, (pixel) += 4)
-#define NN_QUAD_2X2(acc, weights, pixel, distance) NN_QUAD_2X2_AT(nn_word, acc, weights, pixel, distance)
-#define NN_QUAD_2X2_AT_2(acc, weights, pixel, distance) NN_QUAD_2X2_AT(nn_word_at_2, acc, weights, pixel, distance)
-#define NN_QUAD_1X2(acc, weights, pixel) (NN_QUAD_AT(nn_word, acc, weights, pixel), (weights) += 2, (pixel) += 4)
-#endif
-
 /* The inner step of the depthwise kernel: acc[k] += four[k] * weight k for k = 0 .. 3. `four` points to int8 of any alignment;
  * `weights` (const uint32_t *) moves on by its two words of int16, in the order 0, 2, 1, 3. */
 #if NN_HAS_DSP
@@ -195,26 +135,6 @@ NN_INLINE void nn_four_channels(int32_t acc[4], const uint32_t weights[2], const
 }
 #define NN_FOUR_CHANNELS(acc, weights, four) (nn_four_channels((acc), (weights), (four)), (weights) += 2)
 #endif
-
-/* Copies n int8 as int16, in order. */
-NN_INLINE void nn_widen(int16_t *to, const int8_t *from, int n) {
-    for (; n >= 4; n -= 4, to += 4, from += 4) {
-        const uint32_t four = *(const nn_word_at_1 *)from;
-        const uint32_t even = nn_sxtb16(four), odd = nn_sxtb16_ror8(four);
-        ((nn_word_at_2 *)to)[0] = nn_pkhbt(even, odd);
-        ((nn_word_at_2 *)to)[1] = nn_pkhtb(even, odd);
-    }
-    for (; n > 0; n--) {
-        *to++ = *from++;
-    }
-}
-
-/* Sets n int16. */
-NN_INLINE void nn_fill(int16_t *to, int16_t value, int n) {
-    while (n-- > 0) {
-        *to++ = value;
-    }
-}
 
 /* Functions that are all assembly. */
 #if NN_HAS_DSP
@@ -267,15 +187,15 @@ struct nn_dense {
     NN_TILE_2X2("r4", "r5", "r6", "r7")
 
 /* On the stack: x, zero_point, y0, y1, where to enter the loop, end, x_end. */
-#define NN_DENSE_2X2(block) \
+#define NN_DENSE_BEGIN(enter) \
     "push {r4-r11, lr}\n\t" \
-    "ldmia.w r1, {r1-r7}\n\t" \
-    "adr r8, 2f\n\t" \
-    "add r5, r5, r8\n\t" \
+    "ldmia.w r1, {r1-r7}\n\t" enter \
     "push {r1-r7}\n" \
     "1:\n\t" \
     "ldrd r10, r11, [r0]\n\t" \
-    "ldrd r12, lr, [r0], #8\n\t" \
+    "ldrd r12, lr, [r0], #8\n\t"
+#define NN_DENSE_2X2(block) \
+    NN_DENSE_BEGIN("adr r8, 2f\n\tadd r5, r5, r8\n\t") \
     "bx r5\n\t" \
     ".p2align 2\n" \
     "2:\n\t" \
@@ -285,6 +205,15 @@ struct nn_dense {
     "ldr r2, [sp, #24]\n\t" \
     "cmp r1, r2\n\t" \
     "bne 2b\n\t" \
+    NN_DENSE_END
+/* The same for a known number of blocks. */
+#define NN_DENSE_2X2_EXACT(blocks, block) \
+    NN_DENSE_BEGIN("") \
+    ".rept " #blocks "\n\t" \
+    block \
+    ".endr\n\t" \
+    NN_DENSE_END
+#define NN_DENSE_END \
     "ldmia.w r0!, {r8, r9}\n\t" \
     "ldmia.w sp, {r1-r6}\n\t" \
     "smmlar r12, r12, r8, r2\n\t" \
@@ -346,6 +275,10 @@ NN_INLINE void nn_dense_2x2(const uint32_t *stream, const struct nn_dense *job, 
 
 NN_DENSE_FUNCTION(nn_dense_s16, NN_DENSE_2X2(NN_BLOCK_S16), false)
 NN_DENSE_FUNCTION(nn_dense_s8, NN_DENSE_2X2(NN_BLOCK_S8), true)
+NN_DENSE_FUNCTION(nn_dense_s16_by_2, NN_DENSE_2X2_EXACT(2, NN_BLOCK_S16), false)
+NN_DENSE_FUNCTION(nn_dense_s16_by_4, NN_DENSE_2X2_EXACT(4, NN_BLOCK_S16), false)
+NN_DENSE_FUNCTION(nn_dense_s16_by_8, NN_DENSE_2X2_EXACT(8, NN_BLOCK_S16), false)
+NN_DENSE_FUNCTION(nn_dense_s16_by_16, NN_DENSE_2X2_EXACT(16, NN_BLOCK_S16), false)
 
 /* The same for one pixel and four channels at a time: the stream holds four biases, for each two taps a word of each of the
  * channels (s8: for each four taps), four multipliers. x holds the pixel's taps, a multiple of NN_DENSE_1X4_GRAIN of them. */
@@ -470,18 +403,41 @@ NN_INLINE void nn_dense_1x4(const uint32_t *stream, const struct nn_dense_1x4 *j
 NN_DENSE_1X4_FUNCTION(nn_dense_1x4_s16, NN_DENSE_1X4(NN_BLOCK_1X4_S16), false)
 NN_DENSE_1X4_FUNCTION(nn_dense_1x4_s8, NN_DENSE_1X4(NN_BLOCK_1X4_S8), true)
 
-/* All channels of a tile of pixels; `words` are those of two channels in the stream. An odd last channel runs again with the
- * one before it. */
-NN_INLINE void nn_dense_channels(const uint32_t *stream, struct nn_dense *job, int channels, int words, bool wide) {
-    void (*const run)(const uint32_t *, const struct nn_dense *) = wide ? nn_dense_s16 : nn_dense_s8;
+/* The function for so many blocks. */
+NN_INLINE void nn_dense(const uint32_t *stream, const struct nn_dense *job, int blocks, bool wide) {
+    if (!wide) {
+        nn_dense_s8(stream, job);
+    } else if (blocks == 2) {
+        nn_dense_s16_by_2(stream, job);
+    } else if (blocks == 4) {
+        nn_dense_s16_by_4(stream, job);
+    } else if (blocks == 8) {
+        nn_dense_s16_by_8(stream, job);
+    } else if (blocks == 16) {
+        nn_dense_s16_by_16(stream, job);
+    } else {
+        nn_dense_s16(stream, job);
+    }
+}
+
+/* All channels of a tile of pixels. An odd last channel runs again with the one before it, a single one with itself. */
+NN_INLINE void nn_dense_channels(const uint32_t *stream, struct nn_dense *job, int channels, int blocks, bool wide) {
+    const int words = 4 + blocks * (wide ? 4 : 2);
     job->end = stream + channels / 2 * words;
-    run(stream, job);
+    if (channels > 1) {
+        nn_dense(stream, job, blocks, wide);
+    }
     if (channels % 2 != 0) {
         struct nn_dense last = *job;
-        last.y0 += channels - 2;
-        last.y1 += channels - 2;
+        int8_t y[4];
+        last.y0 = channels > 1 ? job->y0 + channels - 2 : y;
+        last.y1 = channels > 1 ? job->y1 + channels - 2 : y + 2;
         last.end += words;
-        run(job->end, &last);
+        nn_dense(job->end, &last, blocks, wide);
+        if (channels == 1) {
+            *job->y0 = y[0];
+            *job->y1 = y[2];
+        }
     }
 }
 

@@ -108,7 +108,7 @@ def test_a_firmware_with_make(firmware: Foreign) -> None:
 
 
 def test_an_instruction_set_into_a_folder_that_is_ours(project: Foreign) -> None:
-    for isa, kernel in (("portable", "conv2d_s8__portable"), ("armv7em", "conv2d_s8__armv7em")):
+    for isa, kernel in (("portable", "conv2d_s8__portable"), ("armv7em", "conv2d_dense_s8__armv7em")):
         done(nnrules(project, "build", "tiny", "--isa", isa, "--out", "library"))
         assert sorted(path.name for path in (project.top / "library").iterdir()) == FILES
         assert kernel in (project.top / "library/tiny.c").read_text()

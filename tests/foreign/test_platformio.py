@@ -57,6 +57,6 @@ def test_on_this_machine_and_on_a_board(project: Foreign) -> None:
     assert done.status == 0, done.stdout + done.stderr
     assert project.run(".pio/build/host/program.elf").stdout == project.says("tiny")
     assert project.emulated("mps2-an500", ".pio/build/m7/program.elf") == project.says("tiny")
-    assert "conv2d_s8__armv7em" in (project.top / "build/nnrules/tiny/armv7em/library/tiny.c").read_text()
+    assert "conv2d_dense_s8__armv7em" in (project.top / "build/nnrules/tiny/armv7em/library/tiny.c").read_text()
     done = project.run(str(project.python), "-m", "platformio", "run", "-v")
     assert "tiny.c" not in done.stdout

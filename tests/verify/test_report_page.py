@@ -15,7 +15,7 @@ from nnrules.stages import report
 from nnrules.stages.runner import Request
 from nnrules.verify import arena
 
-KERNELS = {"stem": "conv2d_s8__armv7em", "flat": ""}
+KERNELS = {"stem": "conv2d_dense_s8__armv7em", "flat": ""}
 DATASET = """
 class Scenes:
     def __init__(self, split, data=None):
@@ -89,7 +89,7 @@ def test_page_without_a_dataset_shows_the_layers_cost(inputs: dict[str, list[str
     assert '<td>RAM, bytes<td class="n good">584<td class="n">1,024' in text
     assert '<td>AP, integer model<td class="n good">0.4900<td class="n">at least 0.45' in text
     assert '<td>AP, float less integer<td class="n ">0.0100<td class="n">\n' in text
-    assert "conv2d_s8__armv7em" in text
+    assert "conv2d_dense_s8__armv7em" in text
     assert "<title>a &lt;b&gt;: 192 bytes at 288, layers 1 to 2</title>" in text
     assert picture.startswith(b"\x89PNG")
     assert '<h2>Instructions of each layer</h2>\n<img alt="small: instructions of each layer"' in text

@@ -60,8 +60,9 @@ def with_zero_points(operator: Any, columns: list[np.ndarray]) -> np.ndarray:
 def tiles(channels: int, tile: int) -> np.ndarray:
     """The channels in groups of ``tile``, the last group ending with the last channel.
 
-    >>> tiles(5, 2).tolist()
-    [0, 1, 2, 3, 3, 4]
+    >>> tiles(5, 2).tolist(), tiles(2, 4).tolist()
+    ([0, 1, 2, 3, 3, 4], [0, 0, 0, 1])
     """
     whole = np.arange(channels // tile * tile)
-    return np.concatenate([whole, np.arange(channels - tile, channels)]) if channels % tile else whole
+    last = np.maximum(np.arange(channels - tile, channels), 0)
+    return np.concatenate([whole, last]) if channels % tile else whole
