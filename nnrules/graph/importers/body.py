@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
 from itertools import count
 from typing import Any
 
@@ -45,36 +46,7 @@ class Body:
 
     def sort(self) -> None:
         """Put the nodes into an order in which they can run."""
-        made = {value: i for i, node in enumerate(self.nodes) for value in node.output if value}
-        if len(made) < sum(1 for node in self.nodes for value in node.output if value):
-            raise UserError(self.name, "two nodes make one value", "export the model again")
-        known = {*self.constants, *(each.name for each in self.inputs), ""}
-        waiting = []
-        for i, node in enumerate(self.nodes):
-            for value in node.input:
-                if value not in known and value not in made:
-                    raise UserError(self.place(node), f"reads '{value}', which nothing makes", "export the model again")
-            waiting.append({made[value] for value in node.input if value in made and value not in known})
-            if i in waiting[-1]:
-                raise UserError(self.place(node), "reads its own output", "export the model again")
-        readers: dict[int, list[int]] = {}
-        for i, sources in enumerate(waiting):
-            for source in sources:
-                readers.setdefault(source, []).append(i)
-        ready = [i for i, sources in enumerate(waiting) if not sources]
-        order = []
-        while ready:
-            i = ready.pop(0)
-            order.append(i)
-            for reader in readers.get(i, ()):
-                waiting[reader].discard(i)
-                if not waiting[reader]:
-                    ready.append(reader)
-        if len(order) < len(self.nodes):
-            stuck = next(node for i, node in enumerate(self.nodes) if i not in set(order))
-            raise UserError(self.place(stuck), "is part of a cycle, or follows one", "export the model again")
-        if order != sorted(order):
-            self.nodes = [self.nodes[i] for i in order]
+        self.nodes = in_order(self.nodes, {*self.constants, *(each.name for each in self.inputs)}, self.name)
 
     def index(self) -> None:
         """Find producers and readers again, after nodes were changed otherwise than by the methods here."""
@@ -87,8 +59,7 @@ class Body:
 
     def place(self, node: onnx.NodeProto) -> str:
         """How messages name a node."""
-        label = node.name or next(iter(node.output), "")
-        return f"{self.name}: node '{label}' ({node.op_type})"
+        return place(self.name, node)
 
     def told(self, value: str) -> str:
         """How messages name a value: by its node, or as an input."""
@@ -193,7 +164,7 @@ class Body:
             name: (value.shape, helper.np_dtype_to_tensor_dtype(value.dtype)) for name, value in self.constants.items()
         }
         inferred = infer_shapes(self.model(), self.name).graph
-        for value in (*inferred.value_info, *inferred.input, *inferred.output):
+        for value in (*inferred.input, *inferred.value_info, *inferred.output):
             kind = value.type.tensor_type
             dims = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in kind.shape.dim)
             if kind.HasField("shape") and min(dims, default=0) >= 0:
@@ -230,17 +201,63 @@ class Body:
 
     def _array(self, tensor: onnx.TensorProto) -> np.ndarray:
         """A stored tensor, after a look whether what is stored has the size that it claims."""
-        if min(tensor.dims, default=0) < 0 or math.prod(tensor.dims) > MOST_VALUES:
-            fault = f"claims the shape {tuple(tensor.dims)}"
-            raise UserError(
-                f"{self.name}: constant '{tensor.name}'", fault, f"at most {MOST_VALUES:,} values are supported"
-            )
+        require_size(tensor, self.name)
         try:
             array = numpy_helper.to_array(tensor)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             fault = f"cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
             raise UserError(f"{self.name}: constant '{tensor.name}'", fault, "export the model again") from None
         return array
+
+
+def require_size(tensor: onnx.TensorProto, name: str) -> None:
+    """Raises UserError for a stored tensor that claims more values than any may have."""
+    if min(tensor.dims, default=0) < 0 or math.prod(tensor.dims) > MOST_VALUES:
+        fault = f"claims the shape {tuple(tensor.dims)}"
+        cure = f"at most {MOST_VALUES:,} values are supported"
+        raise UserError(f"{name}: constant '{tensor.name}'", fault, cure)
+
+
+def place(name: str, node: onnx.NodeProto) -> str:
+    """How messages name a node of the model `name`."""
+    return f"{name}: node '{node.name or next(iter(node.output), '')}' ({node.op_type})"
+
+
+def in_order(nodes: Sequence[onnx.NodeProto], given: set[str], name: str) -> list[onnx.NodeProto]:
+    """The nodes in an order in which they can run, theirs if that is one; `given`: the values that no node makes.
+
+    Raises UserError for a cycle, for a value that two nodes make, and for one that nothing makes.
+    """
+    made = {value: i for i, node in enumerate(nodes) for value in node.output if value}
+    if len(made) < sum(1 for node in nodes for value in node.output if value):
+        raise UserError(name, "two nodes make one value", "export the model again")
+    waiting = [_sources(node, i, made, given, name) for i, node in enumerate(nodes)]
+    readers: dict[int, list[int]] = {}
+    for i, sources in enumerate(waiting):
+        for source in sources:
+            readers.setdefault(source, []).append(i)
+    ready, order = [i for i, sources in enumerate(waiting) if not sources], list[int]()
+    while ready:
+        i = heappop(ready)
+        order.append(i)
+        for reader in readers.get(i, ()):
+            waiting[reader].discard(i)
+            if not waiting[reader]:
+                heappush(ready, reader)
+    if len(order) < len(nodes):
+        stuck = nodes[min(set(range(len(nodes))) - set(order))]
+        raise UserError(place(name, stuck), "is part of a cycle, or follows one", "export the model again")
+    return [nodes[i] for i in order]
+
+
+def _sources(node: onnx.NodeProto, index: int, made: dict[str, int], given: set[str], name: str) -> set[int]:
+    """The nodes that make what one reads."""
+    for value in node.input:
+        if value and value not in given and value not in made:
+            raise UserError(place(name, node), f"reads '{value}', which nothing makes", "export the model again")
+        if value and made.get(value) == index:
+            raise UserError(place(name, node), "reads its own output", "export the model again")
+    return {made[value] for value in node.input if value and value not in given}
 
 
 def infer_shapes(model: onnx.ModelProto, name: str) -> onnx.ModelProto:

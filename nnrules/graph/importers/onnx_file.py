@@ -1,13 +1,13 @@
 """`.onnx`: protobuf, weights inside it or in files beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import onnx
 from onnx import checker, inliner
 
 from nnrules.error import UserError
-from nnrules.graph.importers.body import DEQUANTIZE, QUANTIZE
+from nnrules.graph.importers.body import DEQUANTIZE, QUANTIZE, in_order, require_size
 
 SUFFIXES = (".onnx",)
 EXTERNAL = onnx.TensorProto.EXTERNAL
@@ -18,12 +18,19 @@ def read(path: Path, name: str, beside: Sequence[Path]) -> onnx.ModelProto:
     model = onnx.ModelProto()
     try:
         model.ParseFromString(path.read_bytes())
-    except Exception as error:  # protobuf has no base class of its own for what it raises
-        raise UserError(str(path), "is not an ONNX model", _told(error)) from None
+    except Exception:  # protobuf has no base class of its own for what it raises
+        raise UserError(str(path), "is not an ONNX model", "its protobuf is damaged") from None
     if not model.graph.node:
         raise UserError(str(path), "is not an ONNX model", "it has no nodes")
+    if not all(isinstance(each, str) for each in _texts(model)):  # protobuf gives bytes where a name is not UTF-8
+        raise UserError(str(path), "is not an ONNX model", "a name in it is not text")
     _refuse_inner(model, name)
+    given = {each.name for each in (*model.graph.initializer, *model.graph.input)}
+    nodes = in_order(list(model.graph.node), given, name)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
     for tensor in model.graph.initializer:
+        require_size(tensor, name)
         _fetch(tensor, path, name, beside)
     for node in model.graph.node:
         for attribute in node.attribute:
@@ -39,6 +46,17 @@ def read(path: Path, name: str, beside: Sequence[Path]) -> onnx.ModelProto:
 def _told(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"onnx says: {lines[0] if lines else type(error).__name__}"
+
+
+def _texts(model: onnx.ModelProto) -> Iterator[object]:
+    """Everything that the passes take for text."""
+    yield from (each.name for each in (*model.graph.input, *model.graph.output, *model.graph.initializer))
+    for node in model.graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (each.name for each in node.attribute)
+    yield from (each.domain for each in model.opset_import)
+    dims = (dim for value in model.graph.input for dim in value.type.tensor_type.shape.dim)
+    yield from (dim.dim_param for dim in dims)
 
 
 def _checkable(model: onnx.ModelProto) -> onnx.ModelProto:

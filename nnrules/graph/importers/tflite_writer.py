@@ -1,5 +1,6 @@
 """The operators of TFLite as ONNX nodes: each has a method of its name, in small letters, on Writer."""
 
+import struct
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,13 @@ class Writer:
         return helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
 
     def operator(self, operator: TfliteOperator) -> None:
-        """Write one operator."""
+        """Write one operator. Raises UserError for one that is not supported, or whose options are damaged."""
+        try:
+            self._operator(operator)
+        except struct.error:  # the options are read from the file here
+            raise UserError(self.place(operator), "its options are damaged", "export the model again") from None
+
+    def _operator(self, operator: TfliteOperator) -> None:
         for kinds, method in ((UNARY, self._unary), (BINARY, self._binary), (REDUCTIONS, self._reduce)):
             if operator.kind in kinds:
                 method(operator, kinds[operator.kind])

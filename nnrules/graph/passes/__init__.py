@@ -14,6 +14,7 @@ ORDER = (
     "raise_opset",
     "unpack_qoperators",
     "fold_constants",
+    "require_scales",
     "drop_casts",
     "unclip_integers",
     "merge_duplicates",
