@@ -2,213 +2,182 @@
  * Graph SHA-256 5d14aacda3116567e09990eb88d3992ebb4aa05393a17ab1a93e0583cecd5edb.
  *
  *      layer      operator         inputs -> output                      MACs   kernel
- *   0  stem       conv2d           image 8x6x2 -> 8x6x4                  3,456  conv2d_s8__armv7em
- *   1  depthwise  conv2d           stem 8x6x4 -> 8x6x4                   1,728  depthwise_conv2d_s8__armv7em
- *   2  add        add              stem 8x6x4, depthwise 8x6x4 -> 8x6x4  0      add_s8__portable
+ *   0  stem       conv2d           image 8x6x2 -> 8x6x4                  3,456  conv2d_dense_s8__armv7em
+ *   1  depthwise  conv2d           stem 8x6x4 -> 8x6x4                   1,728  depthwise_3x3_s8__armv7em
+ *   2  add        add              stem 8x6x4, depthwise 8x6x4 -> 8x6x4  0      add_s8__armv7em
  *   3  pool       max_pool2d       add 8x6x4 -> 4x3x4                    0      max_pool2d_s8__portable
  *   4  flat       reshape          pool 4x3x4 -> 48                      0      none: the same memory
- *   5  head       fully_connected  flat 48 -> 5                          240    fully_connected_s8__armv7em
+ *   5  head       fully_connected  flat 48 -> 5                          240    fully_connected_dense_s8__armv7em
  *
- * The arena, 392 bytes:
- *   from  to   layers  what
- *   0     192  0..3    stem
- *   0     192  0..3    add
- *   0     96   5..5    head (scratch)
- *   96    101  5..5    head
- *   192   288  0..0    image
- *   192   384  1..2    depthwise
- *   192   240  3..5    pool
- *   192   240  3..5    flat
- *   288   384  0..0    stem (scratch)
- *   384   388  1..1    depthwise (scratch)
+ * The arena, 1,024 bytes:
+ *   from  to    layers  what
+ *   0     130   0..0    stem (scratch)
+ *   0     640   1..1    depthwise (scratch)
+ *   0     96    5..5    head (scratch)
+ *   96    144   3..5    pool
+ *   96    144   3..5    flat
+ *   136   232   0..0    image
+ *   144   149   5..5    head
+ *   640   832   0..3    stem
+ *   640   832   0..3    add
+ *   832   1024  1..2    depthwise
  */
 #include "small.h"
 #include "nn_port.h"
 
-NN_WEIGHTS static const uint32_t stem_weights[24] = {
-    0xb3bab2bb, 0xf273b897, 0x00dd0069, 0x007b00b4, 0xd9aee59c, 0x050473a9, 0x007200d0, 0x00650066, 0xd7137c5d,
-    0x153e1444, 0x00c600a4, 0x00ed0054, 0xe960e072, 0x372dd02e, 0x006c0037, 0x002100a3, 0xee92c099, 0xd578cd6b,
-    0x000500aa, 0x00e6001e, 0xc1733f0b, 0x8db4ac3b, 0x004e0049, 0x00b700f8,
+NN_WEIGHTS static const uint32_t stem_stream[50] = {
+    0xffffbfc3, 0x00005612, 0xffbaffbb, 0x0073ff97, 0xffaeff9c, 0x0004ffa9, 0x0013005d, 0x003e0044, 0xffb3ffb2,
+    0xfff2ffb8, 0xffd9ffe5, 0x00050073, 0xffd7007c, 0x00150014, 0xffdd0069, 0x007bffb4, 0x0072ffd0, 0x00650066,
+    0xffc6ffa4, 0xffed0054, 0x00000000, 0x00000000, 0x0058f3e4, 0x002aca7a, 0x00002e7e, 0xfffffa39, 0x00600072,
+    0x002d002e, 0xff92ff99, 0x0078006b, 0x0073000b, 0xffb4003b, 0xffe9ffe0, 0x0037ffd0, 0xffeeffc0, 0xffd5ffcd,
+    0xffc1003f, 0xff8dffac, 0x006c0037, 0x0021ffa3, 0x0005ffaa, 0xffe6001e, 0x004e0049, 0xffb7fff8, 0x00000000,
+    0x00000000, 0x0067aeb8, 0x0059f678, 0xfffffffd, 0xffffffd8,
 };
 
-NN_WEIGHTS static const int32_t stem_bias[4] = {
-    -16445, 22034, 11902, -1479,
+NN_WEIGHTS static const uint32_t depthwise_stream[20] = {
+    0xadfbfb68, 0x29f5f518, 0xa0cfcfe0, 0xfffffe7d, 0x003c86e4, 0xf7414176, 0xea2121bc, 0xaf989822, 0xfffffb99,
+    0x00247a86, 0x2d90903c, 0x438181e9, 0x65505033, 0x0000228b, 0x003056fa, 0x9d57573b, 0x3169696b, 0x603e3e4d,
+    0x00006514, 0x0022e860,
 };
 
-NN_WEIGHTS static const int32_t stem_multiplier[4] = {
-    5829604, 2804346, 6794936, 5895800,
+NN_WEIGHTS static const uint32_t head_stream[114] = {
+    0x000018d8, 0xffffeed4, 0x00000b59, 0x00000b3a, 0x652f2071, 0x04a58af2, 0x5f1d023a, 0x29985fff, 0xba554614,
+    0x6a4ff778, 0x1925dd2f, 0x5858a208, 0x5fc9cd8f, 0x04f12152, 0xe329909c, 0x671b71fc, 0x52008269, 0xc0e1ffc4,
+    0xa7bad319, 0xa6c81275, 0xf89f4ca2, 0xb299847e, 0xe1e751e2, 0x6d40b210, 0xc7d8ce51, 0xb4613178, 0x17e57a13,
+    0xaf8d0dbf, 0xf27dc138, 0x81fddf38, 0x23f21bf1, 0x247862e1, 0x0e1501fa, 0xa82a541e, 0xa7742d0c, 0xe0901215,
+    0x4b4e7e02, 0x6177c509, 0xbedcf110, 0xbeb7e97b, 0x7dd71f33, 0x597002b0, 0x9953e78e, 0x60788a36, 0xa958b7f7,
+    0x3e8b2435, 0xb77377e8, 0x0c43f811, 0x8c9e1d5b, 0x0abf98f9, 0xcd842c82, 0x40f2d3fa, 0x006c2158, 0x007b6996,
+    0x00513f92, 0x002865a8, 0xffffeed4, 0x00000b59, 0x00000b3a, 0x00000531, 0x04a58af2, 0x5f1d023a, 0x29985fff,
+    0xdf38878f, 0x6a4ff778, 0x1925dd2f, 0x5858a208, 0xa068884d, 0x04f12152, 0xe329909c, 0x671b71fc, 0x289c77eb,
+    0xc0e1ffc4, 0xa7bad319, 0xa6c81275, 0x0695ee3a, 0xb299847e, 0xe1e751e2, 0x6d40b210, 0xd82e5fef, 0xb4613178,
+    0x17e57a13, 0xaf8d0dbf, 0x2fc8178f, 0x81fddf38, 0x23f21bf1, 0x247862e1, 0x0567db5d, 0xa82a541e, 0xa7742d0c,
+    0xe0901215, 0x684a4408, 0x6177c509, 0xbedcf110, 0xbeb7e97b, 0x6feaa77f, 0x597002b0, 0x9953e78e, 0x60788a36,
+    0x411382cf, 0x3e8b2435, 0xb77377e8, 0x0c43f811, 0xa3254f3e, 0x0abf98f9, 0xcd842c82, 0x40f2d3fa, 0x5059eb59,
+    0x007b6996, 0x00513f92, 0x002865a8, 0x0065ae78, 0xfffffffd, 0xfffffffd,
 };
 
-NN_WEIGHTS static const uint32_t depthwise_weights[18] = {
-    0x003c0068, 0x003b0076, 0xff90fffb, 0x00570041, 0x002dffad, 0xff9dfff7, 0xffe90018, 0x006bffbc, 0xff81fff5,
-    0x00690021, 0x00430029, 0x0031ffea, 0x0033ffe0, 0x004d0022, 0x0050ffcf, 0x003eff98, 0x0065ffa0, 0x0060ffaf,
-};
-
-NN_WEIGHTS static const int32_t depthwise_bias[4] = {
-    -387, -1127, 8843, 25876,
-};
-
-NN_WEIGHTS static const int32_t depthwise_multiplier[4] = {
-    3966692, 2390662, 3167994, 2287712,
-};
-
-NN_WEIGHTS static const uint32_t head_weights[72] = {
-    0x65202f71, 0x048aa5f2, 0xba465514, 0x6af74f78, 0x5fcdc98f, 0x0421f152, 0x52820069, 0xc0ffe1c4, 0xf84c9fa2,
-    0xb284997e, 0xc7ced851, 0xb4316178, 0xf2c17d38, 0x81dffd38, 0x0e0115fa, 0xa8542a1e, 0x4b7e4e02, 0x61c57709,
-    0x7d1fd733, 0x590270b0, 0xa9b758f7, 0x3e248b35, 0x8c1d9e5b, 0x0a98bff9, 0x5f021d3a, 0x295f98ff, 0x19dd252f,
-    0x58a25808, 0xe390299c, 0x67711bfc, 0xa7d3ba19, 0xa612c875, 0xe151e7e2, 0x6db24010, 0x177ae513, 0xaf0d8dbf,
-    0x231bf2f1, 0x246278e1, 0xa72d740c, 0xe0129015, 0xbef1dc10, 0xbee9b77b, 0x99e7538e, 0x608a7836, 0xb77773e8,
-    0x0cf84311, 0xcd2c8482, 0x40d3f2fa, 0xdf87388f, 0x00000000, 0xa088684d, 0x00000000, 0x28779ceb, 0x00000000,
-    0x06ee953a, 0x00000000, 0xd85f2eef, 0x00000000, 0x2f17c88f, 0x00000000, 0x05db675d, 0x00000000, 0x68444a08,
-    0x00000000, 0x6fa7ea7f, 0x00000000, 0x418213cf, 0x00000000, 0xa34f253e, 0x00000000, 0x50eb5959, 0x00000000,
-};
-
-NN_WEIGHTS static const int32_t head_bias[6] = {
-    6360, -4396, 2905, 2874, 1329, 0,
-};
-
-NN_WEIGHTS static const int32_t head_multiplier[6] = {
-    7086424, 8087958, 5324690, 2647464, 6663800, 0,
-};
-
-/* Convolution of one group: each input row is widened to int16 once, into a ring of K_H rows whose borders hold the zero
- * point; then two pixels by two channels at a time. weights: words of (PAIRS, K_H, QUADS, 2), see dsp_pairs. */
-static void conv2d_s8__armv7em_0(const int8_t *x, int8_t *y, const uint32_t *weights, const int32_t *bias,
-                                 const int32_t *multiplier, void *scratch)
+/* Convolution of one group, two pixels and two channels at a time. For a row of outputs (ROWS = 2: two rows) the K_H input rows
+ * are widened to int16 side by side, one column after the other, so that the taps of a window lie in one piece. A pixel is
+ * paired with the one half a row further right, or below it. stream: see dsp_dense. */
+static void conv2d_dense_s8__armv7em_0(const int8_t *x, int8_t *y, const uint32_t *stream, void *scratch)
 {
     enum {
         IN_H = 8, IN_W = 6, IN_C = 2, OUT_H = 8, OUT_W = 6, OUT_C = 4,
         K_H = 3, K_W = 3, STRIDE_H = 1, STRIDE_W = 1,
-        PAD_TOP = 1, PAD_LEFT = 1, X_ZERO_POINT = -40,
-        Y_ZERO_POINT = -3, LO = -128, HI = 127,
-        TAPS = K_W * IN_C, QUADS = (TAPS + 1) / 4, HALF = TAPS % 4 == 1 || TAPS % 4 == 2, STEP = STRIDE_W * IN_C,
-        NEEDED_W = (OUT_W - 1) * STRIDE_W + K_W, ROW = (NEEDED_W * IN_C + TAPS % 2 + 1) / 2 * 2,
-        LEFT = PAD_LEFT < NEEDED_W ? PAD_LEFT : NEEDED_W, MIDDLE = IN_W < NEEDED_W - LEFT ? IN_W : NEEDED_W - LEFT,
-        PIXELS = OUT_W < 2 ? 1 : 2, UNROLL_ROWS = QUADS < 4 ? 4 : 1
+        PAD_TOP = 1, PAD_LEFT = 1, LO = -128, HI = 127, WIDE = 1, ROWS = 1,
+        TILES = ROWS == 2 ? OUT_W : (OUT_W + 1) / 2, APART = ROWS == 2 ? 0 : OUT_W - TILES,
+        COLUMN = K_H * IN_C + K_H * IN_C % 2 * (STRIDE_W % 2), BLOCKS = (K_W * COLUMN + 3) / 4,
+        COLUMNS = (TILES - 1) * STRIDE_W + K_W, RIGHT = IN_W - APART * STRIDE_W, NEEDED = COLUMNS - PAD_LEFT,
+        MIDDLE = RIGHT < NEEDED ? RIGHT : NEEDED, /* columns from PAD_LEFT on that are inside for both pixels */
+        WORDS = 4 + BLOCKS * (WIDE ? 4 : 2), SKIP = WIDE ? NN_DENSE_S16_SKIP(BLOCKS) : NN_DENSE_S8_SKIP(BLOCKS)
     };
-    int16_t *const ring = scratch;
-    const int16_t *rows[K_H];
+    const uint32_t *const zero_points = stream + (OUT_C + 1) / 2 * WORDS;
+    int16_t *const wide = scratch;
+    int8_t *const outside = (int8_t *)(wide + (TILES - 1) * STRIDE_W * COLUMN * 2 + BLOCKS * 8);
+    for (int c = 0; c < IN_C; c++) {
+        outside[c] = (int8_t)zero_points[1];
+    }
+    struct nn_dense job = {.skip = SKIP, .zero_point = (int32_t)zero_points[0]};
 
-    for (int oy = 0, next = 0; oy < OUT_H; oy++) {
-        for (; next < oy * STRIDE_H + K_H; next++) {
-            const int iy = next - PAD_TOP;
-            int16_t *to = ring + next % K_H * ROW;
-            if (iy < 0 || iy >= IN_H) {
-                nn_fill(to, X_ZERO_POINT, NEEDED_W * IN_C);
-            } else {
-                nn_fill(to, X_ZERO_POINT, LEFT * IN_C);
-                nn_widen(to + LEFT * IN_C, x + iy * IN_W * IN_C, MIDDLE * IN_C);
-                nn_fill(to + (LEFT + MIDDLE) * IN_C, X_ZERO_POINT, (NEEDED_W - LEFT - MIDDLE) * IN_C);
+    for (int oy = 0; oy < OUT_H; oy += ROWS) {
+        const int below = oy + ROWS - 1 < OUT_H ? oy + ROWS - 1 : oy;
+        const int iy0 = oy * STRIDE_H - PAD_TOP, iy1 = below * STRIDE_H - PAD_TOP;
+        for (int column = 0; column < COLUMNS; column++) {
+            const int ix0 = column - PAD_LEFT, ix1 = ix0 + APART * STRIDE_W;
+            const int odd = column * COLUMN % 2;
+            int16_t *const to = wide + column * COLUMN / 2 * 4;
+            if (iy0 >= 0 && iy1 + K_H <= IN_H && column >= PAD_LEFT && column < PAD_LEFT + MIDDLE) {
+                const int8_t *const x0 = x + (iy0 * IN_W + ix0) * IN_C, *const x1 = x + (iy1 * IN_W + ix1) * IN_C;
+                if (odd != 0) {
+                    nn_widen_in_order(to, x0, x1, 1, K_H, IN_W * IN_C, IN_C);
+                } else {
+                    nn_widen_in_order(to, x0, x1, 0, K_H, IN_W * IN_C, IN_C);
+                }
+                continue;
+            }
+            for (int ky = 0; ky < K_H; ky++) {
+                const bool row0 = iy0 + ky >= 0 && iy0 + ky < IN_H, row1 = iy1 + ky >= 0 && iy1 + ky < IN_H;
+                const int8_t *const x0 = row0 && ix0 >= 0 && ix0 < IN_W ? x + ((iy0 + ky) * IN_W + ix0) * IN_C : outside;
+                const int8_t *const x1 = row1 && ix1 >= 0 && ix1 < IN_W ? x + ((iy1 + ky) * IN_W + ix1) * IN_C : outside;
+                nn_widen_in_order(to, x0, x1, odd + ky * IN_C, 1, 0, IN_C);
             }
         }
-        for (int ky = 0; ky < K_H; ky++) {
-            rows[ky] = ring + (oy * STRIDE_H + ky) % K_H * ROW;
-        }
-        for (int c = 0; c < OUT_C; c += 2) {
-            for (int tile = 0; tile < OUT_W; tile += PIXELS) {
-                const int ox = tile < OUT_W - PIXELS ? tile : OUT_W - PIXELS; /* the last tile may overlap */
-                const uint32_t *w = weights + c * K_H * (QUADS + HALF);
-                int32_t acc[PIXELS][2];
-#pragma GCC unroll 2
-                for (int i = 0; i < PIXELS; i++) {
-                    acc[i][0] = bias[c];
-                    acc[i][1] = bias[c + 1];
-                }
-#pragma GCC unroll UNROLL_ROWS
-                for (int ky = 0; ky < K_H; ky++) {
-                    const int16_t *in = rows[ky] + ox * STEP;
-#pragma GCC unroll 4
-                    for (int quad = 0; quad < QUADS; quad++) {
-                        NN_QUAD_2X2(acc, w, in, STEP);
-                    }
-                    if (HALF) {
-#pragma GCC unroll 2
-                        for (int i = 0; i < PIXELS; i++) {
-                            const uint32_t pair = *(const nn_word_at_2 *)(in + i * STEP);
-                            acc[i][0] = nn_smlad(pair, nn_sxtb16(w[0]), acc[i][0]);
-                            acc[i][1] = nn_smlad(pair, nn_sxtb16(w[1]), acc[i][1]);
-                        }
-                        w += 2;
-                    }
-                }
-                const int32_t factor[2] = {multiplier[c], multiplier[c + 1]};
-                int8_t *out = y + (oy * OUT_W + ox) * OUT_C + c;
-#pragma GCC unroll 2
-                for (int j = 0; j < 2; j++) {
-#pragma GCC unroll 2
-                    for (int i = 0; i < PIXELS; i++) {
-                        if (OUT_C % 2 == 0 || c + j < OUT_C) {
-                            out[i * OUT_C + j] = nn_requantize(acc[i][j], factor[j], Y_ZERO_POINT, LO, HI);
-                        }
-                    }
-                }
-            }
+        for (int tile = 0; tile < TILES; tile++) {
+            job.x = wide + tile * STRIDE_W * COLUMN * 2;
+            job.x_end = job.x + BLOCKS * 8;
+            job.y0 = y + (oy * OUT_W + tile) * OUT_C;
+            job.y1 = y + (below * OUT_W + tile + APART) * OUT_C;
+            nn_dense_channels(stream, &job, OUT_C, BLOCKS, WIDE);
         }
     }
 }
 
-/* Depthwise convolution, channels a multiple of four: one pixel by four channels at a time; at the image's border a vector
- * of zero points stands for each pixel outside. weights: words of (BLOCKS, K_H, K_W, 2), see dsp_depthwise. */
-static void depthwise_conv2d_s8__armv7em_1(const int8_t *x, int8_t *y, const uint32_t *weights, const int32_t *bias,
-                                           const int32_t *multiplier, void *scratch)
+/* Depthwise 3x3 convolution, channels a multiple of four: a band of rows of four channels is widened to int16, each channel by
+ * itself and with its padding; then each channel's weights stay in registers. stream: see dsp_depthwise_3x3. Runs in place where
+ * one band is the whole image. */
+NN_DEPTHWISE_3X3(depthwise_3x3_s8__armv7em_1_channel, -3, 4, 6, 1,
+                 16, 16)
+
+static void depthwise_3x3_s8__armv7em_1(const int8_t *x, int8_t *y, const uint32_t *stream, void *scratch)
 {
     enum {
         IN_H = 8, IN_W = 6, C = 4, OUT_H = 8, OUT_W = 6,
-        K_H = 3, K_W = 3, STRIDE_H = 1, STRIDE_W = 1,
-        DILATION_H = 1, DILATION_W = 1, PAD_TOP = 1, PAD_LEFT = 1,
-        X_ZERO_POINT = -40, Y_ZERO_POINT = -3, LO = -128, HI = 127,
-        BLOCK = 4, REACH_H = (K_H - 1) * DILATION_H, REACH_W = (K_W - 1) * DILATION_W
+        STRIDE_H = 1, PAD_TOP = 1, PAD_LEFT = 1, X_ZERO_POINT = -40,
+        LO = -128, HI = 127, PITCH = 16 / 2, BAND = 8,
+        PLANE = ((BAND - 1) * STRIDE_H + 3) * PITCH, LEFT = PAD_LEFT / 2 * 2,
+        FIRST = (PAD_LEFT + 1) / 2 * 2, END = IN_W + PAD_LEFT < PITCH ? (IN_W + PAD_LEFT) / 2 * 2 : PITCH
     };
-    int8_t *const outside = scratch;
-    for (int c = 0; c < C; c++) {
-        outside[c] = X_ZERO_POINT;
+    int16_t *const planes = scratch;
+    const uint32_t outside = (uint8_t)X_ZERO_POINT * 0x01010101u;
+    for (int i = 0; i < PLANE; i += 2) {
+        nn_to_planes(planes + i, PLANE, outside, outside);
     }
 
-    for (int oy = 0; oy < OUT_H; oy++) {
-        const int top = oy * STRIDE_H - PAD_TOP;
-        const bool row_inside = top >= 0 && top + REACH_H < IN_H;
-        for (int ox = 0; ox < OUT_W; ox++, y += C) {
-            const int left = ox * STRIDE_W - PAD_LEFT;
-            const bool inside = row_inside && left >= 0 && left + REACH_W < IN_W;
-            const int8_t *taps[K_H * K_W];
-            for (int tap = 0; !inside && tap < K_H * K_W; tap++) {
-                const int iy = top + tap / K_W * DILATION_H, ix = left + tap % K_W * DILATION_W;
-                const bool tap_inside = iy >= 0 && iy < IN_H && ix >= 0 && ix < IN_W;
-                taps[tap] = tap_inside ? x + (iy * IN_W + ix) * C : outside;
+    for (int oy = 0; oy < OUT_H; oy += BAND) {
+        const int count = oy + BAND <= OUT_H ? BAND : OUT_H - oy, top = oy * STRIDE_H - PAD_TOP;
+        for (int c = 0; c < C; c += 4) {
+            for (int row = 0; row < (count - 1) * STRIDE_H + 3; row++) {
+                int16_t *const to = planes + row * PITCH;
+                if (top + row < 0 || top + row >= IN_H) {
+                    continue;
+                }
+                const int8_t *from = x + (top + row) * IN_W * C + c;
+                if (LEFT < FIRST) {
+                    nn_to_planes(to + LEFT, PLANE, outside, *(const nn_word_at_1 *)from);
+                    from += C;
+                }
+#pragma GCC unroll 2
+                for (int i = FIRST; i < END; i += 2, from += 2 * C) {
+                    nn_to_planes(to + i, PLANE, *(const nn_word_at_1 *)from, *(const nn_word_at_1 *)(from + C));
+                }
+                if (END < PITCH && END < IN_W + PAD_LEFT) {
+                    nn_to_planes(to + END, PLANE, *(const nn_word_at_1 *)from, outside);
+                }
             }
-            const uint32_t *w = weights;
-            for (int c = 0; c < C; c += BLOCK) {
-                int32_t acc[BLOCK] = {bias[c], bias[c + 1], bias[c + 2], bias[c + 3]};
-                if (inside) {
-                    const int8_t *in = x + (top * IN_W + left) * C + c;
-#pragma GCC unroll 4
-                    for (int ky = 0; ky < K_H; ky++, in += DILATION_H * IN_W * C) {
-#pragma GCC unroll 4
-                        for (int kx = 0; kx < K_W; kx++) {
-                            NN_FOUR_CHANNELS(acc, w, in + kx * DILATION_W * C);
-                        }
-                    }
-                } else {
-                    for (int tap = 0; tap < K_H * K_W; tap++) {
-                        NN_FOUR_CHANNELS(acc, w, taps[tap] + c);
-                    }
-                }
-#pragma GCC unroll 4
-                for (int i = 0; i < BLOCK; i++) {
-                    y[c + i] = nn_requantize(acc[i], multiplier[c + i], Y_ZERO_POINT, LO, HI);
-                }
+            int8_t *const out = y + oy * OUT_W * C + c;
+            for (int i = 0; i < 4; i++) {
+                depthwise_3x3_s8__armv7em_1_channel(planes + i * PLANE, out + i, stream + (c + i) * 5, count);
             }
         }
     }
 }
 
-/* Element-wise sum with one rounding; y may be x1 or x2. */
-static void add_s8__portable_2(const int8_t *x1, const int8_t *x2, int8_t *y)
+/* Element-wise sum with one rounding, four values at a time; y may be x1 or x2. */
+static void add_s8__armv7em_2(const int8_t *x1, const int8_t *x2, int8_t *y)
 {
     enum { SIZE = 192, M1 = 20000, M2 = 17000, C = 16384, K = 15, LO = -128, HI = 127 };
+    const uint32_t factors = ((uint32_t)M1 & 0xFFFFu) | (uint32_t)M2 << 16;
 
-    for (int i = 0; i < SIZE; i++) {
-        y[i] = (int8_t)nn_clamp((M1 * x1[i] + M2 * x2[i] + C) >> K, LO, HI);
+    for (int i = 0; i < SIZE / 4 * 4; i += 4, x1 += 4, x2 += 4, y += 4) {
+        const uint32_t a = *(const nn_word_at_1 *)x1, b = *(const nn_word_at_1 *)x2;
+        const uint32_t even1 = nn_sxtb16(a), odd1 = nn_sxtb16_ror8(a), even2 = nn_sxtb16(b), odd2 = nn_sxtb16_ror8(b);
+        NN_SHIFT_TO_S8(y[0], nn_smlabt(even2, factors, nn_smlabb(even1, factors, C)), K);
+        NN_SHIFT_TO_S8(y[1], nn_smlabt(odd2, factors, nn_smlabb(odd1, factors, C)), K);
+        NN_SHIFT_TO_S8(y[2], nn_smlatt(even2, factors, nn_smlatb(even1, factors, C)), K);
+        NN_SHIFT_TO_S8(y[3], nn_smlatt(odd2, factors, nn_smlatb(odd1, factors, C)), K);
+    }
+    for (int i = 0; i < SIZE % 4; i++) {
+        NN_SHIFT_TO_S8(y[i], M1 * x1[i] + M2 * x2[i] + C, K);
     }
 }
 
@@ -243,34 +212,30 @@ static void max_pool2d_s8__portable_3(const int8_t *x, int8_t *y)
     }
 }
 
-/* Fully connected, ROWS vectors: each is widened to int16 once, then meets two outputs at a time.
- * weights: words of (PAIRS, QUADS, 2), see dsp_pairs. */
-static void fully_connected_s8__armv7em_4(const int8_t *x, int8_t *y, const uint32_t *weights, const int32_t *bias,
-                                          const int32_t *multiplier, void *scratch)
+/* Fully connected, ROWS vectors: each is widened to int16, then meets four outputs at a time. stream: see dsp_dense_1x4. */
+static void fully_connected_dense_s8__armv7em_4(const int8_t *x, int8_t *y, const uint32_t *stream, void *scratch)
 {
     enum {
-        ROWS = 1, IN_C = 48, OUT_C = 5, Y_ZERO_POINT = -3, LO = -128, HI = 127,
-        QUADS = (IN_C + 3) / 4
+        ROWS = 1, IN_C = 48, OUT_C = 5, LO = -128, HI = 127,
+        WIDE = 0, TAPS = 48, WORDS = 8 + TAPS * (WIDE ? 2 : 1),
+        SKIP = WIDE ? NN_DENSE_1X4_S16_SKIP(TAPS) : NN_DENSE_1X4_S8_SKIP(TAPS)
     };
     int16_t *const wide = scratch;
-    nn_fill(wide + IN_C, 0, QUADS * 4 - IN_C);
+    const uint32_t *const last = stream + OUT_C / 4 * WORDS;
 
     for (int row = 0; row < ROWS; row++, x += IN_C, y += OUT_C) {
-        nn_widen(wide, x, IN_C);
-        const uint32_t *w = weights;
-        for (int c = 0; c < OUT_C; c += 2) {
-            int32_t acc[2] = {bias[c], bias[c + 1]};
-            const int16_t *in = wide;
-#pragma GCC unroll 4
-            for (int quad = 0; quad < QUADS; quad++) {
-                NN_QUAD_1X2(acc, w, in);
-            }
-#pragma GCC unroll 2
-            for (int j = 0; j < 2; j++) {
-                if (OUT_C % 2 == 0 || c + j < OUT_C) {
-                    y[c + j] = nn_requantize(acc[j], multiplier[c + j], Y_ZERO_POINT, LO, HI);
-                }
-            }
+        nn_widen_one(wide, x, IN_C);
+        struct nn_dense_1x4 job = {
+            .x = wide, .x_end = wide + TAPS, .y = y, .end = last, .skip = SKIP,
+            .zero_point = (int32_t)stream[(OUT_C + 3) / 4 * WORDS]
+        };
+        nn_dense_1x4_s8(stream, &job);
+        int8_t four[4]; /* the last ones again */
+        job.y = four;
+        job.end = last + WORDS;
+        nn_dense_1x4_s8(last, &job);
+        for (int i = 0; i < OUT_C % 4; i++) {
+            y[OUT_C / 4 * 4 + i] = four[4 - OUT_C % 4 + i];
         }
     }
 }
@@ -292,32 +257,31 @@ void small_run(void *arena, const int8_t *const inputs[], int8_t *const outputs[
 
     /* stem */
     NN_PROFILE(0);
-    conv2d_s8__armv7em_0(inputs[0], base, stem_weights, stem_bias, stem_multiplier, base + 288);
-    trace(0, base, 8, 24);
+    conv2d_dense_s8__armv7em_0(inputs[0], base + 640, stem_stream, base);
+    trace(0, base + 640, 8, 24);
 
     /* depthwise */
     NN_PROFILE(1);
-    depthwise_conv2d_s8__armv7em_1(base, base + 192, depthwise_weights, depthwise_bias, depthwise_multiplier, base +
-                                   384);
-    trace(1, base + 192, 8, 24);
+    depthwise_3x3_s8__armv7em_1(base + 640, base + 832, depthwise_stream, base);
+    trace(1, base + 832, 8, 24);
 
     /* add */
     NN_PROFILE(2);
-    add_s8__portable_2(base, base + 192, base);
-    trace(2, base, 8, 24);
+    add_s8__armv7em_2(base + 640, base + 832, base + 640);
+    trace(2, base + 640, 8, 24);
 
     /* pool */
     NN_PROFILE(3);
-    max_pool2d_s8__portable_3(base, base + 192);
-    trace(3, base + 192, 4, 12);
+    max_pool2d_s8__portable_3(base + 640, base + 96);
+    trace(3, base + 96, 4, 12);
 
     /* flat */
     NN_PROFILE(4);
-    trace(4, base + 192, 1, 48);
+    trace(4, base + 96, 1, 48);
 
     /* head */
     NN_PROFILE(5);
-    fully_connected_s8__armv7em_4(base + 192, outputs[0], head_weights, head_bias, head_multiplier, base);
+    fully_connected_dense_s8__armv7em_4(base + 96, outputs[0], head_stream, base);
     trace(5, outputs[0], 1, 5);
     NN_PROFILE(6);
 }

@@ -68,7 +68,7 @@ NN_WEIGHTS static const int8_t head_weights[384] = {
 };
 
 NN_WEIGHTS static const int32_t head_bias[8] = {
-    4704, -4858, 3661, 1284, -147, 0, 0, 0,
+    6360, -4396, 2905, 2874, 1329, 0, 0, 0,
 };
 
 NN_WEIGHTS static const int32_t head_multiplier[8] = {
@@ -89,7 +89,7 @@ static void conv2d_s8__portable_0(const int8_t *x, int8_t *y, const int8_t *weig
         BLOCK = 4, BLOCKS = (GROUP_OUT + BLOCK - 1) / BLOCK, BLOCK_WEIGHTS = K_H * K_W * GROUP_IN * BLOCK
     };
     /* A kernel row is one run of memory where neither dilation nor groups tear it apart. */
-    const bool row_is_run = GROUPS == 1 && DILATION_W == 1;
+    const bool row_is_run = true;
 
     for (int oy = 0; oy < OUT_H; oy++) {
         const int top = oy * STRIDE_H - PAD_TOP;
@@ -234,8 +234,8 @@ static void fully_connected_s8__portable_4(const int8_t *x, int8_t *y, const int
                                            const int32_t *multiplier)
 {
     enum {
-        ROWS = 1, IN_C = 48, OUT_C = 5, X_ZERO_POINT = -3,
-        Y_ZERO_POINT = -3, LO = -128, HI = 127, BLOCK = 4
+        ROWS = 1, IN_C = 48, OUT_C = 5, Y_ZERO_POINT = -3, LO = -128, HI = 127, BLOCK = 4,
+        UNROLL = IN_C % 4 == 0 ? 4 : IN_C % 2 == 0 ? 2 : 1
     };
 
     for (int row = 0; row < ROWS; row++, x += IN_C, y += OUT_C) {
@@ -246,11 +246,13 @@ static void fully_connected_s8__portable_4(const int8_t *x, int8_t *y, const int
             for (int i = 0; i < BLOCK; i++) {
                 acc[i] = bias[c + i];
             }
-            for (const int8_t *value = x; value < x + IN_C; value++, w += BLOCK) {
-                const int32_t centred = *value - X_ZERO_POINT;
+            for (const int8_t *in = x; in < x + IN_C; in += UNROLL, w += UNROLL * BLOCK) {
 #pragma GCC unroll 4
-                for (int i = 0; i < BLOCK; i++) {
-                    acc[i] += centred * w[i];
+                for (int k = 0; k < UNROLL; k++) {
+#pragma GCC unroll 4
+                    for (int i = 0; i < BLOCK; i++) {
+                        acc[i] += in[k] * w[k * BLOCK + i];
+                    }
                 }
             }
 #pragma GCC unroll 4
