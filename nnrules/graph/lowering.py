@@ -151,7 +151,7 @@ class Lowering(QdqReader):
                 f"{self.name}: output '{value.name}'", "is not quantized", "quantize the model's outputs too"
             )
         channels_last = np.moveaxis(view.index, 0, -1) if view.index.ndim > 1 else view.index
-        first = view.index.ndim > 1 and not lies(view.index) and (lies(channels_last) or view.index.ndim == 3)
+        first = memory_order(view.index) != tuple(range(view.index.ndim))
         layout = "nchw" if first else "nhwc"
         name = self._in_memory(view.name, channels_last if first else view.index)
         self.tensors[name] = msgspec.structs.replace(self.tensors[name], layout=layout)
