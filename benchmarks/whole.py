@@ -20,6 +20,7 @@ from nnrules.codegen.model import ModelCode
 from nnrules.compress.qdq import quantized_model
 from nnrules.graph.ir import Graph
 from nnrules.graph.lowering import lower
+from nnrules.plan.costs import costs_file, load_costs
 from nnrules.plan.planner import make_plan
 from nnrules.stages.quantize import calibrated
 from nnrules.stages.runner import load_reference
@@ -61,7 +62,8 @@ def instructions(graph: Graph, sample: np.ndarray, target: str) -> int:
     """Of one inference of the shipped program; its self test compares every output with the reference."""
     toolchain = load_toolchain(TOOLCHAINS / f"{target}.toml")
     assert toolchain.runner is not None
-    code = ModelCode(graph, make_plan(graph, load_kernels(), target, toolchain.isa))
+    plan = make_plan(graph, load_kernels(), target, toolchain.isa, costs=load_costs(costs_file(target)))
+    code = ModelCode(graph, plan)
     name = code.prefix
     defines = [f"-DNN_MODEL={name}", f"-DNN_MODEL_MACRO={name.upper()}", f'-DNN_MODEL_HEADER="{name}.h"']
     with tempfile.TemporaryDirectory() as text:
