@@ -1,0 +1,139 @@
+"""torch.export's archives: imported, float or quantized; none of their parts is unpickled or run."""
+
+import io
+import json
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnrules.error import UserError
+from nnrules.graph.importers import import_model
+from tests.importers.files.make import network, noise
+from tests.importers.pipeline import through
+from tests.importers.test_tools import require_near, samples
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The float network."""
+    import torch
+
+    path = tmp_path_factory.mktemp("pt2") / "net.pt2"
+    torch.export.save(torch.export.export(network(), (torch.from_numpy(noise(1)),)), path)
+    return path
+
+
+def test_a_float_program(archive: Path, tmp_path: Path) -> None:
+    require_near(through(archive, tmp_path, samples(tmp_path)), 6)
+
+
+def test_a_quantized_program(tmp_path: Path) -> None:
+    import torch
+    import torch.ao.quantization.fx._decomposed
+    from torch import nn
+
+    decomposed = torch.ops.quantized_decomposed
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            generator = np.random.default_rng(0)
+            self.register_buffer("w", torch.from_numpy(generator.integers(-127, 128, (4, 3, 3, 3)).astype(np.int8)))
+            self.register_buffer("s", torch.from_numpy(generator.uniform(0.001, 0.01, 4).astype(np.float32)))
+            self.register_buffer("z", torch.zeros(4, dtype=torch.int64))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            def pair(value: torch.Tensor, scale: float, point: int) -> torch.Tensor:
+                stored = decomposed.quantize_per_tensor.default(value, scale, point, -128, 127, torch.int8)
+                return decomposed.dequantize_per_tensor.default(stored, scale, point, -128, 127, torch.int8)
+
+            w = decomposed.dequantize_per_channel.default(self.w, self.s, self.z, 0, -128, 127, torch.int8)
+            return pair(torch.relu(nn.functional.conv2d(pair(x, 0.02, -28), w)), 0.05, -128)
+
+    path = tmp_path / "quantized.pt2"
+    made = Net().eval()
+    torch.export.save(torch.export.export(made, (torch.from_numpy(noise(1)),)), path)
+    found = through(path, tmp_path, samples(tmp_path))
+    require_near(found, 1)
+    np.testing.assert_array_equal(found.graph.nodes[0].operator.weights, made.w.numpy().transpose(0, 2, 3, 1))
+
+
+class Command:
+    """Runs when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return (print, ("unpickled",))
+
+
+def altered(archive: Path, folder: Path, part: str, edit: Callable[[bytes], bytes]) -> Path:
+    """A copy in which the parts whose names end in `part` are others."""
+    path = folder / "net.pt2"
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(path, "w") as copy:
+        for each in source.infolist():
+            content = source.read(each)
+            copy.writestr(each.filename, edit(content) if each.filename.endswith(part) else content)
+    return path
+
+
+def pickled_weights(content: bytes) -> bytes:
+    config = json.loads(content)
+    next(iter(config["config"].values()))["use_pickle"] = True
+    return json.dumps(config).encode()
+
+
+def other_target(content: bytes) -> bytes:
+    return content.replace(b"torch.ops.aten.relu.default", b"os.system")
+
+
+def computed_size(content: bytes) -> bytes:
+    program = json.loads(content)
+    program["range_constraints"] = {"__import__('os').abort()": {"min_val": 0, "max_val": 9}}
+    program["graph_module"]["signature"]["note"] = {"expr_str": "__import__('os').abort()"}
+    return json.dumps(program).encode()
+
+
+@pytest.mark.parametrize(
+    ("part", "edit", "message"),
+    [
+        ("model_weights_config.json", pickled_weights, "{path}: holds a pickled object "
+         "(net/data/weights/model_weights_config.json); export the model with plain tensors"),
+        ("sample_inputs/model.pt", lambda _: pickle.dumps(Command()), "{path}: holds a pickled object "
+         "(net/data/sample_inputs/model.pt); export it with plain tensors"),
+        ("models/model.json", other_target, "net: calls os.system; "
+         "only torch's own operators (torch.ops.aten) are supported"),
+        ("models/model.json", computed_size, "net: has a size that is computed: __import__('os').abort(); "
+         "export the model with fixed sizes"),
+    ],
+)  # fmt: skip
+def test_nothing_of_it_is_run(
+    archive: Path, tmp_path: Path, part: str, edit: Callable[[bytes], bytes], message: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    path = altered(archive, tmp_path, part, edit)
+    with pytest.raises(UserError) as caught:
+        import_model(path, "net")
+    assert str(caught.value) == message.format(path=path)
+    assert "unpickled" not in capfd.readouterr().out
+
+
+def test_other_archives_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.pt2"
+    path.write_bytes(b"PK no zip")
+    with pytest.raises(UserError) as caught:
+        import_model(path, "net")
+    assert str(caught.value) == f"{path}: is not a whole .pt2 archive; it says: File is not a zip file"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as empty:
+        empty.writestr("version", "3")
+    path.write_bytes(buffer.getvalue())
+    with pytest.raises(UserError) as caught:
+        import_model(path, "net")
+    assert str(caught.value) == (
+        f"{path}: holds 0 exported programs in the form of torch 2.9 and later; save one with torch.export.save"
+    )
