@@ -57,7 +57,7 @@ class Project:
         self.scripts: list[str] = []
         self.database = ".sconsign"
         if self.env.GetOption("help"):
-            self.env.Help(_help(models))
+            self.env.Help(_help(models, benchmark))
             return
         self._benchmark = Benchmark.asked_for(benchmark)
         words = self._benchmark.words(arguments) if self._benchmark else arguments
@@ -140,7 +140,7 @@ class Project:
         return declare(self.workspace, name, network, dataset, files, by_default)
 
 
-def _help(models: list[str]) -> str:
+def _help(models: list[str], benchmark: str | None) -> str:
     """The text of `scons -h`."""
     described = {name: load_toolchain(toolchain_path(name)).target.description for name in target_names()}
     options = {
@@ -148,7 +148,9 @@ def _help(models: list[str]) -> str:
         for verb, stage in STAGES.items()
         if stage.options is not ReportOptions  # they are the gate's
     }
-    lines = ["scons [target=NAME] [model=NAME] [MODEL.STAGE.OPTION=VALUE ...]", ""]
+    lines = ["scons [target=NAME] [model=NAME] [MODEL.STAGE.OPTION=VALUE ...]"]
+    lines += [f"scons {BENCH}: seeded models beside other engines' figures ({benchmark})"] if benchmark else []
+    lines += [f"scons {tune.TARGET}: what every kernel costs on the models' layers is measured and recorded", ""]
     lines += (
         _section("Variables", VARIABLES)
         + _section("Options, beside those of scons (-n: what would run)", DESCRIBED)

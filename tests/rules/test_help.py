@@ -13,5 +13,6 @@ def test_help_lists_models_targets_and_options(tmp_path: Path) -> None:
     lines = [line.split() for line in done.stdout.splitlines()]
     words = {line[0] for line in lines if line}
     assert words >= {"tiny", "dense", "target", "model", "data", "build_dir", "train", "gate", *target_names()}
+    assert "scons bench: seeded models beside other engines' figures (benchmarks/peers.toml)" in done.stdout
     assert "learning_rate=0.003," in done.stdout.split()
     assert not (project.top / "build").exists()
