@@ -19,7 +19,8 @@ ARM = "arm-none-eabi-gcc"
         ("arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb", "armv7em"),
         ("-mcpu=cortex-m7+nofp.dp -mfpu=fpv5-sp-d16", "armv7em"),
         ("-mcpu=cortex-m3", "portable"),
-        ("-mcpu=cortex-m0plus.small-multiply", "portable"),
+        ("-mcpu=cortex-m0plus.small-multiply", "armv6m"),
+        ("-march=armv6-m -mthumb", "armv6m"),
         ("-mcpu=Cortex-M33", "armv7em"),
         ("-mcpu=cortex-m33+nodsp", "portable"),
         ("-mcpu=cortex-m33 -mcpu=cortex-m7", "armv7em"),
@@ -38,6 +39,7 @@ ARM = "arm-none-eabi-gcc"
         ("clang --target=thumbv7em-none-eabihf", "armv7em"),
         ("clang -target armv7em-none-eabi", "armv7em"),
         ("clang --target=thumbv8m.main-none-eabi -mcpu=cortex-m33", "armv7em"),
+        ("clang --target=thumbv6m-none-eabi", "armv6m"),
         ("clang --target=x86_64-linux-gnu", "portable"),
         ("-march=rv32imac", "rv32imc"),
         ("-march=rv32imc_zicsr_zifencei", "rv32imc"),
@@ -54,7 +56,7 @@ def test_flags(flags: str, expected: str) -> None:
 
 
 def test_features_are_those_of_the_toolchains() -> None:
-    assert {"armv7em", "mve", "rv32imc"} <= known_features()
+    assert {"armv6m", "armv7em", "mve", "rv32imc"} <= known_features()
     assert "portable" not in known_features()
 
 
@@ -72,6 +74,7 @@ def test_the_tables_say_what_gcc_says(floats: str, option: str) -> None:
     said = features("here", [option, floats])
     assert ({"__ARM_FEATURE_DSP", "__ARM_FEATURE_SIMD32"} <= defined) == ("armv7em" in said)
     assert ("__ARM_FEATURE_MVE" in defined) == ("mve" in said)
+    assert ("__thumb2__" not in defined) == ("armv6m" in said)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,9 @@ _ARCHITECTURES = {
     "armv7e-m": True,
 }
 _HELIUM = {"cortex-m52", "cortex-m55", "cortex-m85"}
-_TRIPLES = {"v6m": False, "v7m": False, "v7em": True, "v8m.base": False, "v8m.main": False, "v8.1m.main": False}
+_THUMB = "armv6m"  # cores with 16-bit instructions and 32-bit products only
+_SMALL = {"cortex-m0", "cortex-m0plus", "cortex-m1", "cortex-m23", "sc000", "armv6-m", "armv6s-m", "armv8-m.base"}
+_TRIPLES = {"v7m": False, "v7em": True, "v8m.main": False, "v8.1m.main": False}
 _MULTILETTER = re.compile(r"[zsx][a-z0-9]+")
 
 Features = tuple[str, ...]
@@ -95,6 +97,8 @@ def _core(word: str) -> Said | None:
     option, _, value = word.lower().partition("=")
     name, *extensions = value.split("+")
     core = name.partition(".")[0]
+    if (option == "-mcpu" and core in _SMALL) or (option == "-march" and name in _SMALL):
+        return Said(word, (_THUMB,))
     if option == "-mcpu" and core in _CORES:
         return Said(word, _arm(_CORES[core], ["mve", *extensions] if core in _HELIUM else extensions))
     if option == "-march" and name in _ARCHITECTURES:
@@ -107,6 +111,8 @@ def _core(word: str) -> Said | None:
 def _triple(word: str) -> Said | None:
     """--target=thumbv7em-none-eabihf."""
     match = re.fullmatch(r"--target=(?:thumb|arm)([a-z0-9.]+)-.*", word)
+    if match and match[1] in ("v6m", "v8m.base"):
+        return Said(word, (_THUMB,))
     return Said(word, _arm(_TRIPLES[match[1]], [])) if match and match[1] in _TRIPLES else None
 
 
