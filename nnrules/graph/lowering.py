@@ -10,7 +10,7 @@ copied into another order where a consumer cannot use its view as it lies.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,9 +19,10 @@ import onnx
 
 from nnrules.error import UserError
 from nnrules.graph.ir import Graph, Node, Tensor
-from nnrules.graph.operator import Operator, Shape
+from nnrules.graph.operator import Geometry, Operator, Shape
 from nnrules.graph.ops import BY_ONNX_TYPE
 from nnrules.graph.ops.lookup import Lookup
+from nnrules.graph.ops.pad import Pad
 from nnrules.graph.ops.rearrange import Rearrange
 from nnrules.graph.ops.reshape import Reshape
 from nnrules.graph.qdq_reader import DEQUANTIZE, QUANTIZE, QdqReader
@@ -86,11 +87,14 @@ class Lowering(QdqReader):
             inner = f"{tensor}/inner" if tensor in outputs.values() else tensor
             return outputs.get(tensor, inner)
 
-        tensors = {name(t.name): msgspec.structs.replace(t, name=name(t.name)) for t in self.tensors.values()}
+        needed = _needed(self.nodes, outputs)
         nodes = [
-            msgspec.structs.replace(n, inputs=tuple(name(i) for i in n.inputs), output=name(n.output))
-            for n in self.nodes
+            msgspec.structs.replace(n, inputs=tuple(name(i) for i in n.inputs), output=name(n.output)) for n in needed
         ]
+        kept = {*inputs, *(node.output for node in needed)}
+        tensors = {
+            name(t.name): msgspec.structs.replace(t, name=name(t.name)) for t in self.tensors.values() if t.name in kept
+        }
         return Graph(
             name=self.name, inputs=inputs, outputs=tuple(map(name, outputs)), tensors=tensors, nodes=tuple(nodes)
         )
@@ -170,6 +174,22 @@ class Lowering(QdqReader):
             )
         tensor = self.laid(node, value, (*range(1, rank), 0))
         return tensor if rank == 3 else self.tensors[self._shaped(tensor, (1, *tensor.shape))]
+
+    def without_border(self, x: Tensor, value: int, geometry: Geometry) -> tuple[Tensor, Geometry]:
+        """An image before a Pad put a border of ``value`` around it, and the window with that border as its padding;
+        both as they are where there is none, or one wider than the window.
+        """
+        made = next((node for node in self.nodes if node.output == x.name), None)
+        if made is None or not isinstance(made.operator, Pad) or made.operator.value != value:
+            return x, geometry
+        border = (*made.operator.before, *made.operator.after)
+        if len(border) != 6 or border[2] or border[5]:
+            return x, geometry
+        padding = [a + b for a, b in zip(geometry.padding, (*border[:2], *border[3:5]), strict=True)]
+        if any(amount >= kernel for amount, kernel in zip(padding, geometry.kernel * 2, strict=True)):
+            return x, geometry
+        wider = msgspec.structs.replace(geometry, padding=(padding[0], padding[1], padding[2], padding[3]))
+        return self.tensors[made.inputs[0]], wider
 
     def rows(self, node: onnx.NodeProto, value: str) -> tuple[Tensor, np.ndarray]:
         """An input whose last axis is multiplied: its tensor and, for each ONNX feature, the feature's place in the
@@ -334,7 +354,11 @@ class Lowering(QdqReader):
         channels_first = np.moveaxis(lying, -1, 0) if len(shape) == 3 else lying
         if view is None:
             view = self.views[node.input[0]].index if elementwise else channels_first
-        self.views[output.name] = View(tensor.name, view.reshape(self.shapes.get(output.name, view.shape)))
+        expected = self.shapes.get(output.name, view.shape)
+        if math.prod(expected) != view.size:
+            fault = f"gives shape {_batched(view.shape)} where onnx expects {_batched(expected)}"
+            raise UserError(self.place(node), fault, "change its padding or ceil_mode, so that no window begins behind")
+        self.views[output.name] = View(tensor.name, view.reshape(expected))
 
     def relabel(self, node: onnx.NodeProto) -> None:
         """A node that only rearranges the view of its input."""
@@ -443,6 +467,16 @@ class Lowering(QdqReader):
             seen = msgspec.structs.replace(tensor, name=name, shape=shape)
             self._append(name, Reshape(shape=shape), [tensor.name], seen)
         return name
+
+
+def _needed(nodes: list[Node], outputs: Iterable[str]) -> list[Node]:
+    """The nodes that the outputs depend on."""
+    wanted, found = set(outputs), []
+    for node in reversed(nodes):
+        if node.output in wanted:
+            wanted.update(node.inputs)
+            found.append(node)
+    return found[::-1]
 
 
 def _batched(shape: Shape) -> str:

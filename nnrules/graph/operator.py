@@ -78,6 +78,15 @@ def both_axes(amounts: Sequence[int], height: int = 1) -> tuple[int, int]:
     return (first, rest[0]) if rest else (height, first)
 
 
+def _to_be_covered(length: int, kernel: int, stride: int, dilation: int, before: int, after: int) -> int:
+    """Padding to add behind an axis so that its last window, where ``ceil_mode`` asks for one more, is whole."""
+    reach = (kernel - 1) * dilation + 1
+    outputs = -(-(length + before + after - reach) // stride) + 1
+    if (outputs - 1) * stride >= length + before:  # it would begin in the padding
+        outputs -= 1
+    return max(0, (outputs - 1) * stride + reach - length - before - after)
+
+
 class Geometry(msgspec.Struct, frozen=True, kw_only=True):
     """The window of a convolution or pooling: (vertical, horizontal) pairs and (top, left, bottom, right) padding."""
 
@@ -107,6 +116,11 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
             small, large = [t // 2 for t in total], [t - t // 2 for t in total]
             begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)
             padding = (begin[0], begin[1], end[0], end[1])
+        if attributes.get("ceil_mode", 0):
+            more = [
+                _to_be_covered(image[a], kernel[a], stride[a], dilation[a], padding[a], padding[a + 2]) for a in (0, 1)
+            ]
+            padding = (padding[0], padding[1], padding[2] + more[0], padding[3] + more[1])
         return cls(kernel=kernel, stride=stride, dilation=dilation, padding=padding)
 
     def output(self, height: int, width: int) -> tuple[int, int]:

@@ -129,3 +129,60 @@ def test_cubic_is_refused() -> None:
         "net: node 'y' (Resize): mode cubic with half_pixel is not supported; supported: nearest, and linear with "
         "half_pixel, pytorch_half_pixel, asymmetric, align_corners"
     )
+
+
+@pytest.mark.parametrize(("value", "found"), [(0.0, ["conv2d"]), (1.0, ["pad", "conv2d"])])
+def test_a_border_of_zeros_is_the_convolutions_own(value: float, found: list[str]) -> None:
+    m = FloatModel(IMAGE)
+    pads = [m.constant("pads", np.array([0, 0, 0, 1, 0, 0, 1, 2])), m.constant("value", np.float32(value))]
+    padded = m.node("Pad", ["x", *pads], "padded")
+    graph, apart = steps_apart(m.build(m.conv(padded, "y", (2, 3, 3, 3), strides=[2, 2], pads=[1, 0, 0, 0])), IMAGE)
+    assert operators(graph) == found
+    if len(found) == 1:
+        assert graph.nodes[0].operator.geometry.padding == (1, 1, 1, 2)
+        assert set(graph.tensors) == {"x", graph.nodes[0].output}
+    assert apart <= 1.01
+
+
+def test_a_border_wider_than_the_window_stays() -> None:
+    m = FloatModel(IMAGE)
+    padded = m.node("Pad", ["x", m.constant("pads", np.array([0, 0, 2, 0, 0, 0, 0, 0]))], "padded")
+    graph, apart = steps_apart(m.build(m.conv(padded, "y", (2, 3, 2, 2))), IMAGE)
+    assert operators(graph) == ["pad", "conv2d"]
+    assert apart <= 1.01
+
+
+def test_a_border_of_zeros_after_relu_is_the_poolings_own() -> None:
+    m = FloatModel(IMAGE)
+    padded = m.node("Pad", [m.node("Relu", ["x"], "relu"), m.constant("pads", np.array([0, 0, 1, 1, 0, 0, 1, 1]))], "p")
+    graph, apart = steps_apart(m.build(m.node("MaxPool", [padded], "y", kernel_shape=[3, 3], strides=[2, 2])), IMAGE)
+    assert operators(graph) == ["lookup", "max_pool2d"]
+    assert apart <= 0.51
+
+
+@pytest.mark.parametrize("op_type", ["MaxPool", "AveragePool"])
+@pytest.mark.parametrize(("kernel", "pads"), [(2, [0, 0, 0, 0]), (3, [0, 0, 0, 0]), (3, [1, 0, 1, 1])])
+def test_pooling_that_rounds_its_size_up(op_type: str, kernel: int, pads: list[int]) -> None:
+    window = {"kernel_shape": [kernel] * 2, "strides": [2, 3], "pads": pads, "ceil_mode": 1}
+    _, apart = steps_apart(model_of(op_type, IMAGE, **window), IMAGE)
+    assert apart <= 1.01
+
+
+def test_a_window_that_begins_in_the_padding_is_refused() -> None:
+    model = model_of("MaxPool", IMAGE, kernel_shape=[2, 2], strides=[2, 3], pads=[1, 0, 1, 1], ceil_mode=1)
+    with pytest.raises(UserError) as caught:
+        lower(quantized(model, IMAGE), "net")
+    assert str(caught.value) == (
+        "net: node 'y' (MaxPool): gives shape (N, 3, 3, 2) where onnx expects (N, 3, 4, 2); "
+        "change its padding or ceil_mode, so that no window begins behind"
+    )
+
+
+def test_pooling_that_rounds_up_and_counts_padding_is_refused() -> None:
+    window = {"kernel_shape": [2, 2], "ceil_mode": 1, "count_include_pad": 1}
+    with pytest.raises(UserError) as caught:
+        steps_apart(model_of("AveragePool", IMAGE, **window), IMAGE)
+    assert str(caught.value) == (
+        "net: node 'y' (AveragePool): counts its padding and rounds its size up; "
+        "only one of count_include_pad and ceil_mode is supported"
+    )

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from nnrules.error import UserError
 from nnrules.graph.operator import Geometry, Operator, Parameter, Shape, both_axes
 from nnrules.graph.requant import Requantization, choose_multiplier, requantize
 
@@ -32,11 +33,14 @@ class AveragePool2d(Operator, frozen=True, kw_only=True):
     @classmethod
     def lower(cls, lowering: "Lowering", node: "onnx.NodeProto") -> None:
         attributes = lowering.attributes(
-            node, "strides", "pads", "auto_pad", "kernel_shape", "count_include_pad", "dilations", ceil_mode=0
+            node, "strides", "pads", "auto_pad", "kernel_shape", "count_include_pad", "dilations", "ceil_mode"
         )
         x = lowering.image(node, node.input[0])
         geometry = Geometry.of(both_axes(attributes.get("kernel_shape", x.shape[:2])), attributes, x.shape)
         included = bool(attributes.get("count_include_pad", 0))
+        if included and attributes.get("ceil_mode", 0):
+            fault = "counts its padding and rounds its size up"
+            raise UserError(lowering.place(node), fault, "only one of count_include_pad and ceil_mode is supported")
         output = lowering.output(node)
         requantization = cls.multipliers(
             geometry, included, x.scale / output.scale, (output.zero_point, *output.bounds), lowering.place(node)

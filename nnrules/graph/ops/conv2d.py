@@ -49,6 +49,7 @@ class Conv2d(Operator, frozen=True, kw_only=True):
         lowering.require_channels(node, x.shape[2], ohwi.shape[3] * groups)
         bias, requantization = lowering.linear_output(node, x, ohwi, weights.scales, node.input[2:3])
         geometry = Geometry.of(ohwi.shape[1:3], attributes, x.shape)
+        x, geometry = lowering.without_border(x, x.zero_point, geometry)
         operator = cls(
             geometry=geometry,
             groups=groups,

@@ -24,10 +24,11 @@ class MaxPool2d(Operator, frozen=True, kw_only=True):
     @classmethod
     def lower(cls, lowering: "Lowering", node: "onnx.NodeProto") -> None:
         attributes = lowering.attributes(
-            node, "strides", "dilations", "pads", "auto_pad", "kernel_shape", ceil_mode=0, storage_order=0
+            node, "strides", "dilations", "pads", "auto_pad", "kernel_shape", "ceil_mode", storage_order=0
         )
         x = lowering.image(node, node.input[0])
         geometry = Geometry.of(both_axes(attributes.get("kernel_shape", x.shape[:2])), attributes, x.shape)
+        x, geometry = lowering.without_border(x, -128, geometry)
         lowering.add_keeping(node, cls(geometry=geometry), x)
 
     def infer(self, *shapes: Shape) -> Shape:
