@@ -11,6 +11,7 @@ from nnrules.graph.ir import load
 from nnrules.stages.runner import Request, main
 from nnrules.training.metric import batches
 from nnrules.training.task import make_dataset
+from nnrules.verify.samples import COMPLETE
 
 
 def run(request: Request[SampleOptions]) -> None:
@@ -20,6 +21,8 @@ def run(request: Request[SampleOptions]) -> None:
     real = [np.concatenate(parts) for parts in zip(*batches(dataset, request.options.count), strict=True)]
     tensors = [graph.tensors[name] for name in graph.inputs]
     arrays = {t.name: t.to_nhwc(t.quantize(array)) for t, array in zip(tensors, real, strict=True)}
+    if len(dataset) <= request.options.count:
+        arrays[COMPLETE] = np.array(True)
     with request.output("samples").open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 

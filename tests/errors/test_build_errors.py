@@ -31,7 +31,7 @@ def refused(project: Project, *words: str, path: str | None = None) -> str:
         ("modle=tiny", "modle=tiny: there is no such variable; did you mean 'model'?"),
         (
             "epochs=3",
-            "epochs=3: there is no such variable; choose from build_dir, cache, data, model, target, "
+            "epochs=3: there is no such variable; choose from build_dir, cache, data, model, onnx, samples, target, "
             "or MODEL.STAGE.OPTION as in dense.train.epochs=3",
         ),
         ("model=tinny", "model=tinny: there is no model 'tinny'; did you mean 'tiny'?"),

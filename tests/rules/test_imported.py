@@ -1,0 +1,104 @@
+"""Model files without a SConscript, and env.ImportModel."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.importers.files.make import noise
+from tests.importers.pipeline import FILES
+from tests.rules.project import Project
+
+STAGES = (
+    "convert",
+    "quantize",
+    "lower",
+    "sample",
+    "evaluate",
+    "plan",
+    "generate",
+    "verify",
+    "measure",
+    "gate",
+    "report",
+)
+ALL = {f"keras_int8 {stage}" for stage in STAGES}
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Path]:
+    """A project, and a folder elsewhere with a model and 8 samples."""
+    folder = tmp_path_factory.mktemp("imported")
+    shutil.copy(FILES / "keras_int8.tflite", folder)
+    np.savez(folder / "samples.npz", x=noise(8, channels_last=True), y=np.arange(8) % 5)
+    return Project.create(folder / "project"), folder
+
+
+def measured(project: Project, model: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads((project.top / f"build/{model}/x86-64/{model}.measured.json").read_text())
+    return found
+
+
+def test_paths_are_seen_from_where_scons_is_called(own: tuple[Project, Path]) -> None:
+    project, folder = own
+    environment = {**os.environ, "PYTHONPATH": str(project.top), "NNRULES_CACHE": "none"}
+    words = ["-C", "project", "-Q", "onnx=keras_int8.tflite", "samples=samples.npz"]
+    subprocess.run([sys.executable, "-m", "SCons", *words], cwd=folder, env=environment, check=True)
+    assert {f"{row['model']} {row['stage']}" for row in project.last_build()} >= ALL
+    figures = measured(project, "keras_int8")
+    assert figures["metric"]["name"] == "top-1"  # type: ignore[index]
+    assert figures["verify"]["samples"] == 8  # type: ignore[index]
+
+
+def test_what_is_rebuilt(own: tuple[Project, Path]) -> None:
+    project, folder = own
+    words = (f"onnx={folder}/keras_int8.tflite", f"samples={folder}/samples.npz")
+    assert project.rebuild(*words) <= ALL
+    assert project.rebuild(*words) == set()
+    np.savez(folder / "samples.npz", x=noise(8, channels_last=True))
+    after_labels = project.rebuild(*words)
+    assert {"keras_int8 convert", "keras_int8 evaluate", "keras_int8 measure"} <= after_labels
+    assert "keras_int8 verify" not in after_labels  # the inputs are the same
+    assert measured(project, "keras_int8")["metric"] is None
+
+
+def test_a_sconscript_imports(own: tuple[Project, Path]) -> None:
+    project = own[0]
+    home = project.top / "models/mine"
+    home.mkdir()
+    shutil.copy(FILES / "nncf.onnx", home / "net.onnx")
+    np.savez(home / "calibration.npz", x=noise(32))
+    np.savez(home / "held_out.npz", x=noise(4), y=np.zeros(4, np.int64))
+    (home / "SConscript").write_text(
+        'Import("env", "Budget")\n'
+        'mine = env.ImportModel("mine", onnx="net.onnx", calibration="calibration.npz", samples="held_out.npz")\n'
+        'mine.Firmware(budget=Budget(ram="64 KB"))\n'
+    )
+    project.rebuild("model=mine", "mine.quantize.method=minmax")
+    assert measured(project, "mine")["verify"]["differing"] == 0  # type: ignore[index]
+    (home / "SConscript").write_text('Import("env")\nenv.ImportModel("mine", onnx="net.onx").Firmware()\n')
+    done = project.build("model=mine")
+    assert (done.status, done.stderr) == (
+        2,
+        "models/mine/SConscript:2: there is no file models/mine/net.onx; create it or correct the name\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["onnx=none.onnx"], "onnx=none.onnx: there is no such file; correct the path"),
+        (["onnx=SConstruct"], "onnx=SConstruct: SConstruct is not a model file; "
+                              "give one that ends in .onnx, .tflite, .pt2"),
+        (["onnx=a.onnx", "model=tiny"], "onnx=a.onnx: and model=tiny are both given; say one of them"),
+        (["samples=a.npz"], "samples=a.npz: belongs to no model file; say onnx=PATH too"),
+    ],
+)  # fmt: skip
+def test_mistakes(own: tuple[Project, Path], words: list[str], line: str) -> None:
+    done = own[0].build(*words)
+    assert (done.status, done.stderr) == (2, f"{line}\n")
