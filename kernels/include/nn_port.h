@@ -56,15 +56,13 @@ NN_INLINE int32_t nn_clamp(int32_t value, int32_t lo, int32_t hi) {
     return value < lo ? lo : value > hi ? hi : value;
 }
 
-/* floor((acc * multiplier + 2^31) / 2^32) for a multiplier that is not negative, by products of 16 bits: for cores that
- * multiply into 32 bits only. */
+/* floor((acc * multiplier + 2^31) / 2^32) by products of 16 bits: for cores that multiply into 32 bits only. */
 NN_INLINE int32_t nn_scale_by_halves(int32_t acc, int32_t multiplier) {
     const int32_t high = acc >> 16, factor = multiplier >> 16;
     const uint32_t low = (uint16_t)acc, rest = (uint16_t)multiplier;
-    const int32_t middle = high * (int32_t)rest;       /* both weigh 2^16 */
-    const uint32_t other = low * (uint32_t)factor;
+    const int32_t middle = high * (int32_t)rest, other = (int32_t)low * factor; /* both weigh 2^16 */
     const uint32_t carry = (low * rest >> 16) + (uint16_t)middle + (uint16_t)other + 0x8000u;
-    return high * factor + (middle >> 16) + (int32_t)(other >> 16) + (int32_t)(carry >> 16);
+    return high * factor + (middle >> 16) + (other >> 16) + (int32_t)(carry >> 16);
 }
 
 /* clamp(zero_point + floor((acc * multiplier + 2^31) / 2^32), lo, hi): one rounding, half up. */

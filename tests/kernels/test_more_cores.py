@@ -1,4 +1,4 @@
-"""The kernels for Helium, under the emulator and through their plain-C twins: what drawn cases seldom reach."""
+"""A Cortex-M55 and a Cortex-M0+ on drawn cases; of the kernels for Helium, what those seldom reach, and their twins."""
 
 import tempfile
 from pathlib import Path
@@ -20,15 +20,16 @@ from tests.needs import need_target
 TARGETS = ["x86-64", "cortex-m55"]
 
 
+@pytest.mark.parametrize("target", ["cortex-m55", "cortex-m0plus"])
 @pytest.mark.parametrize("ops", [["conv2d"], [op for op in WITH_KERNELS if op != "conv2d"]], ids=["conv2d", "others"])
-def test_drawn_cases(ops: list[str]) -> None:
-    """All kernels that a Cortex-M55 can run."""
-    need_target("cortex-m55")
+def test_drawn_cases(ops: list[str], target: str) -> None:
+    """All kernels that the core can run."""
+    need_target(target)
 
     @quick
     @given(st.tuples(*(batches(op) for op in ops)))
     def property_holds(groups: tuple[list[Case], ...]) -> None:
-        check([case for cases in groups for case in cases], "cortex-m55")
+        check([case for cases in groups for case in cases], target)
 
     property_holds()
 
