@@ -48,7 +48,18 @@ def run(request: Request[VerifyOptions]) -> None:
         print_layers(record)
         cure = "that engine is wrong there; the table above counts the differing values of every layer"
         raise UserError(f"verify {request.model} on {request.target}", str(comparison.first), cure)
+    require_near(record["layers"], f"verify {request.model} on {request.target}")
     request.output("verify").write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+
+
+def require_near(layers: list[dict[str, Any]], place: str) -> None:
+    """Raises UserError for a layer that is more than one step from the QDQ model, which rounds otherwise but no more,
+    given equal inputs: then it is not the layer that the model describes."""
+    for layer in layers:
+        distance = layer["qdq"]["largest"] if layer["qdq"] else 0
+        if distance > 1:
+            fault = f"layer '{layer['name']}' is {distance} steps from the QDQ model, given equal inputs"
+            raise UserError(place, fault, "at most 1 is rounding: report this model")
 
 
 @dataclass(frozen=True)
