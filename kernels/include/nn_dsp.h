@@ -157,6 +157,8 @@ struct nn_dense {
     uint32_t skip;       /* NN_DENSE_S16_SKIP(blocks) or its like */
     const uint32_t *end; /* of the stream */
     const int16_t *x_end;
+    int32_t step; /* bytes from a tile's x to the next one's; its outputs follow on those of the tile before */
+    int32_t tiles;
 };
 
 /* The loops are unrolled so many times and entered in the middle for what is left over. */
@@ -186,34 +188,16 @@ struct nn_dense {
     NN_TILE_2X2("r2", "r3", "r8", "r9") \
     NN_TILE_2X2("r4", "r5", "r6", "r7")
 
-/* On the stack: x, zero_point, y0, y1, where to enter the loop, end, x_end. */
+/* On the stack: x, zero_point, y0, y1, where to enter the loop, end, x_end, step, tiles left, stream. */
 #define NN_DENSE_BEGIN(enter) \
     "push {r4-r11, lr}\n\t" \
-    "ldmia.w r1, {r1-r7}\n\t" enter \
-    "push {r1-r7}\n" \
+    "ldmia.w r1, {r1-r9}\n\t" enter \
+    "mov r10, r0\n\t" \
+    "push {r1-r10}\n" \
     "1:\n\t" \
     "ldrd r10, r11, [r0]\n\t" \
     "ldrd r12, lr, [r0], #8\n\t"
-#define NN_DENSE_2X2(block) \
-    NN_DENSE_BEGIN("adr r8, 2f\n\tadd r5, r5, r8\n\t") \
-    "bx r5\n\t" \
-    ".p2align 2\n" \
-    "2:\n\t" \
-    ".rept " NN_TEXT_OF(NN_DENSE_UNROLL) "\n\t" \
-    block \
-    ".endr\n\t" \
-    "ldr r2, [sp, #24]\n\t" \
-    "cmp r1, r2\n\t" \
-    "bne 2b\n\t" \
-    NN_DENSE_END
-/* The same for a known number of blocks. */
-#define NN_DENSE_2X2_EXACT(blocks, block) \
-    NN_DENSE_BEGIN("") \
-    ".rept " #blocks "\n\t" \
-    block \
-    ".endr\n\t" \
-    NN_DENSE_END
-#define NN_DENSE_END \
+#define NN_DENSE_END(next) \
     "ldmia.w r0!, {r8, r9}\n\t" \
     "ldmia.w sp, {r1-r6}\n\t" \
     "smmlar r12, r12, r8, r2\n\t" \
@@ -231,8 +215,35 @@ struct nn_dense {
     "strd r3, r4, [sp, #8]\n\t" \
     "cmp r0, r6\n\t" \
     "bne 1b\n\t" \
-    "add sp, sp, #28\n\t" \
+    "add r8, sp, #28\n\t" \
+    "ldmia.w r8, {r2-r4}\n\t" \
+    "add r1, r1, r2\n\t" \
+    "str r1, [sp]\n\t" next \
+    "mov r0, r4\n\t" \
+    "subs r3, r3, #1\n\t" \
+    "str r3, [sp, #32]\n\t" \
+    "bne 1b\n\t" \
+    "add sp, sp, #40\n\t" \
     "pop {r4-r11, pc}"
+#define NN_DENSE_2X2(block) \
+    NN_DENSE_BEGIN("adr r10, 2f\n\tadd r5, r5, r10\n\t") \
+    "bx r5\n\t" \
+    ".p2align 2\n" \
+    "2:\n\t" \
+    ".rept " NN_TEXT_OF(NN_DENSE_UNROLL) "\n\t" \
+    block \
+    ".endr\n\t" \
+    "ldr r2, [sp, #24]\n\t" \
+    "cmp r1, r2\n\t" \
+    "bne 2b\n\t" \
+    NN_DENSE_END("ldr r9, [sp, #24]\n\tadd r9, r9, r2\n\tstr r9, [sp, #24]\n\t")
+/* The same for a known number of blocks. */
+#define NN_DENSE_2X2_EXACT(blocks, block) \
+    NN_DENSE_BEGIN("") \
+    ".rept " #blocks "\n\t" \
+    block \
+    ".endr\n\t" \
+    NN_DENSE_END("")
 
 #define NN_DENSE_FUNCTION(name, code, s8) \
     NN_NAKED void name(const uint32_t *stream __attribute__((unused)), \
@@ -254,16 +265,19 @@ NN_INLINE void nn_dense_block(int32_t acc[2][2], const int16_t *x, const uint32_
 
 NN_INLINE void nn_dense_2x2(const uint32_t *stream, const struct nn_dense *job, bool s8) {
     int8_t *y0 = job->y0, *y1 = job->y1;
-    while (stream != job->end) {
-        const int32_t b0 = (int32_t)*stream++, b1 = (int32_t)*stream++;
-        int32_t acc[2][2] = {{b0, b1}, {b0, b1}};
-        for (const int16_t *x = job->x; x != job->x_end; x += 8, stream += s8 ? 2 : 4) {
-            nn_dense_block(acc, x, stream, s8);
-        }
-        for (int j = 0; j < 2; j++) {
-            const int32_t multiplier = (int32_t)*stream++;
-            *y1++ = nn_requantize(acc[1][j], multiplier, job->zero_point, -128, 127);
-            *y0++ = nn_requantize(acc[0][j], multiplier, job->zero_point, -128, 127);
+    for (int tile = 0; tile < job->tiles; tile++) {
+        const int step = tile * job->step / 2;
+        for (const uint32_t *word = stream; word != job->end;) {
+            const int32_t b0 = (int32_t)*word++, b1 = (int32_t)*word++;
+            int32_t acc[2][2] = {{b0, b1}, {b0, b1}};
+            for (const int16_t *x = job->x + step; x != job->x_end + step; x += 8, word += s8 ? 2 : 4) {
+                nn_dense_block(acc, x, word, s8);
+            }
+            for (int j = 0; j < 2; j++) {
+                const int32_t multiplier = (int32_t)*word++;
+                *y1++ = nn_requantize(acc[1][j], multiplier, job->zero_point, -128, 127);
+                *y0++ = nn_requantize(acc[0][j], multiplier, job->zero_point, -128, 127);
+            }
         }
     }
 }
@@ -420,24 +434,36 @@ NN_INLINE void nn_dense(const uint32_t *stream, const struct nn_dense *job, int 
     }
 }
 
-/* All channels of a tile of pixels. An odd last channel runs again with the one before it, a single one with itself. */
+/* All channels of all tiles. An odd last channel runs again with the one before it, a single one with itself. */
 NN_INLINE void nn_dense_channels(const uint32_t *stream, struct nn_dense *job, int channels, int blocks, bool wide) {
     const int words = 4 + blocks * (wide ? 4 : 2);
-    job->end = stream + channels / 2 * words;
-    if (channels > 1) {
+    const uint32_t *const last = stream + channels / 2 * words;
+    if (channels % 2 == 0) {
+        job->end = last;
         nn_dense(stream, job, blocks, wide);
+        return;
     }
-    if (channels % 2 != 0) {
-        struct nn_dense last = *job;
+    struct nn_dense one = *job;
+    one.tiles = 1;
+    for (int tile = 0; tile < job->tiles; tile++) {
+        int8_t *const y0 = job->y0 + tile * channels, *const y1 = job->y1 + tile * channels;
         int8_t y[4];
-        last.y0 = channels > 1 ? job->y0 + channels - 2 : y;
-        last.y1 = channels > 1 ? job->y1 + channels - 2 : y + 2;
-        last.end += words;
-        nn_dense(job->end, &last, blocks, wide);
-        if (channels == 1) {
-            *job->y0 = y[0];
-            *job->y1 = y[2];
+        if (channels > 1) {
+            one.y0 = y0;
+            one.y1 = y1;
+            one.end = last;
+            nn_dense(stream, &one, blocks, wide);
         }
+        one.y0 = channels > 1 ? y0 + channels - 2 : y;
+        one.y1 = channels > 1 ? y1 + channels - 2 : y + 2;
+        one.end = last + words;
+        nn_dense(last, &one, blocks, wide);
+        if (channels == 1) {
+            *y0 = y[0];
+            *y1 = y[2];
+        }
+        one.x += job->step / 2;
+        one.x_end += job->step / 2;
     }
 }
 
