@@ -11,6 +11,7 @@ from nnrules.graph.importers.body import Body
 
 ORDER = (
     "require_domains",
+    "require_windows",
     "raise_opset",
     "unpack_qoperators",
     "fold_constants",

@@ -18,7 +18,8 @@ def run(body: Body) -> None:
         if any(each is None for each in constants) or not _foldable(body, layer):
             continue
         gamma, beta, mean, variance = (each.astype(np.float64) for each in constants if each is not None)
-        factor = gamma / np.sqrt(variance + body.attribute(norm, "epsilon", 1e-5))
+        with np.errstate(all="ignore"):
+            factor = gamma / np.sqrt(variance + body.attribute(norm, "epsilon", 1e-5))
         if not (np.isfinite(factor).all() and (factor != 0).all()):
             continue
         _fold(body, layer, norm, factor, beta - mean * factor)
