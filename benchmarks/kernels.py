@@ -24,6 +24,7 @@ from nnrules.graph.operator import Geometry, Operator, Shape
 from nnrules.graph.ops.conv2d import Conv2d
 from nnrules.graph.ops.fully_connected import FullyConnected
 from nnrules.graph.requant import Requantization
+from nnrules.plan.costs import costs_file, load_costs
 from nnrules.plan.planner import make_plan
 from nnrules.plan.record import Layer
 from nnrules.verify.console import layer_ticks
@@ -96,7 +97,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 def measure(graph: Graph, target: str, isa: tuple[str, ...]) -> Measured:
     """Build and run a graph, once to count and once to compare each layer's output with the reference."""
     toolchain = load_toolchain(TOOLCHAINS / f"{target}.toml")
-    plan = make_plan(graph, load_kernels(), target, isa)
+    plan = make_plan(graph, load_kernels(), target, isa, costs=load_costs(costs_file(target)))
     code = ModelCode(graph, plan)
     sample = np.random.default_rng(0).integers(-128, 128, (1, *graph.tensors["x"].shape)).astype(np.int8)
     with tempfile.TemporaryDirectory() as name:

@@ -63,6 +63,8 @@ class Project:
         words = self._benchmark.words(arguments) if self._benchmark else arguments
         chosen = parse(words, target_names(), models, variables)
         self._whole = self._benchmark is not None and self._benchmark.choose(chosen, arguments)
+        if tune.is_asked_for():
+            tune.choose(chosen, arguments, benchmark)
         self.database = str(chosen.build.absolute() / ".sconsign")
         explain_once()
         self.workspace = self._open(chosen, resources or {})

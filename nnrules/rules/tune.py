@@ -1,15 +1,19 @@
 """`scons tune`: what every kernel costs on the models' layers is measured on each target and recorded with the kernels.
 
-Weights are drawn by lot, since costs do not depend on them; without `model=` all models take part.
+Weights are drawn by lot, since costs do not depend on them; without `model=` the models of `scons bench` take part.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from SCons.Script import COMMAND_LINE_TARGETS
 
 from nnrules.catalog.paths import KERNELS
+from nnrules.catalog.peers import load_peers
 from nnrules.catalog.stages import TuneOptions
 from nnrules.plan.costs import costs_file
+from nnrules.rules.arguments import Arguments
 from nnrules.rules.workspace import Subject, Workspace
 
 TARGET = "tune"
@@ -18,6 +22,12 @@ TARGET = "tune"
 def is_asked_for() -> bool:
     """Whether the command line says `tune`."""
     return TARGET in COMMAND_LINE_TARGETS
+
+
+def choose(chosen: Arguments, given: Mapping[str, str], benchmark: str | None) -> None:
+    """Enter the models of a file for `scons bench`, unless some are named on the command line."""
+    if benchmark is not None and "model" not in given:
+        chosen.models, chosen.named = [model.name for model in load_peers(Path(benchmark)).models], True
 
 
 def declare(workspace: Workspace) -> list[Any]:
