@@ -7,6 +7,9 @@
 
 #if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1) && defined(__OPTIMIZE__) /* the blocks' constants */
 #define NN_HAS_MVE 1
+#if !defined(__clang__) && __GNUC__ < 13
+#pragma GCC optimize("no-tree-vectorize") /* gcc 12 makes a constant of a predicate that its assembler refuses */
+#endif
 typedef int8_t nn_q8 __attribute__((vector_size(16)));
 typedef int16_t nn_q16 __attribute__((vector_size(16)));
 typedef int32_t nn_q32 __attribute__((vector_size(16)));
@@ -263,11 +266,13 @@ NN_INLINE const uint32_t *nn_mve_outputs_1(int8_t *y, const int8_t *x, const uin
 /* Depthwise windows up to 3 x 3. A cell is four rows of one channel at one column, 4 bytes; the cells of a column's channels
  * lie side by side, `group` of them. Four columns of a channel are a vector, which holds a window and those beside and below.
  *
- * nn_mve_columns fills `count` times 16 cells from four rows of 16 int8 each, which move on by their own steps. */
+ * nn_mve_columns fills `count` times 16 cells from four rows of 16 int8 each, which move on by their own steps;
+ * `count` is a constant. */
 NN_INLINE void nn_mve_columns(int8_t *cells, const int8_t *const rows[4], const int32_t steps[4], int count) {
 #if NN_HAS_MVE
     const int8_t *row0 = rows[0], *row1 = rows[1], *row2 = rows[2], *row3 = rows[3];
-    __asm__ volatile("dls lr, %[count]; "
+    __asm__ volatile("movw lr, #%c[count]; "
+                     "dls lr, lr; "
                      "1: "
                      "vldrb.u8 q0, [%[row0]]; add %[row0], %[step0]; "
                      "vldrb.u8 q1, [%[row1]]; add %[row1], %[step1]; "
@@ -280,7 +285,7 @@ NN_INLINE void nn_mve_columns(int8_t *cells, const int8_t *const rows[4], const 
                      "le lr, 1b"
                      : [cells] "+r"(cells), [row0] "+r"(row0), [row1] "+r"(row1), [row2] "+r"(row2), [row3] "+r"(row3)
                      : [step0] "r"(steps[0]), [step1] "r"(steps[1]), [step2] "r"(steps[2]), [step3] "r"(steps[3]),
-                       [count] "r"(count)
+                       [count] "i"(count)
                      : "lr", "q0", "q1", "q2", "q3", "memory");
 #else
     for (int i = 0; i < count; i++) {
@@ -293,7 +298,7 @@ NN_INLINE void nn_mve_columns(int8_t *cells, const int8_t *const rows[4], const 
 #endif
 }
 
-/* nn_mve_depthwise_2x2: windows at stride 1, two rows of `width` outputs, a row after `below` bytes of y; nn_mve_depthwise_1x4:
+/* nn_mve_depthwise_2x2: windows at stride 1, two rows of `width` outputs, a row after `below` bytes of y (0: one row); nn_mve_depthwise_1x4:
  * at stride 2, one row of them, which reads cells of up to three columns behind its last window. For `channels` channels from
  * the first of `cells` on; y of a pixel is `apart` bytes before the next one's. The words of a channel are 16 weights by
  * column and row of a cell, its bias, half its multiplier and, where `shifts` says so, its left shift. Constants: width,
@@ -372,12 +377,12 @@ NN_INLINE void nn_mve_depthwise_2x2(int8_t *y, const int8_t *cells, const uint32
     NN_MVE_DEPTHWISE_REGISTERS;
     const nn_q32 places = {0, below, apart, below + apart};
     __asm__ volatile(NN_MVE_CHANNEL_BEGIN
-                     "vshl.i32 q5, q4, #8; " /* a row below */
+                     ".if %c[below]; vshl.i32 q5, q4, #8; .else; vmov q5, q4; .endif; " /* a row below */
                      "vmov q6, q4; "
                      NN_MVE_CHANNEL_COLUMNS
                      "movs r0, #0; "
                      "vshlc q6, r0, #32; " /* a column further */
-                     "vshl.i32 q7, q6, #8; "
+                     ".if %c[below]; vshl.i32 q7, q6, #8; .else; vmov q7, q6; .endif; "
                      "movw r0, #%c[width] / 2; "
                      "dls lr, r0; "
                      "2: " NN_MVE_2X2
@@ -393,13 +398,14 @@ NN_INLINE void nn_mve_depthwise_2x2(int8_t *y, const int8_t *cells, const uint32
                      "subs %[n], #1; "
                      "bne 1b"
                      : [y] "+r"(to), [w] "+r"(w), [cells] "+r"(from), [n] "+r"(n)
-                     : NN_MVE_DEPTHWISE_OPERANDS
+                     : [below] "i"(below), NN_MVE_DEPTHWISE_OPERANDS
                      : NN_MVE_DEPTHWISE_CLOBBERS);
 #else
     for (int c = 0; c < channels; c++, weights += shifts ? 7 : 6) {
         for (int i = 0; i < 2 * width; i++) {
             int8_t *to = y + i / width * below + i % width * apart + c;
-            nn_mve_depthwise(to, cells + (i % width * group + c) * 4, weights, group, i / width, shifts, zero_point, lo, hi);
+            const int row = below != 0 ? i / width : 0;
+            nn_mve_depthwise(to, cells + (i % width * group + c) * 4, weights, group, row, shifts, zero_point, lo, hi);
         }
     }
 #endif
