@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from nnrules.error import UserError
-from nnrules.graph.operator import Operator, Parameter, Shape
+from nnrules.graph.operator import Geometry, Operator, Parameter, Shape
+from nnrules.graph.ops.average_pool2d import AveragePool2d
 from nnrules.graph.requant import Requantization, channel_requantization
 from nnrules.graph.views import memory_order, positions
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     import onnx
 
     from nnrules.graph.emit import Emitter
+    from nnrules.graph.ir import Tensor
     from nnrules.graph.lowering import Lowering
+    from nnrules.graph.views import Index
 
 KINDS = {"ReduceMean": "sum", "ReduceSum": "sum", "ReduceMax": "max", "ReduceMin": "min"}
 
@@ -50,6 +53,9 @@ class Reduce(Operator, frozen=True, kw_only=True):
             lowering.add_keeping(node, cls(kind=kind, begin=begin, end=end), x, seen)
             return
         output = lowering.output(node)
+        if node.op_type == "ReduceMean" and len(x.shape) == 3 and (begin, end) == (0, 2):
+            cls._lower_image_mean(lowering, node, x, seen)
+            return
         length = math.prod(x.shape[begin:end])
         rule = channel_requantization(
             np.array([x.scale / output.scale / (length if node.op_type == "ReduceMean" else 1)]),
@@ -59,6 +65,15 @@ class Reduce(Operator, frozen=True, kw_only=True):
             lowering.place(node),
         )
         operator = cls(kind=kind, begin=begin, end=end, x_zero_point=x.zero_point, requantization=rule)
+        lowering.add(node, operator, [x.name], view=seen)
+
+    @staticmethod
+    def _lower_image_mean(lowering: "Lowering", node: "onnx.NodeProto", x: "Tensor", seen: "Index") -> None:
+        """The mean of each channel, as the average over one window: that has kernels of its own."""
+        output, window = lowering.output(node), Geometry(kernel=(x.shape[0], x.shape[1]))
+        ends = (output.zero_point, *output.bounds)
+        rule = AveragePool2d.multipliers(window, False, x.scale / output.scale, ends, lowering.place(node))
+        operator = AveragePool2d(geometry=window, x_zero_point=x.zero_point, requantization=rule)
         lowering.add(node, operator, [x.name], view=seen)
 
     def infer(self, *shapes: Shape) -> Shape:
