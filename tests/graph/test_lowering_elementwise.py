@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from nnrules.error import UserError
 from nnrules.graph.lowering import lower
@@ -161,4 +161,48 @@ def test_bounds_that_are_tensors_are_refused() -> None:
         steps_apart(model_of("Max", IMAGE, PER_CHANNEL), IMAGE)
     assert str(caught.value) == (
         "net: node 'y' (Max): compares tensors; only an activation and one constant number are supported"
+    )
+
+
+@pytest.mark.parametrize(
+    ("op_type", "message"),
+    [
+        ("Div", "divides by an activation; only a constant divisor, or one constant number over an activation, "
+         "is supported"),
+        ("PRelu", "its input 's/dequantized' is not a constant; only constant ones are supported"),
+        ("Pow", "its input 's/dequantized' is not a constant; only constant ones are supported"),
+    ],
+)  # fmt: skip
+def test_an_activation_in_place_of_a_constant_is_refused(op_type: str, message: str) -> None:
+    m = FloatModel(IMAGE)
+    m.node(op_type, ["x", m.node("Sigmoid", ["x"], "s")], "y")
+    model = m.build("y")
+    next(node for node in model.graph.node if node.name == "y").op_type = "Mul"
+    model = quantized(model, IMAGE)
+    next(node for node in model.graph.node if node.op_type == "Mul").op_type = op_type
+    with pytest.raises(UserError) as caught:
+        lower(model, "net")
+    assert str(caught.value) == f"net: node 'y' ({op_type}): {message}"
+
+
+def test_several_exponents_are_refused() -> None:
+    model = quantized(model_of("Pow", IMAGE, np.full((4, 1, 1), 2, np.float32)), IMAGE)
+    with pytest.raises(UserError) as caught:
+        lower(model, "net")
+    assert str(caught.value) == ("net: node 'y' (Pow): has several exponents; only one constant number is supported")
+
+
+def test_borders_that_are_not_constant_are_refused() -> None:
+    m = FloatModel(IMAGE)
+    names = [m.constant("pads", np.array([0, 0, 1, 1, 0, 0, 1, 1])), m.constant("value", np.float32(0))]
+    m.node("Pad", ["x", *names], "y")
+    model = quantized(m.build("y"), IMAGE)
+    pad = next(node for node in model.graph.node if node.op_type == "Pad")
+    model.graph.node.insert(0, helper.make_node("DequantizeLinear", ["stored", "x/scale"], ["read"]))
+    model.graph.input.append(helper.make_tensor_value_info("stored", TensorProto.UINT8, [1]))
+    pad.input[2] = "read"
+    with pytest.raises(UserError) as caught:
+        lower(model, "net")
+    assert str(caught.value) == (
+        "net: node 'y' (Pad): its input 'read' is not a constant; only constant ones are supported"
     )

@@ -187,3 +187,19 @@ def test_pooling_that_rounds_up_and_counts_padding_is_refused() -> None:
         "net: node 'y' (AveragePool): counts its padding and rounds its size up; "
         "only one of count_include_pad and ceil_mode is supported"
     )
+
+
+def test_borders_along_many_axes_are_refused() -> None:
+    shape = (2, 3, 2, 3)
+    with pytest.raises(UserError) as caught:
+        steps_apart(model_of("Pad", shape, np.array([0, 1, 1, 1, 1, 0, 1, 1, 1, 1])), shape)
+    assert str(caught.value) == "net: node 'y' (Pad): has borders along 4 axes; at most 3 are supported"
+
+
+def test_volumes_are_refused() -> None:
+    with pytest.raises(UserError) as caught:
+        steps_apart(model_of("MaxPool", (2, 4, 4, 4), kernel_shape=[2, 2, 2]), (2, 4, 4, 4))
+    assert str(caught.value) == (
+        "net: node 'y' (MaxPool): its input has shape (N, 2, 4, 4, 4); "
+        "only signals (N, C, L) and images (N, C, H, W) are supported"
+    )

@@ -46,6 +46,9 @@ class Pad(Operator, frozen=True, kw_only=True):
         before, after = (tuple(int(each[axis + 1]) for axis in order) for each in amounts)
         value = int(x.quantize(np.array(real)))
         operator = cls(before=before, after=after, value=value)
+        if len(operator.joined(x.shape)) > MOST_AXES:
+            fault = f"has borders along {len(operator.joined(x.shape))} axes"
+            raise UserError(lowering.place(node), fault, f"at most {MOST_AXES} are supported")
         view = positions(operator.infer(x.shape)).transpose(np.argsort(order))
         lowering.add_keeping(node, operator, x, view)
 
@@ -70,7 +73,8 @@ class Pad(Operator, frozen=True, kw_only=True):
         emitter.node("Pad", [inputs[0], emitter.constant(output, "pads", pads), value], output)
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
-        lengths, before, after = self._merged(shapes[0])
+        joined = self.joined(shapes[0])
+        lengths, before, after = zip(*([[1, 0, 0]] * (MOST_AXES - len(joined)) + joined), strict=True)
         axes = range(MOST_AXES)
         return {
             "size": math.prod(self.infer(*shapes)),
@@ -80,19 +84,15 @@ class Pad(Operator, frozen=True, kw_only=True):
             **{f"after_{axis}": after[axis] for axis in axes},
         }
 
-    def _merged(self, shape: Shape) -> tuple[list[int], list[int], list[int]]:
-        """Lengths and borders of three axes, each one without a border joined to the one outside of it."""
+    def joined(self, shape: Shape) -> list[list[int]]:
+        """Length, border before and after of each axis, those without a border joined to the axis outside of them."""
         axes: list[list[int]] = []
         for length, before, after in zip(shape, self.before, self.after, strict=True):
             if axes and not before and not after:
                 axes[-1] = [each * length for each in axes[-1]]
             else:
                 axes.append([length, before, after])
-        missing = MOST_AXES - len(axes)
-        if missing < 0:
-            raise UserError("Pad", f"has borders along {len(axes)} axes", f"at most {MOST_AXES} are supported")
-        lengths, befores, afters = zip(*([[1, 0, 0]] * missing + axes), strict=True)
-        return list(lengths), list(befores), list(afters)
+        return axes
 
 
 def _arguments(lowering: "Lowering", node: "onnx.NodeProto", attributes: dict[str, Any]) -> tuple[np.ndarray, float]:
