@@ -40,6 +40,9 @@ SIGNAL_READERS = (
 )  # fmt: skip
 """What reads an input of two dimensions as (channels, length)."""
 
+LAYOUT_FREE = ("Identity", "Add", "Sub", "Mul", "Div", "Relu", "Clip", "Sigmoid", "Tanh", "Max", "Min")
+"""What says nothing of the order of an input's axes: its reader does."""
+
 
 def lower(model: onnx.ModelProto, name: str) -> Graph:
     """The integer graph of a QDQ model; UserErrors name the node and what is supported."""
@@ -125,9 +128,9 @@ class Lowering(QdqReader):
         return value.name
 
     def _feeds_image_first(self, name: str, rank: int) -> bool:
-        """Whether the first real operator reading an input of two or three dimensions expects channels first."""
+        """Whether the first operator that has an order of axes reads an input of 2 or 3 dimensions channels first."""
         for node in self.consumers.get(name, []):
-            if node.op_type in (QUANTIZE, DEQUANTIZE, "Identity"):
+            if node.op_type in (QUANTIZE, DEQUANTIZE, *LAYOUT_FREE):
                 return self._feeds_image_first(node.output[0], rank)
             if rank == 2:
                 return node.op_type in SIGNAL_READERS

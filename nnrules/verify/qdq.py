@@ -13,6 +13,7 @@ from nnrules.graph.operator import Shape
 from nnrules.verify.engines.onnx_runtime import Intermediates
 
 COMPUTED = "/computed"
+VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
 
 
 class QdqDistance:
@@ -40,7 +41,7 @@ class QdqDistance:
         for name in set(samples) - set(self._edges):
             tensor = self._graph.tensors[name]
             feed[name] = tensor.from_nhwc(tensor.dequantize(samples[name]))
-        for name, array in self._model.run(feed).items():
+        for name, array in self._model.run(feed).items() if self._names else ():
             tensor_name = self._names[name]
             wanted = self._edges[tensor_name].stored(agreed[tensor_name]).astype(np.int32)
             distance = np.abs(array.astype(np.int32) - wanted)
@@ -55,15 +56,18 @@ class QdqDistance:
 
 @dataclass(frozen=True)
 class Edge:
-    """Where the model quantizes a tensor of the graph: the integers' name, type, and whether images are NCHW."""
+    """Where the model quantizes a tensor of the graph: the integers' name, type and shape, and whether the channels,
+    which the graph has last, come first."""
 
     quantized: str
     dtype: Any
+    shape: Shape
     channels_first: bool
 
     def stored(self, integers: npt.NDArray[np.int8]) -> npt.NDArray[Any]:
         """The IR's integers as the ONNX file has them: uint8 128 higher."""
-        array = np.ascontiguousarray(np.moveaxis(integers, -1, 1)) if self.channels_first else integers
+        moved = np.moveaxis(integers, -1, 1) if self.channels_first else integers
+        array = np.ascontiguousarray(moved).reshape(-1, *self.shape)
         return array if self.dtype == np.int8 else (array.astype(np.int16) + 128).astype(self.dtype)
 
 
@@ -79,16 +83,18 @@ def cut(proto: Any, graph: Graph) -> dict[str, Edge]:
     shapes = {v.name: _dims(v) for v in (*body.value_info, *body.input, *body.output)}
     kinds = {v.name: v.type.tensor_type.elem_type for v in body.value_info}
     restored = {node.input[0]: node.output[0] for node in body.node if node.op_type == "DequantizeLinear"}
+    seen = {node.input[0]: node.output[0] for node in body.node if node.op_type in VIEWS}
     found: dict[str, Edge] = {}
     inputs = []
     for node in [node for node in body.node if node.op_type == "QuantizeLinear"]:
         real, quantized = node.input[0], node.output[0]
-        name = real if real in graph.tensors else restored.get(quantized, real)
+        name = real if real in graph.tensors else _behind_views(restored.get(quantized, real), seen, graph)
         tensor = graph.tensors.get(name)
         first = None if tensor is None else _channels_first(tensor, shapes.get(real), name in graph.inputs)
         if first is None or name in found:
             continue
-        found[name] = Edge(quantized, np.dtype(helper.tensor_dtype_to_np_dtype(kinds[quantized])), first)
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kinds[quantized]))
+        found[name] = Edge(quantized, dtype, shapes[real], first)
         inputs.append(helper.make_tensor_value_info(quantized, kinds[quantized], [batch, *shapes[real]]))
         if name in graph.inputs:
             body.node.remove(node)
@@ -101,15 +107,31 @@ def cut(proto: Any, graph: Graph) -> dict[str, Edge]:
     return found
 
 
+def _behind_views(value: str, seen: Mapping[str, str], graph: Graph) -> str:
+    """The first of a value and the views of it that the graph has by name; `seen`: views by what they see."""
+    while value not in graph.tensors and value in seen:
+        value = seen[value]
+    return value
+
+
 def _channels_first(tensor: Tensor, shape: Shape | None, is_input: bool) -> bool | None:
-    """Whether the model has a tensor's images NCHW; None where its shape fits neither that nor NHWC."""
-    moved = (tensor.shape[-1], *tensor.shape[:-1]) if len(tensor.shape) > 1 else tensor.shape
+    """Whether the model has a tensor's channels first; None where its shape fits neither that nor the graph's own.
+
+    Axes of length one do not count: a signal (C, L) is an image (1, L, C) of the graph.
+    """
+    if shape is None:
+        return None
+    moved = (tensor.shape[-1], *tensor.shape[:-1])
     if is_input:
-        fits = shape == (moved if tensor.layout == "nchw" else tensor.shape)
-        return tensor.layout == "nchw" if fits else None
-    if shape == moved and len(tensor.shape) == 3:
+        first = tensor.layout == "nchw"
+        return first if _bare(moved if first else tensor.shape) == _bare(shape) else None
+    if len(tensor.shape) == 3 and _bare(moved) == _bare(shape):
         return True
-    return False if shape == tensor.shape else None
+    return False if _bare(tensor.shape) == _bare(shape) else None
+
+
+def _bare(shape: Shape) -> Shape:
+    return tuple(length for length in shape if length != 1)
 
 
 def _dims(value: Any) -> Shape:

@@ -156,3 +156,35 @@ def test_the_stored_integers_are_kept(tmp_path: Path) -> None:
     graph = through(FILES / "keras_int8.tflite", tmp_path).graph
     first = next(node.operator for node in graph.nodes if node.operator.op == "conv2d")
     assert any(w.shape == (8, 3, 3, 3) and np.array_equal(first.weights, w.transpose(0, 2, 3, 1)) for w in stored)
+
+
+def dense(shape: tuple[int, ...]) -> onnx.ModelProto:
+    """Normalised input, then a dense layer on the last axis of each row, Relu."""
+    chance = np.random.default_rng(0)
+    constants = {
+        "mean": chance.normal(size=shape[-1]), "inverse": np.array(0.5),
+        "w": chance.normal(size=(shape[-1], 5)), "b": chance.normal(size=5),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("Sub", ["x", "mean"], ["s"]), helper.make_node("Mul", ["s", "inverse"], ["m"]),
+        helper.make_node("MatMul", ["m", "w"], ["h"]), helper.make_node("Add", ["b", "h"], ["a"]),
+        helper.make_node("Relu", ["a"], ["y"]),
+    ]  # fmt: skip
+    stored = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items()]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", 1, ["n", *shape])],
+        [helper.make_tensor_value_info("y", 1, None)], stored,
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("shape", [(6, 8), (4, 6, 8)])
+def test_a_dense_layer_on_rows_is_one_convolution(shape: tuple[int, ...], tmp_path: Path) -> None:
+    onnx.save(dense(shape), tmp_path / "m.onnx")
+    x = np.random.default_rng(1).normal(size=(16, *shape)).astype(np.float32)
+    np.savez(tmp_path / "samples.npz", x=x)
+    found = through(tmp_path / "m.onnx", tmp_path, tmp_path / "samples.npz")
+    require_near(found, 1)
+    ops = [node.operator.op for node in found.graph.nodes]
+    assert ops.count("conv2d") <= 2  # one may be the subtraction
+    assert "rearrange" not in ops

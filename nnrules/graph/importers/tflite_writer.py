@@ -301,15 +301,18 @@ class Writer:
         )
         if w.data is None or len(w.shape) != 2 or options.WeightsFormat():
             raise UserError(self.place(operator), "its weights are not a constant matrix", "export the model again")
-        weights = self.stored(w, w.data, 0)
         rows = int(np.prod(x.shape, dtype=np.int64)) // max(w.shape[1], 1)
-        flat = self.shaped(self.value(operator, 0), x, (rows, w.shape[1]))
-        if rows != 1:
-            raise UserError(self.place(operator), f"is applied to {rows} rows", "only one is supported")
-        real = self._real(operator, "Gemm", [flat, weights, *self._bias(operator, 2)], transB=1)
+        if rows == 1:
+            flat = self.shaped(self.value(operator, 0), x, (1, w.shape[1]))
+            real = self._real(operator, "Gemm", [flat, self.stored(w, w.data, 0), *self._bias(operator, 2)], transB=1)
+        else:
+            flat = self.shaped(self.value(operator, 0), x, (1, rows, w.shape[1]))
+            real = self._real(operator, "MatMul", [flat, self.stored(w, w.data.T, 1)])
+            if bias := self._bias(operator, 2):
+                real = self._real(operator, "Add", [real, *bias])
         self.finish(operator, real, options.FusedActivationFunction())
         index = operator.outputs[0]
-        if y.shape != (1, w.shape[0]):
+        if rows != 1 or y.shape != (1, w.shape[0]):
             self.values[index] = self.shaped(self.values[index], y)
 
     def average_pool_2d(self, operator: TfliteOperator) -> None:

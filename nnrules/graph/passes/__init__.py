@@ -22,6 +22,7 @@ ORDER = (
     "open_edges",
     "lift_integers",
     "read_quantized",
+    "rows_to_convolutions",
     "sink_views",
     "fold_weight_views",
     "fuse_bias",

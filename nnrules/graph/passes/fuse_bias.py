@@ -14,7 +14,7 @@ def run(body: Body) -> None:
         for position in (0, 1):
             layer = body.producer.get(add.input[position])
             if layer is not None and _takes_bias(body, layer, add, shapes):
-                bias = _bias(body, add.input[1 - position], layer, shapes)
+                bias = channel_constant(body, add.input[1 - position], layer, shapes)
                 if bias is not None:
                     _fuse(body, layer, add, bias)
                     break
@@ -25,20 +25,20 @@ def _takes_bias(body: Body, layer: onnx.NodeProto, add: onnx.NodeProto, shapes: 
         return False
     if layer.op_type == "MatMul":
         ranks = [len(shapes[value][0]) if value in shapes else 0 for value in layer.input]
-        return ranks == [2, 2] and _is_constant(body, layer.input[1])
+        return ranks == [2, 2] and is_constant(body, layer.input[1])
     return not body.input(layer, 2)
 
 
-def _is_constant(body: Body, value: str) -> bool:
+def is_constant(body: Body, value: str) -> bool:
     source = body.producer.get(value)
     return value in body.constants or (
         source is not None and source.op_type == DEQUANTIZE and source.input[0] in body.constants
     )
 
 
-def _bias(body: Body, value: str, layer: onnx.NodeProto, shapes: dict[str, tuple[Shape, int]]) -> str | None:
+def channel_constant(body: Body, value: str, layer: onnx.NodeProto, shapes: dict[str, tuple[Shape, int]]) -> str | None:
     """The name of the constant as one value for each output channel; None where it is something else."""
-    if not _is_constant(body, value) or layer.output[0] not in shapes:
+    if not is_constant(body, value) or layer.output[0] not in shapes:
         return None
     out, given = shapes[layer.output[0]][0], shapes[value][0]
     axis = 1 if layer.op_type in ("Conv", "ConvTranspose") else len(out) - 1
