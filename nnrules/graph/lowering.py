@@ -32,7 +32,7 @@ from nnrules.graph.requant import (
     certified_bias,
     channel_requantization,
 )
-from nnrules.graph.views import Index, View, lies, memory_order, positions, rearranged
+from nnrules.graph.views import Index, View, covers, lies, memory_order, positions, rearranged
 
 SIGNAL_READERS = (
     "Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool", "BatchNormalization",
@@ -225,7 +225,7 @@ class Lowering(QdqReader):
     def whole(self, node: onnx.NodeProto, value: str) -> tuple[Tensor, Index]:
         """An input of an element-wise operator, any view of all its values, which the output takes over."""
         view = self.view(node, value)
-        if len(np.unique(view.index)) < self.tensors[view.name].size:
+        if not covers(view.index, self.tensors[view.name].size):
             self.laid(node, value, memory_order(view.index))
             view = self.view(node, value)
         return self.tensors[view.name], view.index

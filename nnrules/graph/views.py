@@ -33,6 +33,13 @@ def lies(index: Index) -> bool:
     return bool(np.array_equal(index.reshape(-1), np.arange(index.size)))
 
 
+def covers(index: Index, size: int) -> bool:
+    """Whether a view names every position of a tensor of so many values."""
+    seen = np.zeros(size, bool)
+    seen[index] = True
+    return bool(seen.all())
+
+
 def memory_order(index: Index) -> tuple[int, ...]:
     """The order of a view's axes in which its values lie in memory; channels last where no order does.
 
