@@ -1,4 +1,5 @@
-"""Operators written as opset 18 has them: what were attributes of older ones become constant inputs."""
+"""Operators written as opset 18 has them: what were attributes of older ones become constant inputs; inputs that are
+left out at the end are not there."""
 
 import math
 
@@ -17,6 +18,8 @@ def run(body: Body) -> None:
     if body.opset < OLDEST:
         raise UserError(body.name, f"is of opset {body.opset}", f"export it with opset {OLDEST} or later")
     for node in list(body.nodes):
+        while node.input and not node.input[-1]:
+            del node.input[-1]
         if node.op_type in AXES:
             _attribute_to_input(body, node, "axes", 1)
         elif node.op_type == "Split" and body.opset < FORM:
