@@ -77,7 +77,10 @@ static void conv2d_dense_s8__armv7em_0(const int8_t *x, int8_t *y, const uint32_
     for (int c = 0; c < IN_C; c++) {
         outside[c] = (int8_t)zero_points[1];
     }
-    struct nn_dense job = {.skip = SKIP, .zero_point = (int32_t)zero_points[0]};
+    struct nn_dense job = {
+        .x = wide, .x_end = wide + BLOCKS * 8, .skip = SKIP, .zero_point = (int32_t)zero_points[0],
+        .step = STRIDE_W * COLUMN * 4, .tiles = TILES
+    };
 
     for (int oy = 0; oy < OUT_H; oy += ROWS) {
         const int below = oy + ROWS - 1 < OUT_H ? oy + ROWS - 1 : oy;
@@ -102,13 +105,9 @@ static void conv2d_dense_s8__armv7em_0(const int8_t *x, int8_t *y, const uint32_
                 nn_widen_in_order(to, x0, x1, odd + ky * IN_C, 1, 0, IN_C);
             }
         }
-        for (int tile = 0; tile < TILES; tile++) {
-            job.x = wide + tile * STRIDE_W * COLUMN * 2;
-            job.x_end = job.x + BLOCKS * 8;
-            job.y0 = y + (oy * OUT_W + tile) * OUT_C;
-            job.y1 = y + (below * OUT_W + tile + APART) * OUT_C;
-            nn_dense_channels(stream, &job, OUT_C, BLOCKS, WIDE);
-        }
+        job.y0 = y + oy * OUT_W * OUT_C;
+        job.y1 = y + (below * OUT_W + APART) * OUT_C;
+        nn_dense_channels(stream, &job, OUT_C, BLOCKS, WIDE);
     }
 }
 

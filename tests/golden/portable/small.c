@@ -68,7 +68,7 @@ NN_WEIGHTS static const int8_t head_weights[384] = {
 };
 
 NN_WEIGHTS static const int32_t head_bias[8] = {
-    6360, -4396, 2905, 2874, 1329, 0, 0, 0,
+    4704, -4858, 3661, 1284, -147, 0, 0, 0,
 };
 
 NN_WEIGHTS static const int32_t head_multiplier[8] = {
@@ -234,8 +234,8 @@ static void fully_connected_s8__portable_4(const int8_t *x, int8_t *y, const int
                                            const int32_t *multiplier)
 {
     enum {
-        ROWS = 1, IN_C = 48, OUT_C = 5, Y_ZERO_POINT = -3, LO = -128, HI = 127, BLOCK = 4,
-        UNROLL = IN_C % 4 == 0 ? 4 : IN_C % 2 == 0 ? 2 : 1
+        ROWS = 1, IN_C = 48, OUT_C = 5, X_ZERO_POINT = -3,
+        Y_ZERO_POINT = -3, LO = -128, HI = 127, BLOCK = 4
     };
 
     for (int row = 0; row < ROWS; row++, x += IN_C, y += OUT_C) {
@@ -246,13 +246,11 @@ static void fully_connected_s8__portable_4(const int8_t *x, int8_t *y, const int
             for (int i = 0; i < BLOCK; i++) {
                 acc[i] = bias[c + i];
             }
-            for (const int8_t *in = x; in < x + IN_C; in += UNROLL, w += UNROLL * BLOCK) {
+            for (const int8_t *value = x; value < x + IN_C; value++, w += BLOCK) {
+                const int32_t centred = *value - X_ZERO_POINT;
 #pragma GCC unroll 4
-                for (int k = 0; k < UNROLL; k++) {
-#pragma GCC unroll 4
-                    for (int i = 0; i < BLOCK; i++) {
-                        acc[i] += in[k] * w[k * BLOCK + i];
-                    }
+                for (int i = 0; i < BLOCK; i++) {
+                    acc[i] += centred * w[i];
                 }
             }
 #pragma GCC unroll 4
