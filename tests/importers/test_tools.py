@@ -141,6 +141,14 @@ def test_relu_between_two_quantizations(second: tuple[float, int], ops: list[str
         assert np.abs(exact - integer).max() <= second[0] * 1.001
 
 
+@pytest.mark.parametrize("opset", [11, 12, 13, 19, 21, 23, 25])
+def test_opsets(opset: int, tmp_path: Path) -> None:
+    made = relu_between((0.2, -5))
+    made.opset_import[0].version = opset
+    onnx.save(made, tmp_path / "m.onnx")
+    require_near(through(tmp_path / "m.onnx", tmp_path), 1)
+
+
 def test_what_nobody_quantized_needs_samples(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         through(FILES / "nncf.onnx", tmp_path)

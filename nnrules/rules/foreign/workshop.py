@@ -26,6 +26,7 @@ from nnrules.rules.firmware import Firmware, TargetFirmware
 from nnrules.rules.foreign.isa import PORTABLE, Features, named
 from nnrules.rules.foreign.library import FeatureFirmware, Library, release, with_options
 from nnrules.rules.foreign.nodes import Objects
+from nnrules.rules.imported import import_model
 from nnrules.rules.lock import lock, lock_signatures
 from nnrules.rules.model import declare
 from nnrules.rules.options import DESCRIBED, Wishes, wishes
@@ -77,6 +78,7 @@ class Workshop:
         engine = Engine(self.top, chosen.build, Path(chosen.data).resolve() if chosen.data else None, _wishes())
         engine.settings = settings(chosen.cache, os.environ, self.top)
         env.AddMethod(self._declare, "Model")
+        env.AddMethod(self._import, "ImportModel")
         self._start(env, chosen, engine)
         return Workspace(env, self.top, chosen, [], engine, Slots({}))
 
@@ -157,13 +159,23 @@ class Workshop:
 
     @explained
     def _declare(self, env: Any, name: str, *given: Any, **named: Any) -> Any:
-        """env.Model of the model's SConscript: one name is in one folder."""
-        place, folder = caller(), Path(env.Dir(".").srcnode().get_abspath())
+        """env.Model of the model's SConscript."""
+        self._claim(env, caller(), name)
+        return declare(self.workspace, name, *given, **named)
+
+    @explained
+    def _import(self, env: Any, name: str, onnx: str, **named: Any) -> Any:
+        """env.ImportModel of the model's SConscript."""
+        self._claim(env, caller(), name)
+        return import_model(self.workspace, name, onnx, **named)
+
+    def _claim(self, env: Any, place: str, name: str) -> None:
+        """Raises UserError where a model of that name is in another folder too."""
+        folder = Path(env.Dir(".").srcnode().get_abspath())
         if name in self._folders:
             fault = f"there is a model {name!r} in {self._told(self._folders[name])} too"
             raise UserError(place, fault, "rename one of them")
         self._folders[name] = folder
-        return declare(self.workspace, name, *given, **named)
 
     def _told(self, path: Path) -> str:
         return str(path.relative_to(self.top) if path.is_relative_to(self.top) else path)
