@@ -40,6 +40,9 @@ SIGNAL_READERS = (
 )  # fmt: skip
 """What reads an input of two dimensions as (channels, length)."""
 
+BATCH_MOVERS = ("Transpose", "Identity", "Squeeze", "Unsqueeze", *Rearrange.onnx_types)
+"""What may read a value whose batch is not in front."""
+
 LAYOUT_FREE = ("Identity", "Add", "Sub", "Mul", "Div", "Relu", "Clip", "Sigmoid", "Tanh", "Max", "Min")
 """What says nothing of the order of an input's axes: its reader does."""
 
@@ -148,7 +151,7 @@ class Lowering(QdqReader):
             table = Lookup.of(lambda x: x, (tensor.scale, tensor.zero_point), (scale, zero_point))
             rescaled = msgspec.structs.replace(tensor, name=node.output[0], scale=scale, zero_point=zero_point)
             self._append(node.output[0], table, [tensor.name], rescaled)
-            view = View(rescaled.name, view.index)
+            view = msgspec.structs.replace(view, name=rescaled.name)
         self.views[node.output[0]] = view
 
     def _output_tensor(self, value: onnx.ValueInfoProto) -> str:
@@ -157,6 +160,9 @@ class Lowering(QdqReader):
             raise UserError(
                 f"{self.name}: output '{value.name}'", "is not quantized", "quantize the model's outputs too"
             )
+        if view.batch:
+            fault = f"has its batch as axis {view.batch}"
+            raise UserError(f"{self.name}: output '{value.name}'", fault, "bring it to the front")
         channels_last = np.moveaxis(view.index, 0, -1) if view.index.ndim > 1 else view.index
         first = memory_order(view.index) != tuple(range(view.index.ndim))
         layout = "nchw" if first else "nhwc"
@@ -369,12 +375,13 @@ class Lowering(QdqReader):
         index = view.index
         if node.op_type == "Transpose":
             order = list(self.attributes(node, "perm").get("perm", range(index.ndim, -1, -1)))
-            if order[0] != 0:
-                raise UserError(self.place(node), f"moves the batch axis (perm={order})", "keep axis 0 in front")
-            index = index.transpose([axis - 1 for axis in order[1:]])
+            batch = order.index(view.batch)
+            index = np.asarray(np.expand_dims(index, view.batch).transpose(order).take(0, batch))
+            self.views[node.output[0]] = View(view.name, index, batch)
+        elif view.batch == 0:
+            self.views[node.output[0]] = View(view.name, index.reshape(self.shapes[node.output[0]]))
         else:
-            index = index.reshape(self.shapes[node.output[0]])
-        self.views[node.output[0]] = View(view.name, index)
+            self.rearrange(node)
 
     def add_keeping(self, node: onnx.NodeProto, operator: Operator, x: Tensor, view: Index | None = None) -> None:
         """Append a node on ``x`` that keeps its quantization, and a change of scale where the model asks for one."""
@@ -417,10 +424,10 @@ class Lowering(QdqReader):
         view = self.view(node, node.input[0])
         for position in range(1, len(node.input)):
             self.constant(node, position)
-        for value, index in zip(node.output, rearranged(self.model, node, view.index, self.initializers), strict=True):
-            if len(index) != 1:
+        for value, found in zip(node.output, rearranged(self.model, node, view, self.initializers), strict=True):
+            if found is None:
                 raise UserError(self.place(node), "works along the batch", "only the other axes are supported")
-            self.views[value] = View(view.name, index[0])
+            self.views[value] = found
 
     # Helpers.
 
@@ -444,6 +451,9 @@ class Lowering(QdqReader):
         moves = node.op_type in ("Cast", *Reshape.onnx_types)
         if self.tensors[self.views[value].name].dtype != "int8" and not moves:
             raise UserError(self.place(node), f"reads '{value}', which holds positions", "end the model before it")
+        if self.views[value].batch and node.op_type not in BATCH_MOVERS:
+            fault = f"reads '{value}', whose batch is axis {self.views[value].batch}"
+            raise UserError(self.place(node), fault, "bring it back to the front before")
         return self.views[value]
 
     def _in_memory(self, name: str, index: Index) -> str:

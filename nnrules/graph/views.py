@@ -17,10 +17,14 @@ CARRIERS = {"DepthToSpace": np.float64, "SpaceToDepth": np.float64, "Resize": np
 
 
 class View(msgspec.Struct, frozen=True):
-    """An ONNX value: ``index`` has its shape, without batch, and holds flat positions in tensor ``name``."""
+    """An ONNX value: ``index`` has its shape, without batch, and holds flat positions in tensor ``name``.
+
+    ``batch`` is where the batch axis stands: in front, but for a value between two nodes that move it there and back.
+    """
 
     name: str
     index: Index
+    batch: int = 0
 
 
 def positions(shape: tuple[int, ...]) -> Index:
@@ -77,16 +81,37 @@ def loops(index: Index) -> tuple[int, list[Index]]:
 
 
 def rearranged(
-    model: onnx.ModelProto, node: onnx.NodeProto, index: Index, constants: Mapping[str, NDArray[np.generic]]
-) -> list[Index]:
-    """What an ONNX node that only moves values makes of a view, by ONNX Runtime; the results have a batch axis.
+    model: onnx.ModelProto, node: onnx.NodeProto, view: View, constants: Mapping[str, NDArray[np.generic]]
+) -> list[View | None]:
+    """What an ONNX node that only moves values makes of a view, by ONNX Runtime; None where it works along the batch.
 
     ``model`` says which version of the operator it is, ``constants`` holds its further inputs.
     """
+    one = np.expand_dims(view.index, view.batch)
+    if view.batch == 0:
+        return [View(view.name, found[0]) if len(found) == 1 else None for found in _run(model, node, one, constants)]
+    apart = view.index.max() + 1
+    two = np.concatenate([one, one + apart], view.batch)
+    return [_without_batch(view.name, found, apart) for found in _run(model, node, two, constants)]
+
+
+def _without_batch(name: str, found: Index, apart: int) -> View | None:
+    """The view of the first of two samples whose positions lie ``apart``."""
+    for axis in [axis for axis, length in enumerate(found.shape) if length == 2]:
+        first, second = found.take(0, axis), found.take(1, axis)
+        if (second == first + apart).all():
+            return View(name, np.asarray(first), axis)
+    return None
+
+
+def _run(
+    model: onnx.ModelProto, node: onnx.NodeProto, index: Index, constants: Mapping[str, NDArray[np.generic]]
+) -> list[Index]:
+    """The node's outputs for positions, with their batch axis."""
     import onnxruntime
 
     kind = np.dtype(CARRIERS.get(node.op_type, np.int64))
-    x = helper.make_tensor_value_info("x", helper.np_dtype_to_tensor_dtype(kind), [1, *index.shape])
+    x = helper.make_tensor_value_info("x", helper.np_dtype_to_tensor_dtype(kind), index.shape)
     single = onnx.NodeProto()
     single.CopyFrom(node)
     single.input[0] = "x"
@@ -97,7 +122,7 @@ def rearranged(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(small.SerializeToString(), options, ["CPUExecutionProvider"])
-    return [result.astype(np.int64) for result in session.run(None, {"x": index[np.newaxis].astype(kind)})]
+    return [result.astype(np.int64) for result in session.run(None, {"x": index.astype(kind)})]
 
 
 def is_even(offsets: Index) -> bool:

@@ -112,4 +112,19 @@ class Mixer(nn.Module):
         return self.head((x + functional.relu6(self.channels(x)))[:, 0])
 
 
-NETWORKS = [Mobile, Segments, Shuffle, Sharper, Sounds, Mixer]
+class Attention(nn.Module):
+    """Self-attention of two heads (Vaswani et al., 2017, arXiv:1706.03762), without its normalization."""
+
+    shape = (6, 8)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queries, self.mixed, self.head = nn.Linear(8, 24), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        query, key, value = self.queries(x).reshape(-1, 6, 3, 2, 4).permute(2, 0, 3, 1, 4).unbind(0)
+        seen = torch.softmax(query @ key.transpose(-2, -1) * 0.5, -1) @ value
+        return self.head(functional.gelu(self.mixed(seen.transpose(1, 2).reshape(-1, 6, 8)) + x).mean(1))
+
+
+NETWORKS = [Mobile, Segments, Shuffle, Sharper, Sounds, Mixer, Attention]

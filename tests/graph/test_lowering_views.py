@@ -94,3 +94,34 @@ def test_the_batch_is_left_alone() -> None:
     with pytest.raises(UserError) as caught:
         lower(model, "net")
     assert str(caught.value) == ("net: node 'y' (Gather): works along the batch; only the other axes are supported")
+
+
+@pytest.mark.parametrize("parts", ["Gather", "Split"])
+def test_a_batch_that_is_moved_and_brought_back(parts: str) -> None:
+    m = FloatModel((6, 24))
+    apart = m.node("Reshape", ["x", m.constant("split", np.array([0, 6, 3, 2, 4]))], "apart")
+    turned = m.node("Transpose", [apart], "turned", perm=[2, 0, 3, 1, 4])
+    if parts == "Gather":
+        names = [m.node("Gather", [turned, m.constant(f"i{i}", np.array(i))], f"part{i}", axis=0) for i in range(3)]
+    else:
+        m.nodes.append(helper.make_node("Split", [turned], [f"s{i}" for i in range(3)], axis=0, num_outputs=3))
+        first = m.constant("first", np.array([0]))
+        names = [m.node("Squeeze", [f"s{i}", first], f"part{i}") for i in range(3)]
+    graph, apart_by = steps_apart(m.build(m.node("Add", [names[0], m.node("Relu", [names[2]], "r")], "y")), (6, 24))
+    assert operators(graph) == ["rearrange", "lookup", "rearrange", "add"]
+    assert apart_by <= 1.01
+
+
+@pytest.mark.parametrize(
+    ("op_type", "message"),
+    [
+        ("Relu", "net: node 'y' (Relu): reads 'turned', whose batch is axis 1; bring it back to the front before"),
+        ("Identity", "net: output 'y': has its batch as axis 1; bring it to the front"),
+    ],
+)
+def test_a_batch_that_stays_away_is_refused(op_type: str, message: str) -> None:
+    m = FloatModel(IMAGE)
+    m.node(op_type, [m.node("Transpose", ["x"], "turned", perm=[1, 0, 2, 3])], "y")
+    with pytest.raises(UserError) as caught:
+        lower(quantized(m.build("y"), IMAGE), "net")
+    assert str(caught.value) == message

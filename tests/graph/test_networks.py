@@ -17,6 +17,7 @@ KERNELS = {
     "Shuffle": {"conv2d", "rearrange", "concat"},
     "Sharper": {"rearrange", "conv2d", "lookup", "resize_linear", "add"},
     "Sounds": {"conv2d", "lookup", "mul", "average_pool2d", "reduce", "fully_connected"},
+    "Attention": {"conv2d", "rearrange", "mat_mul", "lookup", "softmax", "add", "reduce", "fully_connected"},
     "Mixer": {"conv2d", "rearrange", "fully_connected", "lookup", "add"},
 }
 
