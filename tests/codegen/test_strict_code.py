@@ -23,15 +23,17 @@ STRICT = [
 ]  # fmt: skip
 CLANG = [sys.executable, "-m", "ziglang", "cc"]
 HOST = ("armv7em", "mve", "portable")
+SMALL = ("armv6m", "portable")
 COMPILERS = {
     "gcc": (["gcc"], HOST),
     "clang": ([*CLANG, "-target", "x86_64-linux-gnu"], HOST),
-    "cortex-m0plus": (["arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb", "-masm-syntax-unified"], ("portable",)),
+    "cortex-m0plus": (["arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb", "-masm-syntax-unified"], SMALL),
     "cortex-m7": (["arm-none-eabi-gcc", "-mcpu=cortex-m7", "-mthumb"], ("armv7em", "portable")),
     "cortex-m7-clang": (
         [*CLANG, "-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m7"], ("armv7em", "portable"),
     ),
     "cortex-m55": (["arm-none-eabi-gcc", "-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard"], HOST),
+    "cortex-m55-clang": ([*CLANG, "-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m55+mve_fp"], HOST),
     "riscv32": (
         ["riscv64-unknown-elf-gcc", "-march=rv32imc", "-mabi=ilp32", "-ffreestanding"], ("rv32imc", "portable"),
     ),

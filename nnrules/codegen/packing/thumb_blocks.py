@@ -1,7 +1,8 @@
 """Four output channels side by side, weights plus 128, so that Armv6-M's LDRB reads them.
 
-``weights`` uint8 (blocks, values, 4): a channel's weights (kernel height by kernel width by in channels) plus 128, up to
-a multiple of eight; ``bias`` has the zero point folded in. The kernel takes 128 times the sum of its inputs off again.
+``weights`` uint8 (blocks, values, 4): a channel's weights (kernel height by kernel width by in channels) plus 128, up
+to a multiple of eight; ``bias`` has the zero point folded in. The kernel takes off again 128 times the sum of its
+inputs.
 """
 
 from collections.abc import Mapping
