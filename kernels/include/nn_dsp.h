@@ -458,8 +458,10 @@ NN_INLINE void nn_dense_channels(const uint32_t *stream, struct nn_dense *job, i
         one.y1 = channels > 1 ? y1 + channels - 2 : y + 2;
         one.end = last + words;
         nn_dense(last, &one, blocks, wide);
-        if (channels == 1) {
+        if (channels == 1) { /* nn_dense wrote y through one.y0 and one.y1 */
+            /* cppcheck-suppress uninitvar */
             *y0 = y[0];
+            /* cppcheck-suppress uninitvar */
             *y1 = y[2];
         }
         one.x += job->step / 2;
