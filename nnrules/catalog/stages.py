@@ -181,7 +181,7 @@ STAGES: dict[str, Stage] = {
     "seed": Stage(SeedOptions, libraries=("torch", "numpy", "safetensors")),
     "convert": Stage(
         ConvertOptions,
-        libraries=("numpy", "onnx", "onnxscript", "torch", "tflite", "flatbuffers"),
+        libraries=("numpy", "onnx", "onnxruntime", "onnxscript", "torch", "tflite", "flatbuffers"),
         plugins=(*_OPERATORS, "graph/importers/*.py", "graph/passes/*.py"),
     ),
     "prune": Stage(
@@ -191,7 +191,7 @@ STAGES: dict[str, Stage] = {
     "quantize": Stage(
         QuantizeOptions, libraries=("onnx", "onnxruntime", *_DATASET), plugins=("compress/quantizers/{method}.py",)
     ),
-    "lower": Stage(LowerOptions, libraries=("numpy", "onnx"), plugins=_OPERATORS),
+    "lower": Stage(LowerOptions, libraries=("numpy", "onnx", "onnxruntime"), plugins=_OPERATORS),
     "sample": Stage(SampleOptions, libraries=_DATASET, plugins=_OPERATORS),
     "evaluate": Stage(EvaluateOptions, libraries=("onnxruntime", *_DATASET), plugins=_OPERATORS),
     "plan": Stage(PlanOptions, libraries=("numpy",), plugins=(*_OPERATORS, "codegen/packing/*.py")),

@@ -19,6 +19,7 @@ import onnx
 
 from nnrules.error import UserError
 from nnrules.graph.ir import Graph, Node, Tensor
+from nnrules.graph.moves import rearranged
 from nnrules.graph.operator import Geometry, Operator, Shape
 from nnrules.graph.ops import BY_ONNX_TYPE
 from nnrules.graph.ops.lookup import Lookup
@@ -32,7 +33,7 @@ from nnrules.graph.requant import (
     certified_bias,
     channel_requantization,
 )
-from nnrules.graph.views import Index, View, covers, lies, memory_order, positions, rearranged
+from nnrules.graph.views import Index, View, covers, lies, memory_order, positions
 
 SIGNAL_READERS = (
     "Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool", "BatchNormalization",
