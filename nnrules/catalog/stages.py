@@ -200,7 +200,9 @@ STAGES: dict[str, Stage] = {
     "measure": Stage(MeasureOptions, libraries=("numpy", "pyelftools"), plugins=_OPERATORS),
     "gate": Stage(GateOptions),
     "bench": Stage(BenchOptions, libraries=("numpy", "matplotlib"), plugins=_OPERATORS),
-    "tune": Stage(TuneOptions, libraries=("numpy", "jinja2"), plugins=(*_OPERATORS, "codegen/packing/*.py")),
+    "tune": Stage(
+        TuneOptions, libraries=("numpy", "jinja2", "matplotlib"), plugins=(*_OPERATORS, "codegen/packing/*.py")
+    ),
     "release": Stage(ReleaseOptions, libraries=("jinja2",)),
     "report": Stage(ReportOptions, libraries=("jinja2", "matplotlib", *_DATASET), plugins=_OPERATORS),
 }
