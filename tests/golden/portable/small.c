@@ -3,13 +3,13 @@
  *
  *      layer      operator         inputs -> output                      MACs   kernel
  *   0  stem       conv2d           image 8x6x2 -> 8x6x4                  3,456  conv2d_s8__portable
- *   1  depthwise  conv2d           stem 8x6x4 -> 8x6x4                   1,728  depthwise_conv2d_s8__portable
+ *   1  depthwise  conv2d           stem 8x6x4 -> 8x6x4                   1,728  depthwise_plane_s8__portable
  *   2  add        add              stem 8x6x4, depthwise 8x6x4 -> 8x6x4  0      add_s8__portable
  *   3  pool       max_pool2d       add 8x6x4 -> 4x3x4                    0      max_pool2d_s8__portable
  *   4  flat       reshape          pool 4x3x4 -> 48                      0      none: the same memory
  *   5  head       fully_connected  flat 48 -> 5                          240    fully_connected_s8__portable
  *
- * The arena, 384 bytes:
+ * The arena, 464 bytes:
  *   from  to   layers  what
  *   0     192  0..3    stem
  *   0     192  0..3    add
@@ -18,6 +18,7 @@
  *   192   384  1..2    depthwise
  *   192   240  3..5    pool
  *   192   240  3..5    flat
+ *   384   464  1..1    depthwise (scratch)
  */
 #include "small.h"
 #include "nn_port.h"
@@ -43,7 +44,7 @@ NN_WEIGHTS static const int8_t depthwise_weights[36] = {
 };
 
 NN_WEIGHTS static const int32_t depthwise_bias[4] = {
-    3893, 233, 3163, 4156,
+    -387, -1127, 8843, 25876,
 };
 
 NN_WEIGHTS static const int32_t depthwise_multiplier[4] = {
@@ -135,54 +136,52 @@ static void conv2d_s8__portable_0(const int8_t *x, int8_t *y, const int8_t *weig
     }
 }
 
-/* Depthwise convolution: four channels at a time, windows clipped at the image's border. weights (BLOCKS, K_H, K_W, BLOCK). */
-static void depthwise_conv2d_s8__portable_1(const int8_t *x, int8_t *y, const int8_t *weights, const int32_t *bias,
-                                            const int32_t *multiplier)
+/* Depthwise convolution, small windows without dilation: channel by channel, whose values and border are laid out first and
+ * whose weights stay in registers. weights (BLOCKS, K_H, K_W, BLOCK). Runs in place where the output is as large. */
+static void depthwise_plane_s8__portable_1(const int8_t *x, int8_t *y, const int8_t *weights, const int32_t *bias,
+                                           const int32_t *multiplier, void *scratch)
 {
     enum {
         IN_H = 8, IN_W = 6, C = 4, OUT_H = 8, OUT_W = 6,
         K_H = 3, K_W = 3, STRIDE_H = 1, STRIDE_W = 1,
-        DILATION_H = 1, DILATION_W = 1, PAD_TOP = 1, PAD_LEFT = 1,
-        X_ZERO_POINT = -40, Y_ZERO_POINT = -3, LO = -128, HI = 127, BLOCK = 4
+        PAD_TOP = 1, PAD_LEFT = 1, X_ZERO_POINT = -40,
+        Y_ZERO_POINT = -3, LO = -128, HI = 127, BLOCK = 4,
+        HEIGHT = (OUT_H - 1) * STRIDE_H + K_H, WIDTH = (OUT_W - 1) * STRIDE_W + K_W,
+        ROWS = IN_H < HEIGHT - PAD_TOP ? IN_H : HEIGHT - PAD_TOP, COLUMNS = IN_W < WIDTH - PAD_LEFT ? IN_W : WIDTH - PAD_LEFT
     };
+    int8_t *const plane = scratch;
+    for (int i = 0; i < HEIGHT * WIDTH; i++) {
+        plane[i] = X_ZERO_POINT;
+    }
 
-    for (int oy = 0; oy < OUT_H; oy++) {
-        const int top = oy * STRIDE_H - PAD_TOP;
-        const int ky_begin = top < 0 ? (-top + DILATION_H - 1) / DILATION_H : 0;
-        const int ky_end = top + (K_H - 1) * DILATION_H < IN_H ? K_H : (IN_H - top + DILATION_H - 1) / DILATION_H;
-        for (int ox = 0; ox < OUT_W; ox++, y += C) {
-            const int left = ox * STRIDE_W - PAD_LEFT;
-            const int kx_begin = left < 0 ? (-left + DILATION_W - 1) / DILATION_W : 0;
-            const int kx_end = left + (K_W - 1) * DILATION_W < IN_W ? K_W : (IN_W - left + DILATION_W - 1) / DILATION_W;
-            for (int c = 0; c < C; c += BLOCK) {
-                int32_t acc[BLOCK];
-#pragma GCC unroll 4
-                for (int i = 0; i < BLOCK; i++) {
-                    acc[i] = bias[c + i];
-                }
-                for (int ky = ky_begin; ky < ky_end; ky++) {
-                    const int8_t *in = x + ((top + ky * DILATION_H) * IN_W + left + kx_begin * DILATION_W) * C + c;
-                    const int8_t *w = weights + (c * K_H + ky * BLOCK) * K_W + kx_begin * BLOCK;
-                    const int taps = kx_end - kx_begin;
-#pragma GCC unroll 4
-                    for (int tap = 0; tap < K_W; tap++, in += DILATION_W * C, w += BLOCK) {
-                        if (tap >= taps) {
-                            break;
-                        }
-#pragma GCC unroll 4
-                        for (int i = 0; i < BLOCK; i++) {
-                            if (C % BLOCK == 0 || c + i < C) {
-                                acc[i] += (in[i] - X_ZERO_POINT) * w[i];
-                            }
-                        }
+    for (int c = 0; c < C; c++) {
+        for (int iy = 0; iy < ROWS; iy++) {
+            const int8_t *from = x + iy * IN_W * C + c;
+            int8_t *to = plane + (iy + PAD_TOP) * WIDTH + PAD_LEFT;
+            for (int8_t *const end = to + COLUMNS; to < end; from += C) {
+                *to++ = *from;
+            }
+        }
+        const int8_t *const of_channel = weights + c / BLOCK * K_H * K_W * BLOCK + c % BLOCK;
+        int32_t w[K_H][K_W];
+#pragma GCC unroll 9
+        for (int tap = 0; tap < K_H * K_W; tap++) {
+            w[tap / K_W][tap % K_W] = of_channel[tap * BLOCK];
+        }
+        const int32_t start = bias[c], factor = multiplier[c];
+        int8_t *out = y + c;
+        for (int oy = 0; oy < OUT_H; oy++) {
+            const int8_t *in = plane + oy * STRIDE_H * WIDTH;
+            for (int ox = 0; ox < OUT_W; ox++, in += STRIDE_W, out += C) {
+                int32_t acc = start;
+#pragma GCC unroll 9
+                for (int ky = 0; ky < K_H; ky++) {
+#pragma GCC unroll 9
+                    for (int kx = 0; kx < K_W; kx++) {
+                        acc += in[ky * WIDTH + kx] * w[ky][kx];
                     }
                 }
-#pragma GCC unroll 4
-                for (int i = 0; i < BLOCK; i++) {
-                    if (C % BLOCK == 0 || c + i < C) {
-                        y[c + i] = nn_requantize(acc[i], multiplier[c + i], Y_ZERO_POINT, LO, HI);
-                    }
-                }
+                *out = nn_requantize(acc, factor, Y_ZERO_POINT, LO, HI);
             }
         }
     }
@@ -285,7 +284,8 @@ void small_run(void *arena, const int8_t *const inputs[], int8_t *const outputs[
 
     /* depthwise */
     NN_PROFILE(1);
-    depthwise_conv2d_s8__portable_1(base, base + 192, depthwise_weights, depthwise_bias, depthwise_multiplier);
+    depthwise_plane_s8__portable_1(base, base + 192, depthwise_weights, depthwise_bias, depthwise_multiplier, base +
+                                   384);
     trace(1, base + 192, 8, 24);
 
     /* add */

@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 /* The caller owns one arena, zeroed or not, and may use it for other things between two calls. */
-#define SMALL_ARENA_BYTES 384
+#define SMALL_ARENA_BYTES 464
 #define SMALL_ARENA_ALIGN 8
 #define SMALL_LAYERS 6
 #define SMALL_INPUTS 1
