@@ -27,7 +27,7 @@ class Tools:
         if command not in self._known:
             found = shutil.which(command)
             if found is None:
-                raise UserError(command, "is not installed", "install it or choose another target")
+                raise UserError(command, "is not installed", "install it, or choose another target or model")
             self._known[command] = self._memory.fact(Path(found), _ask_all)[0]
         return self._known[command]
 

@@ -159,10 +159,17 @@ class Quantized(Step):
 
 
 def declare(
-    workspace: Workspace, name: str, network: str, dataset: str, files: Sequence[str] = (), by_default: bool = True
+    workspace: Workspace,
+    name: str,
+    network: str,
+    dataset: str,
+    files: Sequence[str] = (),
+    programs: Sequence[str] = (),
+    by_default: bool = True,
 ) -> Model:
     """env.Model: a network and a data set as "file.py:Class" beside the SConscript; `files`: files and folders that
-    these read, whose content counts; `by_default`: whether it is built without being named (with `model=`)."""
+    these read, whose content counts; `programs`: commands that the data set runs, whose versions count; `by_default`:
+    whether it is built without being named (with `model=`)."""
     place = caller()
     if not by_default:
         workspace.dear.add(name)
@@ -170,7 +177,7 @@ def declare(
     workspace.stages[name] = []
     references = {"network": _reference(workspace, place, network), "dataset": _reference(workspace, place, dataset)}
     read = [node for each in files for node in _files(workspace, each)]
-    return Model(Declaration(workspace, Subject(name, references, files=read)), {})
+    return Model(Declaration(workspace, Subject(name, references, files=read, programs=programs)), {})
 
 
 def _reference(workspace: Workspace, place: str, text: str) -> str:
@@ -204,7 +211,7 @@ def _seeded(model: Declaration, options: Mapping[str, Any]) -> tuple[Declaration
     outputs = {"weights": "{}.seeded.safetensors", "inputs": "{}.seeded.npz"}
     nodes = model.add("seed", model.options("seed", options), {}, outputs, "network")
     references = {**model.subject.references, "dataset": f"{_ARRAYS}:Arrays"}
-    subject = replace(model.subject, references=references, data=[nodes["inputs"]])
+    subject = replace(model.subject, references=references, programs=(), data=[nodes["inputs"]])
     return Declaration(model.workspace, subject), nodes
 
 

@@ -3,7 +3,7 @@
 import atexit
 import gc
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -136,10 +136,8 @@ class Project:
         return import_model(self.workspace, name, onnx, **options)
 
     @explained
-    def _model(
-        self, env: Any, name: str, network: str, dataset: str, files: Sequence[str] = (), by_default: bool = True
-    ) -> Any:
-        return declare(self.workspace, name, network, dataset, files, by_default)
+    def _model(self, env: Any, name: str, network: str, dataset: str, **options: Any) -> Any:
+        return declare(self.workspace, name, network, dataset, **options)
 
 
 def _help(models: list[str], benchmark: str | None) -> str:

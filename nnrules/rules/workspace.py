@@ -30,13 +30,15 @@ class TargetFile(msgspec.Struct, frozen=True):
 @dataclass(frozen=True)
 class Subject:
     """What a stage is about. `target` None: the same for all targets. `files`: nodes of what the references read;
-    `resources`: by stage, see Slots; `data`: the nodes of the data set, None: the folder of the command line."""
+    `programs`: commands that the data set runs; `resources`: by stage, see Slots; `data`: the nodes of the data set,
+    None: the folder of the command line."""
 
     model: str
     references: Mapping[str, str]
     target: str | None = None
     files: list[Any] = field(default_factory=list)
     resources: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    programs: Sequence[str] = ()
     data: list[Any] | None = None
 
 
@@ -135,7 +137,7 @@ class Workspace:
             options=options,
             references=subject.references,
             sources=self.engine.sources,
-            tools=self._tools(runner),
+            tools=self._tools(runner, subject.programs if "dataset" in subject.references else ()),
             data="" if subject.data is not None else self.arguments.data or "",
             fresh="gpu" in needs,
         )
@@ -159,10 +161,10 @@ class Workspace:
         """The nodes of all kernels/**/*.toml."""
         return [self.file(path) for path in _descriptions()]
 
-    def _tools(self, runner: Runner | None) -> dict[str, str]:
-        """The version of the emulator."""
-        command = runner.command[0] if runner else "{elf}"
-        return {} if "{" in command else {Path(command).name: self.engine.tools.version(command)}
+    def _tools(self, runner: Runner | None, programs: Sequence[str]) -> dict[str, str]:
+        """The versions of the emulator and of what the user's data set runs."""
+        commands = [runner.command[0], *programs] if runner else programs
+        return {Path(command).name: self.engine.tools.version(command) for command in commands if "{" not in command}
 
 
 @cache

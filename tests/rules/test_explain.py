@@ -1,6 +1,7 @@
 """Why a stage runs, what would run, and what the cache would give: the words of --explain and -n."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -42,6 +43,23 @@ def test_a_kernel_template_and_an_output_that_is_not_there(project: Project) -> 
     why = explained(project, "model=all")
     assert why["[dense] export"] == "an output was not there"
     assert why["[tiny x86-64] generate"] == "kernels/conv2d/conv2d_s8__portable.c.j2 changed"
+
+
+def test_a_program_that_the_data_set_runs(project: Project) -> None:
+    """By its version; it must be there."""
+    voice, trained = project.top / "bin/voice", "build/dense/dense.trained.safetensors"
+    project.edit("models/dense/SConscript", r"Model\(", 'Model(programs=["voice"], name=')
+    missing = project.build("-n", "model=dense")
+    assert missing.status == 2
+    assert "voice: is not installed; install it, or choose another target or model" in missing.stderr
+    voice.parent.mkdir()
+    path = f"{voice.parent}{os.pathsep}{os.environ['PATH']}"
+    for version in ("1.51", "1.52"):
+        voice.write_text(f"#!/bin/sh\necho voice {version}\n")
+        voice.chmod(0o755)
+        done = project.build("--explain", "model=dense", trained, path=path)
+        assert done.status == 0, done.stderr
+    assert "[dense] train because tool voice: voice 1.51 -> voice 1.52" in done.stdout
 
 
 def test_a_flag_of_the_compiler(project: Project) -> None:
