@@ -1,6 +1,7 @@
 """Whole models with seeded weights, built without SCons: what one inference takes under an emulator.
 
-`python -m benchmarks.whole kws cortex-m7` prints it. The graphs are those of `scons bench`.
+`python -m benchmarks.whole vww cortex-m7 --extra-weights 0.1` prints it, here where the weights may be stored
+with a tenth more bytes than as int8. The graphs are those of `scons bench`.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from nnrules.graph.ir import Graph
 from nnrules.graph.lowering import lower
 from nnrules.plan.costs import costs_file, load_costs
 from nnrules.plan.planner import make_plan
+from nnrules.plan.record import Plan
 from nnrules.stages.quantize import calibrated
 from nnrules.stages.runner import load_reference
 from nnrules.training.onnx_export import export
@@ -58,11 +60,16 @@ def seeded(model: str) -> tuple[Graph, np.ndarray]:
     return graph, tensor.to_nhwc(tensor.quantize(inputs.x[:1]))[0]
 
 
-def instructions(graph: Graph, sample: np.ndarray, target: str) -> int:
+def planned(graph: Graph, target: str, extra_weights: float = 1.0) -> Plan:
+    """The plan by measured costs, as `scons bench` has it."""
+    isa, costs = load_toolchain(TOOLCHAINS / f"{target}.toml").isa, load_costs(costs_file(target))
+    return make_plan(graph, load_kernels(), target, isa, extra_weights, costs=costs)
+
+
+def instructions(graph: Graph, sample: np.ndarray, target: str, plan: Plan) -> int:
     """Of one inference of the shipped program; its self test compares every output with the reference."""
     toolchain = load_toolchain(TOOLCHAINS / f"{target}.toml")
     assert toolchain.runner is not None
-    plan = make_plan(graph, load_kernels(), target, toolchain.isa, costs=load_costs(costs_file(target)))
     code = ModelCode(graph, plan)
     name = code.prefix
     defines = [f"-DNN_MODEL={name}", f"-DNN_MODEL_MACRO={name.upper()}", f'-DNN_MODEL_HEADER="{name}.h"']
@@ -86,12 +93,17 @@ def instructions(graph: Graph, sample: np.ndarray, target: str) -> int:
 
 
 def main() -> None:
-    """Print one figure."""
+    """Print the instructions of one inference, the bytes of the packed weights and of the arena."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", choices=NETWORKS)
     parser.add_argument("target")
+    parser.add_argument("--extra-weights", type=float, default=1.0)
     given = parser.parse_args()
-    print(f"{instructions(*seeded(given.model), given.target):,}")
+    graph, sample = seeded(given.model)
+    plan = planned(graph, given.target, given.extra_weights)
+    weights = sum(layer.weight_bytes for layer in plan.layers)
+    count = instructions(graph, sample, given.target, plan)
+    print(f"{count:,} instructions, {weights:,} bytes of weights, {plan.arena_bytes:,} of arena")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.whole import MODELS, NETWORKS, instructions, seeded
+from benchmarks.whole import MODELS, NETWORKS, instructions, planned, seeded
 from nnrules.catalog.peers import load_peers
 from nnrules.graph.ops.conv2d import Conv2d
 from nnrules.graph.ops.fully_connected import FullyConnected
@@ -45,7 +45,7 @@ def test_a_model_is_the_reference_models_size_and_takes_what_is_recorded(model: 
     assert np.count_nonzero(weights == 0) <= MOST_ZEROS * weights.size
     rows = recorded()
     same = {t: c for t, c in targets.items() if version(c.compiler.command) in rows[model, t]["compiler"].split()}
-    found = {target: instructions(graph, sample, target) for target in same}
+    found = {target: instructions(graph, sample, target, planned(graph, target)) for target in same}
     assert found == {target: rows[model, target]["instructions"] for target in same}, "run `scons bench` and commit"
 
 
