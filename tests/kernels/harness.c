@@ -1,5 +1,5 @@
 /* Runs every kernel of the program on inputs.bin, once with the memory full of 0xA5 and once of 0x5A, where allowed the
- * second time in place. On a PC each buffer is its own heap block of the exact size, so that the address sanitizer sees
+ * second time in place, and with tensors at odd addresses then: the caller's may lie anywhere. On a PC each buffer is its own heap block of the exact size, so that the address sanitizer sees
  * a byte too many; elsewhere 8 to 15 guard bytes stand behind each buffer, from its last byte to the next block, other ones each time. */
 #include "harness.h"
 
@@ -54,15 +54,15 @@ static void take_all_back(void) {
 
 static size_t largest(size_t a, size_t b) { return a > b ? a : b; }
 
-static size_t run(const struct test *test, size_t offset, int pattern, int in_place) {
+static size_t run(const struct test *test, size_t offset, int pattern, size_t skew, int in_place) {
     int8_t *x[4] = {NULL, NULL, NULL, NULL};
     for (int i = 0; i < test->inputs; i++) {
         const size_t n = test->input_bytes[i];
-        x[i] = take(in_place && i == 0 ? largest(n, test->output_bytes) : n);
+        x[i] = (int8_t *)take((in_place && i == 0 ? largest(n, test->output_bytes) : n) + skew) + skew;
         board_read("inputs.bin", offset, x[i], n);
         offset += n;
     }
-    int8_t *y = in_place ? x[0] : take(test->output_bytes);
+    int8_t *y = in_place ? x[0] : (int8_t *)take(test->output_bytes + skew) + skew;
     void *scratch = take(test->scratch_bytes);
     if (!in_place) {
         memset(y, pattern, test->output_bytes);
@@ -71,10 +71,10 @@ static size_t run(const struct test *test, size_t offset, int pattern, int in_pl
     test->call(x, y, scratch);
     board_append("outputs.bin", y, test->output_bytes);
     for (int i = 0; i < test->inputs; i++) {
-        give_back(x[i]);
+        give_back(x[i] - skew);
     }
     if (!in_place) {
-        give_back(y);
+        give_back(y - skew);
     }
     give_back(scratch);
     return offset;
@@ -83,10 +83,10 @@ static size_t run(const struct test *test, size_t offset, int pattern, int in_pl
 int nn_main(void) {
     size_t offset = 0;
     for (int i = 0; tests[i] != NULL; i++) {
-        run(tests[i], offset, 0xA5, 0);
+        run(tests[i], offset, 0xA5, 0, 0);
         const int intact = guards_hold();
         take_all_back();
-        offset = run(tests[i], offset, 0x5A, tests[i]->in_place);
+        offset = run(tests[i], offset, 0x5A, 1, tests[i]->in_place);
         if (!intact || !guards_hold()) {
             static const char text[] = "a kernel wrote behind a buffer\n";
             board_write(text, sizeof text - 1);
