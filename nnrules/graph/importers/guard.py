@@ -1,6 +1,7 @@
 """A child process for work on files that nobody vouches for: a crash, a hang or a flood of memory ends only it."""
 
 import contextlib
+import faulthandler
 import os
 import resource
 import select
@@ -47,6 +48,7 @@ def guarded(place: str, work: Callable[[], None], seconds: float) -> None:
 def _work(work: Callable[[], None], pipe: int) -> None:
     """The child's life."""
     status = b""
+    faulthandler.disable()  # a crash is told in one line
     try:
         with contextlib.suppress(OSError, ValueError):
             pages = int(open("/proc/self/statm").read().split()[0])  # noqa: SIM115, PTH123 - a file of the kernel's
