@@ -9,18 +9,24 @@ import onnxruntime
 from nnrules.error import UserError
 
 BINS = 4096
+NARROWEST = 2**-36  # of a range, to its magnitude: a bin is then some 16 steps of float64 wide
 
 
 class Histogram:
-    """Counts of a tensor's values in equal bins between its extremes."""
+    """Counts of a tensor's values in equal bins between its extremes.
+
+    Where these are equal, or nearly so for their magnitude, the bins reach a little further, that they have a width.
+    """
 
     def __init__(self, low: float, high: float) -> None:
-        self.low, self.high = low, high
+        self.low, self.high = low, max(high, low + max(1e-12, abs(low) * NARROWEST))
+        tight = self.high - self.low < max(abs(self.low), abs(self.high)) * 2**-8  # bins nearly as fine as float32
+        self.kind = np.float64 if tight else np.float32
         self.counts = np.zeros(BINS, np.int64)
 
     def add(self, values: np.ndarray) -> None:
         """Count some more values, all within the extremes."""
-        self.counts += np.histogram(values, BINS, (self.low, max(self.high, self.low + 1e-12)))[0]
+        self.counts += np.histogram(values.astype(self.kind), BINS, (self.low, self.high))[0]
 
     def quantile(self, share: float) -> float:
         """The value below which ``share`` of all values lie, to a bin's width."""

@@ -4,6 +4,8 @@ Weights are symmetric int8 with one scale per output channel, activations int8 w
 biases int32 at input scale times weight scale.
 """
 
+from collections import Counter
+
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
@@ -42,6 +44,7 @@ class _Writer:
         self.carriers = carriers(model)
         self.outputs = {value.name for value in model.graph.output}
         self.initializers = {i.name: i for i in model.graph.initializer}
+        self.readers = Counter(value for node in model.graph.node for value in node.input)
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
         self.renamed: dict[str, str] = {}
@@ -75,6 +78,7 @@ class _Writer:
         self.nodes.append(copy)
 
     def _linear_inputs(self, node: onnx.NodeProto) -> list[str]:
+        """Layers may share weights, stored once; a bias that several read is stored for each, at its input's scale."""
         weights, axis = numpy_helper.to_array(self.initializers[node.input[1]]), channel_axis(node)
         scales = np.array(self.record.weights[node.input[1]], np.float32)
         shape = [-1 if a == axis else 1 for a in range(weights.ndim)]
@@ -86,16 +90,20 @@ class _Writer:
             bias = numpy_helper.to_array(self.initializers[node.input[2]]).astype(np.float64).reshape(-1)
             bias_scales = np.tile(bias_scales, max(1, bias.size // scales.size))  # a transposed convolution's groups
             stored = np.rint(np.broadcast_to(bias, bias_scales.shape) / bias_scales.astype(np.float64)).astype(np.int32)
-            inputs.append(self._dequantized(node.input[2], stored, bias_scales, 0))
+            alone = self.readers[node.input[2]] == 1
+            name = node.input[2] if alone else f"{node.input[2]}/{node.output[0]}"
+            inputs.append(self._dequantized(name, stored, bias_scales, 0))
         return inputs
 
     def _dequantized(self, name: str, integers: np.ndarray, scales: np.ndarray, axis: int) -> str:
+        result = f"{name}/dequantized"
+        if f"{name}/quantized" in self.constants:
+            return result
         inputs = [
             self._constant(f"{name}/quantized", integers),
             self._constant(f"{name}/scale", scales.astype(np.float32)),
             self._constant(f"{name}/zero_point", np.zeros(len(scales), integers.dtype)),
         ]
-        result = f"{name}/dequantized"
         self.nodes.append(helper.make_node("DequantizeLinear", inputs, [result], name=f"{name}/dequantize", axis=axis))
         return result
 

@@ -29,6 +29,7 @@ ORDER = (
     "fold_batch_norm",
     "fuse_activations",
     "carry_quantization",
+    "part_weights",
     "shorten_names",
 )
 

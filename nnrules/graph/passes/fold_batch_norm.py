@@ -53,7 +53,7 @@ def _real(body: Body, value: str) -> np.ndarray | None:
 
 
 def _fold(body: Body, layer: onnx.NodeProto, norm: onnx.NodeProto, factor: np.ndarray, shift: np.ndarray) -> None:
-    axis = _channel_axis(body, layer)
+    axis = channel_axis(body, layer)
     before = _real(body, layer.input[2]) if body.input(layer, 2) else None
     bias = (np.zeros(len(factor)) if before is None else before.reshape(-1)) * factor + shift
     weights = _weights(body, layer, axis, factor)
@@ -92,7 +92,7 @@ def _weights(body: Body, layer: onnx.NodeProto, axis: int, factor: np.ndarray) -
     return result
 
 
-def _channel_axis(body: Body, layer: onnx.NodeProto) -> int:
+def channel_axis(body: Body, layer: onnx.NodeProto) -> int:
     """The axis of the weights that counts output channels."""
     if layer.op_type == "Gemm":
         return 0 if body.attribute(layer, "transB", 0) else 1
