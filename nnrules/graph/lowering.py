@@ -109,8 +109,8 @@ class Lowering(QdqReader):
     def _operator(self, node: onnx.NodeProto) -> None:
         handler = BY_ONNX_TYPE.get(node.op_type)
         if handler is None:
-            known = ", ".join(sorted(BY_ONNX_TYPE))
-            raise UserError(self.place(node), f"operator {node.op_type} is not supported", f"supported are {known}")
+            fault = f"operator {node.op_type} is not supported"
+            raise UserError(self.place(node), fault, "docs/import.md lists what is supported")
         handler.lower(self, node)
 
     def _input(self, value: onnx.ValueInfoProto) -> str:

@@ -90,6 +90,8 @@ def _require_suffix(place: str, path: Path) -> None:
 
 def _file(workspace: Workspace, place: str, text: str) -> Any:
     """The node of a file beside the SConscript. Raises UserError where there is no such file."""
+    if Path(workspace.env.Dir(".").srcnode().get_abspath(), text).is_dir():  # before File, which would not have it
+        raise UserError(place, f"{text} is a folder", "name the file in it")
     node = workspace.env.File(text.replace("$", "$$")).srcnode()
     path = Path(node.get_abspath())
     if not path.is_file():

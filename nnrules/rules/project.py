@@ -127,6 +127,8 @@ class Project:
         place, start = f"onnx={onnx}", Path(GetLaunchDir())
         paths = {"onnx": str(start / onnx)} | ({"samples": str(start / samples)} if samples is not None else {})
         for (word, path), text in zip(paths.items(), (onnx, samples), strict=False):
+            if Path(path).is_dir():
+                raise UserError(f"{word}={text}", "is a folder", "name the file in it")
             if not Path(path).is_file():
                 raise UserError(f"{word}={text}", "there is no such file", "correct the path")
         import_model(self.workspace, model_name(place, Path(onnx)), place=place, **paths).Firmware()

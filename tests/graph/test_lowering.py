@@ -180,13 +180,13 @@ def test_a_bias_beyond_32_bits_is_refused_where_it_matters() -> None:
     )
 
 
-def test_an_unknown_operator_is_refused_with_the_list() -> None:
+def test_an_unknown_operator_is_refused_with_its_node() -> None:
     m = FloatModel((3, 8, 8))
     model = quantized(m.build(m.node("Tan", [m.conv("x", "conv", (4, 3, 3, 3))], "tan")), (3, 8, 8))
-    with pytest.raises(
-        UserError, match=r"^net: node 'tan' \(Tan\): operator Tan is not supported; supported are Abs, Add, "
-    ):
+    with pytest.raises(UserError) as caught:
         lower(model, "net")
+    message = "net: node 'tan' (Tan): operator Tan is not supported; docs/import.md lists what is supported"
+    assert str(caught.value) == message
 
 
 def linear(op_type: str, weights: np.ndarray, bias: np.ndarray, x: str = "x", **attributes: object) -> FloatModel:

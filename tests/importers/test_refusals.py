@@ -1,7 +1,9 @@
 """What cannot be imported is refused in one line, with the node or the file, before anything long is done."""
 
+import re
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ from nnrules.error import UserError
 from nnrules.graph.importers import import_model
 from nnrules.graph.importers.guard import guarded
 from nnrules.graph.importers.samples import read_samples
+from nnrules.graph.ops import BY_ONNX_TYPE
+from tests.graph.floats import FloatModel
 from tests.importers.pipeline import FILES
 from tests.importers.test_tools import relu_between
 
@@ -141,8 +145,14 @@ def test_an_unknown_operator_is_named_with_its_node(tmp_path: Path) -> None:
     made = model()
     node(made, "Relu").op_type = "Hardmax"
     onnx.save(made, tmp_path / "m.onnx")
-    message = "net: node 'r' (Hardmax): operator Hardmax is not supported; supported are "
-    assert refused(tmp_path / "m.onnx").startswith(message)
+    message = "net: node 'r' (Hardmax): operator Hardmax is not supported; docs/import.md lists what is supported"
+    assert refused(tmp_path / "m.onnx") == message
+
+
+def test_every_operator_is_in_the_list() -> None:
+    text = (Path(__file__).parents[2] / "docs/import.md").read_text().split("## Operators\n")[1].split("\n## ")[0]
+    listed = re.findall(r"`([A-Z]\w+)`", text)
+    assert sorted(listed) == sorted(BY_ONNX_TYPE)
 
 
 def test_a_link_beside_the_model_is_not_followed(tmp_path: Path) -> None:
@@ -183,6 +193,18 @@ SAMPLES = [
         {"x": np.zeros((2, 4, 3, 3)), "y": np.zeros(2)},
         "'y' is float64 (2,); labels are integers, one for each of the 2 samples",
     ),
+    (
+        {"x": np.zeros((2, 4, 3, 3)), "y": np.array([35, 36])},
+        "'y' holds 36; labels are 0 to 35, as the model's output 'r/d'",
+    ),
+    (
+        {"x": np.zeros((2, 4, 3, 3)), "y": np.array([0, -1])},
+        "'y' holds -1; labels are 0 to 35, as the model's output 'r/d'",
+    ),
+    (
+        {"x": np.zeros((1, 4, 3, 3)), "y": np.array([2**64 - 1], np.uint64)},
+        "'y' holds 18446744073709551615; labels are 0 to 35, as the model's output 'r/d'",
+    ),
 ]
 
 
@@ -201,6 +223,77 @@ def test_integers_are_what_the_input_stores(tmp_path: Path) -> None:
     np.savez(tmp_path / "s.npz", x=x)
     real = read_samples(tmp_path / "s.npz", import_model(tmp_path / "m.onnx", "net"))["x0"]
     np.testing.assert_allclose(real, (x.astype(float) - 3) * 0.05, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("label", "fits"), [(7, True), (-1, False)])
+def test_the_label_of_one_number_is_that_number(label: int, fits: bool, tmp_path: Path) -> None:
+    m = FloatModel((5,))
+    onnx.save(m.build(m.node("ArgMax", ["x"], "y", axis=1)), tmp_path / "m.onnx")
+    np.savez(tmp_path / "s.npz", x=np.zeros((1, 5)), y=np.array([label]))
+    read = partial(read_samples, tmp_path / "s.npz", import_model(tmp_path / "m.onnx", "net"))
+    if fits:
+        assert read()["y"] == [label]
+        return
+    with pytest.raises(UserError) as caught:
+        read()
+    assert str(caught.value) == f"{tmp_path}/s.npz: 'y' holds -1; labels start at 0"
+
+
+def batched(*shape: int) -> FloatModel:
+    """A model whose input has fixed axes, the first too."""
+    m = FloatModel(shape)
+    m.input = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+    return m
+
+
+def flattened(target: list[int], features: int = 144) -> onnx.ModelProto:
+    """A convolution of a batch of four, Reshape, and a dense layer."""
+    m = batched(4, 3, 8, 8)
+    flat = m.node("Reshape", [m.conv("x", "conv", (4, 3, 3, 3)), m.constant("shape", np.array(target))], "flat")
+    return m.build(m.gemm(flat, "y", 3, features))
+
+
+def added() -> onnx.ModelProto:
+    """A constant with a row for each sample."""
+    m = batched(4, 8)
+    return m.build(m.node("Add", [m.gemm("x", "gemm", 4, 8), m.weights("rows", 4, 4)], "y"))
+
+
+def without_batch() -> onnx.ModelProto:
+    """What torch exports for an image without a batch axis."""
+    m = batched(3, 8, 8)
+    axes = m.constant("axes", np.array([0]))
+    image = m.conv(m.node("Unsqueeze", ["x", axes], "image"), "conv", (4, 3, 3, 3))
+    return m.build(m.node("Squeeze", [image, axes], "y"))
+
+
+def vector() -> onnx.ModelProto:
+    m = batched(10)
+    return m.build(m.node("Relu", ["x"], "y"))
+
+
+@pytest.mark.parametrize(
+    ("made", "fault"),
+    [
+        (flattened([4, -1]), "its first axis is fixed to 4, and the model does not fit a batch of 1"),
+        (flattened([4, 144]), "its first axis is fixed to 4, and the model does not fit a batch of 1"),
+        (added(), "its first axis is fixed to 4, and the model does not fit a batch of 1"),
+        (without_batch(), "its first axis is fixed to 3, and the model does not fit a batch of 1"),
+        (vector(), "its first axis is fixed to 10, and it has no other: there is no batch axis"),
+    ],
+)
+def test_a_first_axis_that_is_not_one(made: onnx.ModelProto, fault: str, tmp_path: Path) -> None:
+    onnx.save(made, tmp_path / "m.onnx")
+    cure = "export it with a batch of 1 or a dynamic batch"
+    assert refused(tmp_path / "m.onnx") == f"net: input 'x': {fault}; {cure}"
+
+
+def test_a_fixed_batch_that_may_be_one_is_one(tmp_path: Path) -> None:
+    onnx.save(flattened([-1, 144]), tmp_path / "m.onnx")
+    model = import_model(tmp_path / "m.onnx", "net")
+    values = (*model.graph.input, *model.graph.output)
+    dims = [[dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in values]
+    assert dims == [[1, 3, 8, 8], [1, 3]]
 
 
 def work_forever() -> None:

@@ -70,7 +70,7 @@ def test_what_is_rebuilt(own: tuple[Project, Path]) -> None:
 def test_a_sconscript_imports(own: tuple[Project, Path]) -> None:
     project = own[0]
     home = project.top / "models/mine"
-    home.mkdir()
+    (home / "folder").mkdir(parents=True)
     shutil.copy(FILES / "nncf.onnx", home / "net.onnx")
     np.savez(home / "calibration.npz", x=noise(32))
     np.savez(home / "held_out.npz", x=noise(4), y=np.zeros(4, np.int64))
@@ -81,18 +81,22 @@ def test_a_sconscript_imports(own: tuple[Project, Path]) -> None:
     )
     project.rebuild("model=mine", "mine.quantize.method=minmax")
     assert measured(project, "mine")["verify"]["differing"] == 0  # type: ignore[index]
-    (home / "SConscript").write_text('Import("env")\nenv.ImportModel("mine", onnx="net.onx").Firmware()\n')
-    done = project.build("model=mine")
-    assert (done.status, done.stderr) == (
-        2,
-        "models/mine/SConscript:2: there is no file models/mine/net.onx; create it or correct the name\n",
-    )
+    for given, fault in (
+        ('onnx="net.onx"', "there is no file models/mine/net.onx; create it or correct the name"),
+        ('onnx="folder"', "folder is a folder; name the file in it"),
+        ('onnx="net.onnx", samples="folder"', "folder is a folder; name the file in it"),
+    ):
+        (home / "SConscript").write_text(f'Import("env")\nenv.ImportModel("mine", {given}).Firmware()\n')
+        done = project.build("model=mine")
+        assert (done.status, done.stderr) == (2, f"models/mine/SConscript:2: {fault}\n")
 
 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
         (["onnx=none.onnx"], "onnx=none.onnx: there is no such file; correct the path"),
+        (["onnx=models"], "onnx=models: is a folder; name the file in it"),
+        (["onnx=models/net.onnx", "samples=models"], "samples=models: is a folder; name the file in it"),
         (["onnx=SConstruct"], "onnx=SConstruct: SConstruct is not a model file; "
                               "give one that ends in .onnx, .tflite, .pt2"),
         (["onnx=a.onnx", "model=tiny"], "onnx=a.onnx: and model=tiny are both given; say one of them"),
@@ -100,5 +104,6 @@ def test_a_sconscript_imports(own: tuple[Project, Path]) -> None:
     ],
 )  # fmt: skip
 def test_mistakes(own: tuple[Project, Path], words: list[str], line: str) -> None:
+    shutil.copy(FILES / "nncf.onnx", own[0].top / "models/net.onnx")
     done = own[0].build(*words)
     assert (done.status, done.stderr) == (2, f"{line}\n")

@@ -13,7 +13,7 @@ from types import ModuleType
 import onnx
 
 from nnrules.error import UserError
-from nnrules.graph.importers.body import Body
+from nnrules.graph.importers.body import Body, infer_shapes
 from nnrules.graph.ops import BY_ONNX_TYPE
 from nnrules.graph.passes import normalise
 from nnrules.graph.qdq_reader import DEQUANTIZE, QUANTIZE
@@ -43,7 +43,9 @@ def import_model(path: Path, name: str, beside: Sequence[Path] = ()) -> onnx.Mod
     model = known[path.suffix.lower()].read(path, name, beside)
     if len(model.graph.node) > MOST_NODES:
         raise UserError(name, f"has {len(model.graph.node):,} nodes", f"at most {MOST_NODES:,} are supported")
-    body = Body(fixed_sizes(model, name), name)
+    fixed = fixed_sizes(model, name)
+    require_batch(model, fixed, name)
+    body = Body(fixed, name)
     normalise(body)
     require_operators(body)
     shapes = body.shapes()
@@ -80,10 +82,43 @@ def fixed_sizes(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     return fixed
 
 
+def require_batch(model: onnx.ModelProto, fixed: onnx.ModelProto, name: str) -> None:
+    """Raises UserError for a model whose fixed first axes are not 1, and no batch either that could be 1 as well.
+
+    `fixed`: the model with a batch of one. Its shapes must fit, and its outputs' first axes become 1.
+    """
+    stored = {each.name for each in model.graph.initializer}
+    shapes = {each.name: _dims(each) for each in model.graph.input if each.name not in stored}
+    value, dims = next(((v, dims) for v, dims in shapes.items() if dims and dims[0] > 1), ("", (1,)))
+    if not value:
+        return
+    batch, place, cure = dims[0], f"{name}: input '{value}'", "export it with a batch of 1 or a dynamic batch"
+    if len(dims) == 1:
+        raise UserError(place, f"its first axis is fixed to {batch}, and it has no other: there is no batch axis", cure)
+    fault = f"its first axis is fixed to {batch}, and the model does not fit a batch of 1"
+    if any(other and other[0] not in (batch, 0) for other in shapes.values()):
+        raise UserError(place, fault, cure)
+    try:
+        given = infer_shapes(model, name).graph.output
+    except UserError:
+        return  # it fits no batch at all, which is told with the node
+    try:
+        found = infer_shapes(fixed, name).graph.output
+    except UserError:
+        raise UserError(place, fault, cure) from None
+    for before, after in zip(map(_dims, given), map(_dims, found), strict=True):
+        if before and after and min(*before, *after) > 0 and (before[0], *after) != (batch, 1, *before[1:]):
+            raise UserError(place, fault, cure)
+
+
+def _dims(value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    """The sizes of a value's axes, 0 where they are not fixed; none where nothing is known."""
+    return tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+
+
 def require_operators(body: Body) -> None:
     """Raises UserError that names the first node that no operator lowers, before anybody waits for calibration."""
     for node in body.nodes:
         if node.op_type not in BY_ONNX_TYPE and node.op_type not in (QUANTIZE, DEQUANTIZE):
-            known = ", ".join(sorted(BY_ONNX_TYPE))
             fault = f"operator {node.op_type} is not supported"
-            raise UserError(body.place(node), fault, f"supported are {known}")
+            raise UserError(body.place(node), fault, "docs/import.md lists what is supported")

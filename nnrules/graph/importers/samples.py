@@ -1,5 +1,6 @@
 """Samples that come with an imported model, checked against its inputs and turned into real numbers."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def read_samples(path: Path, model: onnx.ModelProto) -> dict[str, np.ndarray]:
     if len(counts) > 1:
         raise UserError(place, f"its arrays hold {', '.join(map(str, sorted(counts)))} samples", "give as many of each")
     if LABELS in arrays and LABELS not in [each.name for each in inputs]:
-        found[LABELS] = _labels(place, arrays[LABELS], counts.pop())
+        found[LABELS] = _labels(place, arrays[LABELS], counts.pop(), model.graph.output[0])
     return found
 
 
@@ -93,11 +94,18 @@ def _real(place: str, label: str, array: np.ndarray, value: onnx.ValueInfoProto,
     raise UserError(place, f"'{label}' is {array.dtype}", f"the model's input '{value.name}' is {wanted}")
 
 
-def _labels(place: str, labels: np.ndarray, count: int) -> np.ndarray:
+def _labels(place: str, labels: np.ndarray, count: int, output: onnx.ValueInfoProto) -> np.ndarray:
+    """Labels as int64. They are positions in the model's output, or, where that is one number, that number."""
     labels = labels.reshape(-1) if labels.shape[1:] == (1,) else labels
     if labels.dtype.kind not in "iu" or labels.shape != (count,):
         fault = f"'{LABELS}' is {labels.dtype} {labels.shape}"
         raise UserError(place, fault, f"labels are integers, one for each of the {count} samples")
+    classes = math.prod(_shape(output)[1:])
+    last = classes - 1 if classes > 1 else np.iinfo(np.int64).max
+    outside = next((int(each) for each in labels if not 0 <= int(each) <= last), None)
+    if outside is not None:
+        cure = f"labels are 0 to {last}, as the model's output '{output.name}'" if classes > 1 else "labels start at 0"
+        raise UserError(place, f"'{LABELS}' holds {outside}", cure)
     return labels.astype(np.int64)
 
 
