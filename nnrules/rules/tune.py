@@ -1,6 +1,7 @@
 """`scons tune`: what every kernel costs on the models' layers is measured on each target and recorded with the kernels.
 
-Weights are drawn by lot, since costs do not depend on them; without `model=` the models of `scons bench` take part.
+Weights are drawn by lot, since costs do not depend on them. The models of `scons bench` always take part, since the
+record is written anew; `model=` and `onnx=` add others.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from SCons.Script import COMMAND_LINE_TARGETS
 from nnrules.catalog.paths import KERNELS
 from nnrules.catalog.peers import load_peers
 from nnrules.catalog.stages import TuneOptions
+from nnrules.error import UserError
 from nnrules.plan.costs import costs_file
 from nnrules.rules.arguments import Arguments
 from nnrules.rules.workspace import Subject, Workspace
@@ -25,9 +27,16 @@ def is_asked_for() -> bool:
 
 
 def choose(chosen: Arguments, given: Mapping[str, str], benchmark: str | None) -> None:
-    """Enter the models of a file for `scons bench`, unless some are named on the command line."""
-    if benchmark is not None and "model" not in given:
-        chosen.models, chosen.named = [model.name for model in load_peers(Path(benchmark)).models], True
+    """Enter the models of a file for `scons bench`, and those named on the command line.
+
+    Raises UserError in a project that has no such file: the record is nnrules' own.
+    """
+    if benchmark is None:
+        fault = "what kernels cost is recorded beside the kernels, which are not this project's"
+        raise UserError("tune", fault, "run it in a checkout of nnrules")
+    own = [model.name for model in load_peers(Path(benchmark)).models]
+    others = [name for name in chosen.models if name not in own] if "model" in given else []
+    chosen.models, chosen.named = [*own, *others], True
 
 
 def declare(workspace: Workspace) -> list[Any]:

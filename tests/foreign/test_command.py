@@ -118,7 +118,7 @@ MISTAKES = {
     "build tinny --out x": "nnrules build: there is no model tinny; did you mean 'tiny'?",
     "build tiny --out x --target cortex-m8": "nnrules build: there is no target 'cortex-m8'; did you mean 'cortex-m7'?",
     "build tiny --out x --isa sse": (
-        "nnrules build: there is no instruction set 'sse'; choose from armv7em, portable, rv32imc"
+        "nnrules build: there is no instruction set 'sse'; choose from armv6m, armv7em, mve, portable, rv32imc"
     ),
     "build tiny --out x chace=no": "chace=no: there is no such variable; did you mean 'cache'?",
     "build tiny --out x --jbos": "--jbos: there is no such option; see nnrules build --help",

@@ -41,7 +41,7 @@ def project(foreign: Foreign) -> Foreign:
         ),
         (
             START + 'env.NNModel("dense", isa="avx1024")\n',
-            "SConstruct:4: there is no instruction set 'avx1024'; choose from armv7em, portable, rv32imc",
+            "SConstruct:4: there is no instruction set 'avx1024'; choose from armv6m, armv7em, mve, portable, rv32imc",
         ),
         (
             START + 'env.NNModel("dense", isa="armv7em", target="cortex-m7")\n',

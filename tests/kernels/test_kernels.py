@@ -151,8 +151,8 @@ def test_a_wrong_value_is_found(tmp_path: Path) -> None:
 
 def test_a_scratch_that_is_too_small_is_found(tmp_path: Path) -> None:
     """Two bytes less than the kernel uses."""
-    (run,) = [run for run in runs_of([SMALL], EVERY_ISA) if run.kernel.isa == "armv7em"]
-    tight = [Run(msgspec.structs.replace(run.kernel, scratch=f"{run.kernel.scratch} - 2"), run.case)]
+    run = next(run for run in runs_of([SMALL], EVERY_ISA) if run.kernel.isa == "armv7em")
+    tight = [Run(msgspec.structs.replace(run.kernel, scratch=f"{run.kernel.scratch} - 2"), run.case, run.variant)]
     elf = build(tmp_path, "x86-64", tight, sanitize=True)
     with pytest.raises(AssertionError, match="heap-buffer-overflow"):
         execute(tmp_path, "x86-64", elf, tight)

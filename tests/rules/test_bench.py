@@ -121,3 +121,17 @@ def test_a_mistake_in_the_peers_is_named(seeded: Project) -> None:
     file.write_text(PEERS.replace("source =", "sauce ="))
     done = seeded.build("bench")
     assert done.stderr == "benchmarks/peers.toml: there is no key 'sauce'; did you mean 'source'?\n"
+
+
+def test_tune_keeps_the_models_of_the_benchmark(seeded: Project) -> None:
+    """The record is written anew; and it is not that of a project without kernels of its own."""
+    need_target("cortex-m7")
+    done = seeded.build("-n", "tune", "target=cortex-m7", "model=dense")
+    assert "[tiny] seed: run" in done.stdout
+    seeded.edit("SConstruct", r"benchmark=[^,)]*", "")
+    alone = seeded.build("-n", "tune", "target=cortex-m7")
+    assert (alone.status, alone.stderr.strip().splitlines()[-1]) == (
+        2,
+        "tune: what kernels cost is recorded beside the kernels, which are not this project's; "
+        "run it in a checkout of nnrules",
+    )

@@ -65,7 +65,7 @@ def test_variables_of_its_own(foreign: Project) -> None:
     line = "debgu=1: there is no such variable; did you mean 'debug'?\n"
     assert (done.status, done.stdout, done.stderr) == (2, "", line)
     (foreign.top / "SConstruct").write_text(SCONSTRUCT.replace(', variables=["debug"]', ""))
-    line = "debug=1: there is no such variable; choose from build_dir, cache, data, model, target\n"
+    line = "debug=1: there is no such variable; choose from build_dir, cache, data, model, onnx, samples, target\n"
     assert foreign.build("debug=1").stderr == line
 
 
