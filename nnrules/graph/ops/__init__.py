@@ -20,8 +20,18 @@ def _discover() -> dict[str, type[Operator]]:
     return found
 
 
+def _by_onnx_type() -> dict[str, type[Operator]]:
+    found: dict[str, type[Operator]] = {}
+    for operator in OPERATORS.values():
+        for onnx_type in operator.onnx_types:
+            other = found.setdefault(onnx_type, operator)
+            if other is not operator:
+                raise ValueError(f"{onnx_type} is lowered by both {other.op} and {operator.op}")
+    return found
+
+
 OPERATORS = _discover()
 """Operator class by its name in the graph."""
 
-BY_ONNX_TYPE = {onnx_type: operator for operator in OPERATORS.values() for onnx_type in operator.onnx_types}
+BY_ONNX_TYPE = _by_onnx_type()
 """Operator class by the ONNX operator type that it lowers."""
