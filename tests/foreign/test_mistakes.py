@@ -40,6 +40,11 @@ def project(foreign: Foreign) -> Foreign:
             "SConstruct:4: there is no target 'cortex-m77'; did you mean 'cortex-m7'?",
         ),
         (
+            START + 'env.NNModel("net/dense.onnx")\n',
+            "SConstruct:4: net/dense.onnx is the file of a model, not a SConscript; "
+            "name a folder whose SConscript says env.ImportModel",
+        ),
+        (
             START + 'env.NNModel("dense", isa="avx1024")\n',
             "SConstruct:4: there is no instruction set 'avx1024'; choose from armv6m, armv7em, mve, portable, rv32imc",
         ),

@@ -16,6 +16,7 @@ from nnrules.rules.foreign.isa import features
 from nnrules.rules.foreign.library import Library
 from nnrules.rules.foreign.nodes import NNModel
 from nnrules.rules.foreign.workshop import BUILD_OPTIONS, workshop
+from nnrules.rules.imported import SUFFIXES
 
 MODEL_OPTIONS = ("target", "isa", "selftest")
 
@@ -114,6 +115,9 @@ def _script(place: str, where: Any) -> Path:
     shop, here = workshop(), Path(get_default_fs().getcwd().srcnode().get_abspath())
     text = where.srcnode().get_abspath() if isinstance(where, Node) else str(where)
     path = shop.top / text[1:].lstrip("/") if text.startswith("#") else here / text
+    if path.suffix.lower() in SUFFIXES:
+        cure = "name a folder whose SConscript says env.ImportModel"
+        raise UserError(place, f"{text} is the file of a model, not a SConscript", cure)
     for found in (path / "SConscript", path, shop.top / "models" / text / "SConscript"):
         if found.is_file():
             return Path(os.path.normpath(found))
