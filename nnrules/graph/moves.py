@@ -43,15 +43,17 @@ def _run(
 ) -> list[Index]:
     """The node's outputs for positions, with their batch axis."""
     kind = np.dtype(CARRIERS.get(node.op_type, np.int64))
-    x = helper.make_tensor_value_info("x", helper.np_dtype_to_tensor_dtype(kind), index.shape)
+    further = list(dict.fromkeys(value for value in node.input[1:] if value))
+    name = "positions" + "_" * max(map(len, further), default=0)  # unlike any of these
+    x = helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(kind), index.shape)
     single = onnx.NodeProto()
     single.CopyFrom(node)
-    single.input[0] = "x"
+    single.input[0] = name
     outputs = [onnx.ValueInfoProto(name=value) for value in node.output]
-    stored = [numpy_helper.from_array(constants[v], v) for v in node.input[1:] if v]
+    stored = [numpy_helper.from_array(constants[value], value) for value in further]
     body = helper.make_graph([single], "view", [x], outputs, stored)
     small = helper.make_model(body, opset_imports=model.opset_import, ir_version=model.ir_version)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(small.SerializeToString(), options, ["CPUExecutionProvider"])
-    return [result.astype(np.int64) for result in session.run(None, {"x": index.astype(kind)})]
+    return [result.astype(np.int64) for result in session.run(None, {name: index.astype(kind)})]

@@ -179,8 +179,25 @@ def test_a_window_that_begins_in_the_padding_is_refused() -> None:
     )
 
 
+def test_padding_counts_where_rounding_up_changes_nothing() -> None:
+    window = {"kernel_shape": [1, 2], "pads": [0, 1, 0, 1], "ceil_mode": 1, "count_include_pad": 1}
+    graph, apart = steps_apart(model_of("AveragePool", IMAGE, **window), IMAGE)
+    assert apart <= 1.01
+    assert graph.nodes[-1].operator.count_include_pad
+
+
+def test_what_a_window_reaches_behind_the_image_does_not_count() -> None:
+    window = {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1, "count_include_pad": 1}
+    m = FloatModel((2, 7, 7))
+    far = m.node("Add", ["x", m.constant("far", np.float32(5))], "h")
+    graph = lower(quantized(m.build(m.node("AveragePool", [far], "y", **window)), (2, 7, 7)), "net")
+    x, y = (graph.tensors[name] for name in (graph.inputs[0], graph.outputs[0]))
+    found = y.dequantize(graph.run(x.quantize(np.ones((1, 7, 7, 2), np.float32)))[y.name])
+    np.testing.assert_allclose(found, 6, atol=0.05)
+
+
 def test_pooling_that_rounds_up_and_counts_padding_is_refused() -> None:
-    window = {"kernel_shape": [2, 2], "ceil_mode": 1, "count_include_pad": 1}
+    window = {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [1, 1, 0, 0], "ceil_mode": 1, "count_include_pad": 1}
     with pytest.raises(UserError) as caught:
         steps_apart(model_of("AveragePool", IMAGE, **window), IMAGE)
     assert str(caught.value) == (

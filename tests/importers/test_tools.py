@@ -6,9 +6,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
+from onnxruntime import InferenceSession
 
 from nnrules.error import UserError
 from nnrules.graph.importers import import_model
+from tests.graph.floats import FloatModel
+from tests.graph.test_lowering import quantized
 from tests.importers.files.make import network, noise
 from tests.importers.pipeline import FILES, Imported, through
 
@@ -196,3 +199,55 @@ def test_a_dense_layer_on_rows_is_one_convolution(shape: tuple[int, ...], tmp_pa
     ops = [node.operator.op for node in found.graph.nodes]
     assert ops.count("conv2d") <= 2  # one may be the subtraction
     assert "rearrange" not in ops
+
+
+@pytest.mark.parametrize("factors", [{"alpha": 0.5}, {"beta": -2.0}, {"alpha": -3.0, "beta": 0.25}])
+@pytest.mark.parametrize("transposed", [0, 1])
+@pytest.mark.parametrize("stored", [False, True])
+def test_the_factors_of_a_dense_layer_are_folded(
+    factors: dict[str, float], transposed: int, stored: bool, tmp_path: Path
+) -> None:
+    chance = np.random.default_rng(0)
+    nodes, constants = quantized_pair("x", 0.03, 3)
+    weights = chance.integers(-127, 128, (6, 6)).astype(np.int8)
+    names = {"w/q": weights, "w/s": np.float32(0.01)} if stored else {"w": (weights * 0.01).astype(np.float32)}
+    names["b"] = chance.normal(size=6).astype(np.float32)
+    nodes += [helper.make_node("DequantizeLinear", ["w/q", "w/s"], ["w"])] if stored else []
+    nodes.append(helper.make_node("Gemm", ["x/d", "w", "b"], ["y"], transB=transposed, **factors))
+    more, known = quantized_pair("y", 0.1, 1)
+    constants += known + [numpy_helper.from_array(np.asarray(value), name) for name, value in names.items()]
+    graph = helper.make_graph(
+        nodes + more, "g", [helper.make_tensor_value_info("x", 1, ["n", 6])],
+        [helper.make_tensor_value_info("y/d", 1, None)], constants,
+    )  # fmt: skip
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(made, tmp_path / "m.onnx")
+    found = through(tmp_path / "m.onnx", tmp_path)
+    original = InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    for exact, integer in found.outputs():
+        np.testing.assert_allclose(exact, original.run(None, {"x": found.x})[0], atol=0.101)
+        assert np.ptp(exact) > 1
+        assert np.abs(exact - integer).max() < (0.101 if stored else 0.401)
+    if stored:
+        head = found.graph.nodes[-1].operator.weights
+        assert np.array_equal(np.abs(head), np.abs(weights if transposed else weights.T))
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [((2, 2), (2, 2)), ((3, 2), (2, 3)), ((2, 3), (1, 3)), ((3, 3), (3, 3))])
+def test_average_pooling_of_torch_that_rounds_its_size_up(
+    kernel: tuple[int, int], stride: tuple[int, int], tmp_path: Path
+) -> None:
+    import torch
+
+    shape = (2, 7, 8)
+    m = FloatModel(shape)
+    m.node("Add", ["x", m.constant("far", np.float32(5))], "h")
+    m.node("AveragePool", ["h"], "y", kernel_shape=kernel, strides=stride, ceil_mode=1, count_include_pad=1)
+    np.savez(tmp_path / "s.npz", x=np.random.default_rng(0).normal(size=(8, *shape)).astype(np.float32))
+    for made in (m.build("y"), quantized(m.build("y"), shape)):
+        onnx.save(made, tmp_path / "m.onnx")
+        found = through(tmp_path / "m.onnx", tmp_path, tmp_path / "s.npz")
+        assert max(each["largest"] for each in found.distances().values()) <= 1
+        real = torch.nn.functional.avg_pool2d(torch.from_numpy(found.x + 5), kernel, stride, ceil_mode=True).numpy()
+        for each in found.outputs()[0]:
+            np.testing.assert_allclose(each, real, atol=0.2)

@@ -36,11 +36,16 @@ class AveragePool2d(Operator, frozen=True, kw_only=True):
             node, "strides", "pads", "auto_pad", "kernel_shape", "count_include_pad", "dilations", "ceil_mode"
         )
         x = lowering.image(node, node.input[0])
-        geometry = Geometry.of(both_axes(attributes.get("kernel_shape", x.shape[:2])), attributes, x.shape)
+        kernel = both_axes(attributes.get("kernel_shape", x.shape[:2]))
+        geometry, rounded_down = (
+            Geometry.of(kernel, {**attributes, "ceil_mode": up}, x.shape) for up in (attributes.get("ceil_mode", 0), 0)
+        )
         included = bool(attributes.get("count_include_pad", 0))
-        if included and attributes.get("ceil_mode", 0):
-            fault = "counts its padding and rounds its size up"
-            raise UserError(lowering.place(node), fault, "only one of count_include_pad and ceil_mode is supported")
+        if included and geometry != rounded_down:
+            if any(rounded_down.padding):
+                fault = "counts its padding and rounds its size up"
+                raise UserError(lowering.place(node), fault, "only one of count_include_pad and ceil_mode is supported")
+            included = False  # what the last windows reach beyond the image is no padding, and never counts
         output = lowering.output(node)
         requantization = cls.multipliers(
             geometry, included, x.scale / output.scale, (output.zero_point, *output.bounds), lowering.place(node)

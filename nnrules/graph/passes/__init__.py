@@ -25,6 +25,8 @@ ORDER = (
     "rows_to_convolutions",
     "sink_views",
     "fold_weight_views",
+    "count_no_padding",
+    "fold_factors",
     "fuse_bias",
     "fold_batch_norm",
     "fuse_activations",

@@ -31,12 +31,12 @@ def _foldable(body: Body, layer: onnx.NodeProto) -> bool:
         return False
     if layer.op_type == "Gemm" and (body.attribute(layer, "alpha", 1.0), body.attribute(layer, "beta", 1.0)) != (1, 1):
         return False
-    return _real(body, layer.input[1]) is not None and (
-        not body.input(layer, 2) or _real(body, layer.input[2]) is not None
+    return real_constant(body, layer.input[1]) is not None and (
+        not body.input(layer, 2) or real_constant(body, layer.input[2]) is not None
     )
 
 
-def _real(body: Body, value: str) -> np.ndarray | None:
+def real_constant(body: Body, value: str) -> np.ndarray | None:
     """A constant as real numbers."""
     if value in body.constants:
         return body.constants[value].astype(np.float64)
@@ -54,9 +54,9 @@ def _real(body: Body, value: str) -> np.ndarray | None:
 
 def _fold(body: Body, layer: onnx.NodeProto, norm: onnx.NodeProto, factor: np.ndarray, shift: np.ndarray) -> None:
     axis = channel_axis(body, layer)
-    before = _real(body, layer.input[2]) if body.input(layer, 2) else None
+    before = real_constant(body, layer.input[2]) if body.input(layer, 2) else None
     bias = (np.zeros(len(factor)) if before is None else before.reshape(-1)) * factor + shift
-    weights = _weights(body, layer, axis, factor)
+    weights = scaled_weights(body, layer, axis, factor)
     name = body.add_constant(f"{norm.output[0]}/bias", bias.astype(np.float32))
     inputs = [layer.input[0], weights, name]
     fused = onnx.helper.make_node(layer.op_type, inputs, [norm.output[0]], name=layer.name or norm.output[0])
@@ -66,7 +66,7 @@ def _fold(body: Body, layer: onnx.NodeProto, norm: onnx.NodeProto, factor: np.nd
     body.replace(norm, [fused])
 
 
-def _weights(body: Body, layer: onnx.NodeProto, axis: int, factor: np.ndarray) -> str:
+def scaled_weights(body: Body, layer: onnx.NodeProto, axis: int, factor: np.ndarray) -> str:
     """The weights times `factor` along an axis, under a new name."""
     value = layer.input[1]
     if value in body.constants:
