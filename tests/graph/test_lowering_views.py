@@ -57,6 +57,16 @@ def test_values_are_moved_exactly(op_type: str, constants: list[object], attribu
     assert apart <= 0.51
 
 
+@pytest.mark.parametrize("name", ["one", "positions"])
+def test_a_constant_may_be_several_inputs_and_have_any_name(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    m = FloatModel(IMAGE)
+    one, end = m.constant(name, np.array([1])), m.constant("end", np.array([3]))
+    graph, apart = steps_apart(m.build(m.node("Slice", ["x", one, end, one, one], "y")), IMAGE)
+    assert operators(graph) == ["rearrange"]
+    assert apart <= 0.51
+    assert capfd.readouterr().err == ""
+
+
 def test_an_expansion_is_read_where_it_lies() -> None:
     m = FloatModel(IMAGE)
     mean = m.node("GlobalAveragePool", ["x"], "mean")
