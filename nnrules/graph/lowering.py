@@ -151,7 +151,7 @@ class Lowering(QdqReader):
         if (scale, zero_point) != (tensor.scale, tensor.zero_point):
             table = Lookup.of(lambda x: x, (tensor.scale, tensor.zero_point), (scale, zero_point))
             rescaled = msgspec.structs.replace(tensor, name=node.output[0], scale=scale, zero_point=zero_point)
-            self._append(node.output[0], table, [tensor.name], rescaled)
+            self.append(node.output[0], table, [tensor.name], rescaled)
             view = msgspec.structs.replace(view, name=rescaled.name)
         self.views[node.output[0]] = view
 
@@ -359,7 +359,7 @@ class Lowering(QdqReader):
         output = self.output(node)
         shape = operator.infer(*(self.tensors[name].shape for name in inputs))
         tensor = Tensor(name=output.name, shape=shape, scale=output.scale, zero_point=output.zero_point)
-        self._append(node.name or output.name, operator, inputs, tensor)
+        self.append(node.name or output.name, operator, inputs, tensor)
         lying = positions(shape)
         channels_first = np.moveaxis(lying, -1, 0) if len(shape) == 3 else lying
         if view is None:
@@ -393,14 +393,14 @@ class Lowering(QdqReader):
             return
         name = f"{output.name}/unscaled"
         shape = operator.infer(x.shape)
-        self._append(name, operator, [x.name], msgspec.structs.replace(x, name=name, shape=shape, layout="nhwc"))
+        self.append(name, operator, [x.name], msgspec.structs.replace(x, name=name, shape=shape, layout="nhwc"))
         self.add(node, Lookup.of(lambda real: real, kept, wanted, output.bounds), [name], view=view)
 
     def add_positions(self, node: onnx.NodeProto, operator: Operator, x: Tensor, view: Index) -> None:
         """Append a node that gives int32, which the ONNX model does not quantize."""
         name, shape = node.output[0], operator.infer(x.shape)
         tensor = Tensor(name=name, shape=shape, scale=1.0, zero_point=0, dtype=operator.output_type)
-        self._append(node.name or name, operator, [x.name], tensor)
+        self.append(node.name or name, operator, [x.name], tensor)
         self.views[name] = View(name, view.reshape(self.shapes.get(name, view.shape)))
 
     def constant(self, node: onnx.NodeProto, position: int) -> np.ndarray | None:
@@ -439,7 +439,8 @@ class Lowering(QdqReader):
             tensor = sources[tensor]
         return tensor
 
-    def _append(self, name: str, operator: Operator, inputs: list[str], tensor: Tensor) -> None:
+    def append(self, name: str, operator: Operator, inputs: list[str], tensor: Tensor) -> None:
+        """Append a node that makes ``tensor``, one that the ONNX model may know nothing of."""
         self.tensors[tensor.name] = tensor
         self.nodes.append(Node(name=name, inputs=tuple(inputs), output=tensor.name, operator=operator))
 
@@ -469,7 +470,7 @@ class Lowering(QdqReader):
             copy = f"{name}/moved{len(self._moved)}"
             self._moved[key] = copy
             moved = msgspec.structs.replace(tensor, name=copy, shape=index.shape, layout="nhwc")
-            self._append(copy, Rearrange.of(index), [name], moved)
+            self.append(copy, Rearrange.of(index), [name], moved)
         return self._moved[key]
 
     def _shaped(self, tensor: Tensor, shape: Shape) -> str:
@@ -479,7 +480,7 @@ class Lowering(QdqReader):
         name = f"{tensor.name}/{'x'.join(map(str, shape))}"
         if name not in self.tensors:
             seen = msgspec.structs.replace(tensor, name=name, shape=shape)
-            self._append(name, Reshape(shape=shape), [tensor.name], seen)
+            self.append(name, Reshape(shape=shape), [tensor.name], seen)
         return name
 
 

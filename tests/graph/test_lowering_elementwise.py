@@ -156,11 +156,31 @@ def test_a_bound(op_type: str) -> None:
     assert apart <= 1.01
 
 
+@pytest.mark.parametrize("op_type", ["Max", "Min"])
+def test_the_extreme_of_two_activations(op_type: str) -> None:
+    m = FloatModel(IMAGE)
+    other = m.node("Mul", [m.conv("x", "conv", (4, 4, 1, 1)), m.constant("four", np.float32(4))], "other")
+    m.node("Relu", [m.node(op_type, ["x", other], "extreme")], "y")
+    last = m.conv("y", "last", (4, 4, 3, 3))
+    graph, apart = steps_apart(m.build(last, "y"), IMAGE)
+    assert operators(graph)[-3:] == ["concat", "reduce", "conv2d"]
+    assert apart <= 2.01
+
+
+@pytest.mark.parametrize("op_type", ["Max", "Min"])
+def test_the_extreme_of_two_vectors(op_type: str) -> None:
+    m = FloatModel((6,))
+    m.node(op_type, [m.gemm("x", "a", 5, 6), m.gemm("x", "b", 5, 6)], "y")
+    graph, apart = steps_apart(m.build("y"), (6,))
+    assert operators(graph) == ["fully_connected", "fully_connected", "concat", "reduce"]
+    assert apart <= 1.01
+
+
 def test_bounds_that_are_tensors_are_refused() -> None:
     with pytest.raises(UserError) as caught:
         steps_apart(model_of("Max", IMAGE, PER_CHANNEL), IMAGE)
     assert str(caught.value) == (
-        "net: node 'y' (Max): compares tensors; only an activation and one constant number are supported"
+        "net: node 'y' (Max): compares tensors; only two activations, or one and a constant number, are supported"
     )
 
 
