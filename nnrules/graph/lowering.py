@@ -10,7 +10,7 @@ copied into another order where a consumer cannot use its view as it lies.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -77,12 +77,12 @@ class Lowering(QdqReader):
                     self.views[node.output[0]] = self.views[node.input[0]]
             elif node.op_type != "Constant" and node.output[0] not in self._fused:
                 self._operator(node)
-        outputs = {self._output_tensor(value): value.name for value in body.output}
+        outputs: dict[str, str] = {}
+        for value in body.output:
+            outputs[self._own(value, outputs)] = value.name
         passed = [value for tensor, value in outputs.items() if self._root(tensor) in inputs]
         if passed:
             raise UserError(f"{self.name}: output '{passed[0]}'", "is the model's input", "leave it out")
-        if len(outputs) < len(body.output):
-            raise UserError(self.name, "two outputs of the model are one tensor", "drop one of them")
         return self._named(tuple(inputs), outputs)
 
     def _named(self, inputs: tuple[str, ...], outputs: dict[str, str]) -> Graph:
@@ -154,6 +154,20 @@ class Lowering(QdqReader):
             self.append(node.output[0], table, [tensor.name], rescaled)
             view = msgspec.structs.replace(view, name=rescaled.name)
         self.views[node.output[0]] = view
+
+    def _own(self, value: onnx.ValueInfoProto, taken: Mapping[str, str]) -> str:
+        """The tensor of an output; a copy where it is another output's already, whose layout may differ."""
+        before = dict(self.tensors)
+        name = self._output_tensor(value)
+        if name not in taken:
+            return name
+        tensor, self.tensors[name] = self.tensors[name], before[name]
+        if tensor.dtype != "int8":
+            raise UserError(self.name, f"its outputs '{taken[name]}' and '{value.name}' are one", "drop one of them")
+        copy = msgspec.structs.replace(tensor, name=f"{name}/{value.name}")
+        edge = (tensor.scale, tensor.zero_point)
+        self.append(copy.name, Lookup.of(lambda x: x, edge, edge), [name], copy)
+        return copy.name
 
     def _output_tensor(self, value: onnx.ValueInfoProto) -> str:
         view = self.views.get(value.name)

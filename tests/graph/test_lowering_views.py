@@ -135,3 +135,23 @@ def test_a_batch_that_stays_away_is_refused(op_type: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
         lower(quantized(m.build("y"), IMAGE), "net")
     assert str(caught.value) == message
+
+
+def test_two_outputs_that_are_one_tensor_are_two() -> None:
+    m = FloatModel((4, 6, 5))
+    relu = m.node("Relu", [m.conv("x", "conv", (3, 4, 3, 3))], "y")
+    turned = m.node("Transpose", [relu], "turned", perm=[0, 2, 3, 1])
+    graph, apart = steps_apart(m.build(relu, m.node("Identity", [relu], "same"), turned), (4, 6, 5))
+    assert graph.outputs == ("y", "same", "turned")
+    assert [graph.tensors[name].layout for name in graph.outputs] == ["nchw", "nchw", "nhwc"]
+    assert operators(graph) == ["conv2d", "lookup", "lookup"]
+    assert apart <= 1.01
+
+
+def test_positions_are_given_once() -> None:
+    m = FloatModel((4, 6, 5))
+    best = m.node("ArgMax", ["x"], "best", axis=1, keepdims=0)
+    model = quantized(m.build(best, m.node("Identity", [best], "same")), (4, 6, 5))
+    with pytest.raises(UserError) as caught:
+        lower(model, "net")
+    assert str(caught.value) == "net: its outputs 'best' and 'same' are one; drop one of them"
