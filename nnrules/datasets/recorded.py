@@ -1,4 +1,4 @@
-"""Samples that came with an imported model: a .npz file that the stage `convert` wrote."""
+"""Inputs from a .npz file: samples that came with an imported model (stage `convert`), or drawn by lot (`seed`)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 class Recorded:
     """Arrays `x0`, `x1`, ... of `data`, float32 (N, ...), one for each of the model's inputs; labels `y` where known.
 
-    The split "train", which calibrates, is in `calibration0`, ... where that was given apart. `drawn`: they are noise,
-    for want of samples.
+    The split "train", which calibrates, is in `calibration0`, ... where that was given apart. `drawn`: they are noise
+    for want of samples, and no range may be read from them.
     """
 
     def __new__(cls, split: str, data: Path) -> Any:

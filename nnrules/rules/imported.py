@@ -8,11 +8,10 @@ from typing import Any
 from nnrules.catalog.names import check_model_name
 from nnrules.error import UserError
 from nnrules.rules.failure import caller, explained
-from nnrules.rules.model import Declaration, Quantized, Step
+from nnrules.rules.model import RECORDED, Declaration, Quantized, Step
 from nnrules.rules.workspace import Subject, Workspace
 
 SUFFIXES = (".onnx", ".tflite", ".pt2")
-_DATASET = f"{Path(__file__).resolve().parents[1]}/datasets/recorded.py:Recorded"
 _WEIGHTS = ("{name}.data", "{name}_data", "{stem}.data", "{stem}.bin", "{stem}.weights")
 
 
@@ -65,7 +64,7 @@ def import_model(
     model = Declaration(workspace, Subject(name, {}))
     outputs = {"model": "{}.imported.onnx", "inputs": "{}.imported.npz"}
     nodes = model.add("convert", model.options("convert", {}), inputs, outputs)
-    subject = Subject(name, {"dataset": _DATASET}, data=[nodes["inputs"]])
+    subject = Subject(name, {"dataset": RECORDED}, data=[nodes["inputs"]])
     return Imported(Declaration(workspace, subject), {"model": nodes["model"]})
 
 

@@ -19,7 +19,7 @@ from nnrules.rules.firmware import Firmware
 from nnrules.rules.workspace import Subject, Workspace
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_ARRAYS = _PACKAGE / "datasets/arrays.py"
+RECORDED = f"{_PACKAGE}/datasets/recorded.py:Recorded"
 
 
 class Step(NodeList):
@@ -210,7 +210,7 @@ def _seeded(model: Declaration, options: Mapping[str, Any]) -> tuple[Declaration
     """The stage that draws weights and inputs: the model with these inputs for a data set, and the nodes."""
     outputs = {"weights": "{}.seeded.safetensors", "inputs": "{}.seeded.npz"}
     nodes = model.add("seed", model.options("seed", options), {}, outputs, "network")
-    references = {**model.subject.references, "dataset": f"{_ARRAYS}:Arrays"}
+    references = {**model.subject.references, "dataset": RECORDED}
     subject = replace(model.subject, references=references, programs=(), data=[nodes["inputs"]])
     return Declaration(model.workspace, subject), nodes
 

@@ -1,6 +1,7 @@
 """seed: weights and inputs drawn by lot, for a network that nobody has trained.
 
-Inputs: network. Outputs: weights (safetensors, with a note that says so), inputs (npz with x, float32).
+Inputs: network. Outputs: weights (safetensors, with a note that says so), inputs (npz that
+nnrules/datasets/recorded.py reads).
 """
 
 import numpy as np
@@ -18,7 +19,7 @@ def run(request: Request[SeedOptions]) -> None:
     draw_weights(network, request.options.seed)
     save_weights(network, request.output("weights"), NOTE)
     with request.output("inputs").open("wb") as file:
-        np.savez(file, x=draw_inputs(network, request.options.seed))
+        np.savez(file, x0=draw_inputs(network, request.options.seed))
 
 
 if __name__ == "__main__":
