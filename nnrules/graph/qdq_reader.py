@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from nnrules.error import UserError
 from nnrules.graph.operator import Shape
 from nnrules.graph.requant import quantized_bounds
+from nnrules.graph.stored import QUANTIZE, Stored
 
 FUSABLE = ("Relu", "Clip")
-QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 
 
 class QuantizedConstant(NamedTuple):
@@ -42,8 +41,8 @@ class QdqReader:
         self.model = _with_batch_of_one(model, name)
         self.name = name
         body = self.model.graph
-        self.initializers = {i.name: numpy_helper.to_array(i) for i in body.initializer}
-        self.producer = {output: node for node in body.node for output in node.output}
+        self.stored = Stored(body)
+        self.initializers = self.stored.arrays
         self.consumers: dict[str, list[onnx.NodeProto]] = {}
         for node in body.node:
             for value in node.input:
@@ -51,9 +50,6 @@ class QdqReader:
         self.shapes = {v.name: _dims(v)[1:] for v in (*body.value_info, *body.input, *body.output)}
         self._require_sizes()
         self._fused: set[str] = set()
-        for node in body.node:
-            if node.op_type == "Constant":
-                self.initializers[node.output[0]] = _constant(node)
 
     def _require_sizes(self) -> None:
         """Raises UserError for an input that is not of one fixed size."""
@@ -113,7 +109,7 @@ class QdqReader:
         bounds = [float(found.get("min", -math.inf)), float(found.get("max", math.inf))]
         for position, value in enumerate(node.input[1:]):
             if value:
-                constant = self._real_constant(value)
+                constant = self.stored.real(value)
                 if constant is None:
                     raise UserError(
                         self.place(node), "its bounds are not constant", "only constant bounds are supported"
@@ -140,10 +136,10 @@ class QdqReader:
 
     def weights(self, node: onnx.NodeProto, value: str, rank: int, transposed: bool = False) -> QuantizedConstant:
         """Constant weights as symmetric int8 with the output channel first (after transposing, if asked to)."""
-        source = self._dequantized(value)
+        source = self.stored.dequantized(value)
         if source is None:
             raise UserError(self.place(node), "its weights are not quantized constants", "quantize the model first")
-        values, axis = self._centred(source)
+        values, axis = self.stored.centred(source)
         scales = np.atleast_1d(self.initializers[source.input[1]]).astype(np.float64)
         if values.ndim != rank:
             fault = f"its weights have {values.ndim} dimensions"
@@ -165,12 +161,12 @@ class QdqReader:
 
     def bias(self, node: onnx.NodeProto, value: str, scales: np.ndarray) -> np.ndarray:
         """One bias per channel in units of ``scales``: stored integers as they are, real ones rounded half to even."""
-        source = self._dequantized(value)
-        bias = self._real_constant(value)
+        source = self.stored.dequantized(value)
+        bias = self.stored.real(value)
         if bias is None or not np.isfinite(bias).all():
             raise UserError(self.place(node), "its bias is not a constant of finite numbers", "check the model for NaN")
         if source is not None and np.allclose(self.initializers[source.input[1]], scales, rtol=1e-5, atol=0):
-            bias = self._centred(source)[0]
+            bias = self.stored.centred(source)[0]
         else:
             bias = np.rint(bias.astype(np.float64) / scales).astype(np.int64)
         if bias.size not in (1, len(scales)) or bias.size != max(bias.shape, default=1):
@@ -180,33 +176,22 @@ class QdqReader:
             )
         return np.broadcast_to(bias.reshape(-1), (len(scales),))
 
-    def _dequantized(self, value: str) -> onnx.NodeProto | None:
-        """The DequantizeLinear of stored integers that makes a value, if one does."""
-        source = self.producer.get(value)
-        stored = source is not None and source.op_type == DEQUANTIZE and source.input[0] in self.initializers
-        return source if stored else None
+    def constant(self, node: onnx.NodeProto, position: int) -> np.ndarray | None:
+        """A further input as a constant, None where it is left out; raises UserError where it is not constant."""
+        value = node.input[position] if position < len(node.input) else ""
+        if value and value not in self.initializers:
+            raise UserError(
+                self.place(node), f"its input '{value}' is not a constant", "only constant ones are supported"
+            )
+        return self.initializers[value] if value else None
 
-    def _centred(self, source: onnx.NodeProto) -> tuple[np.ndarray, int]:
-        """A DequantizeLinear's stored integers less their zero point, int64, and the axis of its scales."""
-        values = self.initializers[source.input[0]].astype(np.int64)
-        axis = _attribute(source, "axis", 1) % max(values.ndim, 1)
-        if len(source.input) > 2:
-            points = self.initializers[source.input[2]].astype(np.int64)
-            values = values - (points.reshape(_along(axis, values.ndim)) if points.size > 1 else points)
-        return values, axis
-
-    def _real_constant(self, value: str) -> np.ndarray | None:
-        """A constant as real numbers, dequantized if it is stored as integers."""
-        if value in self.initializers:
-            return self.initializers[value]
-        source = self._dequantized(value)
-        if source is None:
-            return None
-        integers, axis = self._centred(source)
-        scales = self.initializers[source.input[1]]
-        return integers * (scales.reshape(_along(axis, integers.ndim)) if scales.size > 1 else scales).astype(
-            np.float64
-        )
+    def real_constant(self, node: onnx.NodeProto, position: int) -> np.ndarray:
+        """A further input that must be a constant, as float64, dequantized where it is stored as integers."""
+        constant = self.stored.real(node.input[position])
+        if constant is None:
+            fault, cure = f"its input '{node.input[position]}' is not a constant", "only constant ones are supported"
+            raise UserError(self.place(node), fault, cure)
+        return constant.astype(np.float64)
 
 
 def _with_batch_of_one(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
@@ -231,21 +216,6 @@ def _with_batch_of_one(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
 
 def _dims(value: onnx.ValueInfoProto) -> Shape:
     return tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
-
-
-def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    return next((onnx.helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
-
-
-def _constant(node: onnx.NodeProto) -> np.ndarray:
-    """The value of a Constant node, in whichever attribute it stands."""
-    value = onnx.helper.get_attribute_value(node.attribute[0])
-    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else np.asarray(value)
-
-
-def _along(axis: int, rank: int) -> list[int]:
-    """The shape in which one value per index of an axis broadcasts."""
-    return [-1 if a == axis else 1 for a in range(rank)]
 
 
 def _shown(value: Any) -> str:

@@ -13,10 +13,9 @@ from types import ModuleType
 import onnx
 
 from nnrules.error import UserError
-from nnrules.graph.importers.body import Body, infer_shapes
+from nnrules.graph.importers.body import DEQUANTIZE, QUANTIZE, Body, infer_shapes
 from nnrules.graph.ops import BY_ONNX_TYPE
 from nnrules.graph.passes import normalise
-from nnrules.graph.qdq_reader import DEQUANTIZE, QUANTIZE
 
 MOST_NODES = 5000
 LARGEST_FILE = 2**29
