@@ -7,7 +7,8 @@ import onnx
 from onnx import checker, inliner
 
 from nnrules.error import UserError
-from nnrules.graph.importers.body import DEQUANTIZE, QUANTIZE, in_order, require_size
+from nnrules.graph.importers.body import DEQUANTIZE, QUANTIZE, require_size
+from nnrules.graph.importers.order import in_order
 
 SUFFIXES = (".onnx",)
 EXTERNAL = onnx.TensorProto.EXTERNAL
