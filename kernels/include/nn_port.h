@@ -56,14 +56,7 @@ NN_INLINE int32_t nn_clamp(int32_t value, int32_t lo, int32_t hi) {
     return value < lo ? lo : value > hi ? hi : value;
 }
 
-/* floor((acc * multiplier + 2^31) / 2^32) by products of 16 bits: for cores that multiply into 32 bits only. */
-NN_INLINE int32_t nn_scale_by_halves(int32_t acc, int32_t multiplier) {
-    const int32_t high = acc >> 16, factor = multiplier >> 16;
-    const uint32_t low = (uint16_t)acc, rest = (uint16_t)multiplier;
-    const int32_t middle = high * (int32_t)rest, other = (int32_t)low * factor; /* both weigh 2^16 */
-    const uint32_t carry = (low * rest >> 16) + (uint16_t)middle + (uint16_t)other + 0x8000u;
-    return high * factor + (middle >> 16) + (other >> 16) + (int32_t)(carry >> 16);
-}
+#include "nn_thumb.h"
 
 /* clamp(zero_point + floor((acc * multiplier + 2^31) / 2^32), lo, hi): one rounding, half up. */
 NN_INLINE int8_t nn_requantize(int32_t acc, int32_t multiplier, int32_t zero_point, int32_t lo, int32_t hi) {
@@ -74,7 +67,7 @@ NN_INLINE int8_t nn_requantize(int32_t acc, int32_t multiplier, int32_t zero_poi
         __asm__("ssat %0, #8, %1" : "=r"(value) : "r"(value));
         return (int8_t)value;
     }
-#elif defined(__thumb__) && !defined(__thumb2__)
+#elif NN_HAS_THUMB1
     value = zero_point + nn_scale_by_halves(acc, multiplier);
 #else
     value = zero_point + (int32_t)(((int64_t)acc * multiplier + ((int64_t)1 << 31)) >> 32);
@@ -90,6 +83,5 @@ typedef uint32_t __attribute__((may_alias, aligned(1))) nn_word_at_1;
 #include "nn_dsp.h"
 #include "nn_mve.h"
 #include "nn_riscv.h"
-#include "nn_thumb.h"
 
 #endif

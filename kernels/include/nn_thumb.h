@@ -10,6 +10,29 @@
 
 enum { NN_THUMB_STEP = 8 };
 
+/* floor((acc * multiplier + 2^31) / 2^32) by products of 16 bits, for cores that multiply into 32 bits only. No sum of them
+ * overflows, and the last shift leaves the half that rounds in the carry. */
+NN_INLINE int32_t nn_scale_by_halves(int32_t acc, int32_t multiplier) {
+#if NN_HAS_THUMB1
+    int32_t high, factor, low;
+    __asm__(".syntax unified; "
+            "asrs %[factor], %[m], #16; uxth %[m], %[m]; asrs %[high], %[acc], #16; uxth %[acc], %[acc]; "
+            "movs %[low], %[acc]; muls %[low], %[m]; muls %[acc], %[factor]; muls %[m], %[high]; muls %[high], %[factor]; "
+            "lsrs %[low], %[low], #16; adds %[m], %[m], %[low]; uxth %[low], %[m]; adds %[acc], %[acc], %[low]; "
+            "asrs %[m], %[m], #16; adds %[high], %[high], %[m]; asrs %[acc], %[acc], #16; adcs %[high], %[acc]"
+            : [high] "=&l"(high), [factor] "=&l"(factor), [low] "=&l"(low), [acc] "+l"(acc), [m] "+l"(multiplier)
+            :
+            : "cc");
+    return high;
+#else
+    const int32_t high = acc >> 16, factor = multiplier >> 16;
+    const uint32_t low = (uint16_t)acc, rest = (uint16_t)multiplier;
+    const int32_t middle = high * (int32_t)rest + (int32_t)(low * rest >> 16); /* weighs 2^16 as the next */
+    const int32_t other = (int32_t)low * factor + (uint16_t)middle;
+    return high * factor + (middle >> 16) + (other >> 16) + (other >> 15 & 1);
+#endif
+}
+
 /* acc[j] += the sum of x[k] * weights[4 * k + j] over k below n, modulo 2^32, for four channels: x is widened to int32 and n a multiple of
  * 8, so that one LDM fetches two values, and the weights, unsigned, lie within reach of LDRB. Returns the end of the weights.
  * The sums are in high registers, which only ADD can reach; one block, since compilers spill. */
