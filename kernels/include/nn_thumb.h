@@ -70,4 +70,54 @@ NN_INLINE const uint8_t *nn_thumb_sums(int32_t acc[4], const int32_t *x, const u
     return weights;
 }
 
+/* What one channel of a depthwise 3x3 convolution is made of, in the order in which LDM fetches it. */
+struct nn_thumb_channel {
+    int32_t weights[9], bias, factor, rest; /* the multiplier is factor * 2^16 + rest */
+    uint32_t shift;
+};
+
+/* A row of n outputs (y, apart bytes from one to the next) of a depthwise 3x3 convolution of one channel, from three rows of its plane
+ * (values plus 128, pitch bytes from row to row, below 256), step bytes from window to window. The row's three weights wait in low
+ * registers, which alone can be multiplied. */
+NN_INLINE void nn_thumb_depthwise_3x3(int8_t *y, int apart, const uint8_t *plane, int pitch, int step, int n,
+                                      const struct nn_thumb_channel *channel, bool shifted, int zero_point, int lo, int hi) {
+#if NN_HAS_THUMB1 && defined(__OPTIMIZE__) /* the block's constants */
+    register int8_t *out __asm__("r10") = y;
+    register int between __asm__("r11") = apart;
+    register const int8_t *end __asm__("r12") = y + n * apart;
+    const void *constants = channel;
+#define NN_THUMB_TAP(at, w) "ldrb r5, [%[plane], #" at "]; muls r5, " w "; adds r6, r5; "
+    __asm__ volatile(".syntax unified; 1: "
+                     "ldmia %[k]!, {r2, r3, r4}; ldrb r6, [%[plane], #0]; muls r6, r2; "
+                     NN_THUMB_TAP("1", "r3") NN_THUMB_TAP("2", "r4")
+                     "adds %[plane], %[pitch]; ldmia %[k]!, {r2, r3, r4}; "
+                     NN_THUMB_TAP("0", "r2") NN_THUMB_TAP("1", "r3") NN_THUMB_TAP("2", "r4")
+                     "adds %[plane], %[pitch]; ldmia %[k]!, {r2, r3, r4}; "
+                     NN_THUMB_TAP("0", "r2") NN_THUMB_TAP("1", "r3") NN_THUMB_TAP("2", "r4")
+                     "subs %[plane], %[pitch]; subs %[plane], %[back]; "
+                     ".if %c[shifted]; ldmia %[k]!, {r2, r3, r4, r5}; adds r6, r2; lsls r6, r5; subs %[k], #52; "
+                     ".else; ldmia %[k]!, {r2, r3, r4}; adds r6, r2; subs %[k], #48; .endif; "
+                     "asrs r5, r6, #16; uxth r6, r6; movs r2, r6; muls r2, r4; muls r6, r3; muls r4, r5; muls r5, r3; "
+                     "lsrs r2, r2, #16; adds r4, r4, r2; uxth r2, r4; adds r6, r6, r2; "
+                     "asrs r4, r4, #16; adds r5, r5, r4; asrs r6, r6, #16; adcs r5, r6; adds r5, %[zero_point]; "
+                     "cmp r5, %[hi]; ble 2f; movs r5, %[hi]; 2: cmp r5, %[lo]; bge 3f; movs r5, %[lo]; 3: "
+                     "subs r5, #128; mov r2, r10; strb r5, [r2]; add r10, r11; cmp r10, r12; bne 1b"
+                     : [plane] "+l"(plane), [k] "+l"(constants), "+r"(out)
+                     : "r"(between), "r"(end), [pitch] "i"(pitch), [back] "i"(pitch - step), [shifted] "i"(shifted),
+                       [zero_point] "i"(zero_point + 128), [lo] "i"(lo + 128), [hi] "i"(hi + 128)
+                     : "r2", "r3", "r4", "r5", "r6", "cc", "memory");
+#undef NN_THUMB_TAP
+#else
+    for (int8_t *const end = y + n * apart; y < end; y += apart, plane += step) {
+        int32_t acc = channel->bias;
+        for (int tap = 0; tap < 9; tap++) {
+            acc += plane[tap / 3 * pitch + tap % 3] * channel->weights[tap];
+        }
+        acc = nn_shift_left(acc, shifted ? channel->shift : 0);
+        const int32_t scaled = nn_scale_by_halves(acc, channel->factor * 65536 + channel->rest);
+        *y = (int8_t)nn_clamp(zero_point + scaled, lo, hi);
+    }
+#endif
+}
+
 #endif
