@@ -450,6 +450,172 @@ NN_INLINE void nn_mve_depthwise_1x4(int8_t *y, const int8_t *cells, const uint32
 #endif
 }
 
+/* Depthwise windows of any size, stride and dilation, on a plane: one channel's values, row after row, with its border.
+ *
+ * nn_mve_plane copies `rows` by `columns` values that lie `apart` bytes from one another, rows without a gap, to rows of
+ * `width` bytes. All but the pointers are constants. */
+NN_INLINE void nn_mve_plane(int8_t *to, const int8_t *from, int rows, int columns, int apart, int width) {
+#if NN_HAS_MVE
+#define NN_MVE_FAR(i) (int16_t)(uint16_t)((i) * apart)
+    const nn_q16 places = {NN_MVE_FAR(0), NN_MVE_FAR(1), NN_MVE_FAR(2), NN_MVE_FAR(3),
+                           NN_MVE_FAR(4), NN_MVE_FAR(5), NN_MVE_FAR(6), NN_MVE_FAR(7)};
+    if (columns <= NN_MVE_LANES / 2) {
+        __asm__ volatile("vctp.16 %[columns]; "
+                         "dls lr, %[rows]; "
+                         "1: "
+                         "vpstt; "
+                         "vldrbt.u16 q0, [%[from], %q[places]]; "
+                         "vstrbt.16 q0, [%[to]]; "
+                         "add %[from], %[next]; "
+                         "add %[to], %[width]; "
+                         "le lr, 1b"
+                         : [to] "+l"(to), [from] "+r"(from)
+                         : [places] "w"(places), [rows] "r"(rows), [columns] "r"(columns), [width] "r"(width),
+                           [next] "r"(columns * apart)
+                         : "lr", "q0", "memory");
+        return;
+    }
+    for (int row = 0; row < rows; row++, from += columns * apart, to += width) {
+        int8_t *end = to;
+        const int8_t *next = from;
+        __asm__ volatile("wlstp.16 lr, %[columns], 2f; "
+                         "1: "
+                         "vldrb.u16 q0, [%[from], %q[places]]; "
+                         "add %[from], %[eight]; "
+                         "vstrb.16 q0, [%[to]], #8; "
+                         "letp lr, 1b; "
+                         "2: "
+                         : [to] "+l"(end), [from] "+r"(next)
+                         : [places] "w"(places), [columns] "r"(columns), [eight] "r"(8 * apart)
+                         : "lr", "q0", "memory");
+    }
+#else
+    for (int i = 0; i < rows * columns; i++) {
+        to[i / columns * width + i % columns] = from[i * apart];
+    }
+#endif
+}
+
+/* One channel of a plane's windows: `height` by `width` outputs, `apart` bytes from one to the next, rows without a gap.
+ *
+ * A gather collects what one output sees of `group` kernel rows of `columns` values: 16 at most, which lie `right` bytes from
+ * one another, kernel rows `down` bytes, windows `step` and `row` bytes. Eight outputs make a tile: one row of eight, or, where
+ * `rows` is 2, two rows of four. The words of the channel are 16 weights for each of `vectors` gathers, its bias, half its
+ * multiplier and, where `shifts` says so, its left shift. The plane is readable as far as the last tile of a row reaches.
+ * All but the pointers and the zero point are constants; offsets within a gather are below 256, steps below 4096. */
+enum { NN_MVE_MOST_VECTORS = 9 };
+
+#if NN_HAS_MVE
+#define NN_MVE_TAP(op, a, q) "vldrb.u8 q0,[%[x]," q "]; " op " " a ",q0,q1; "
+#define NN_MVE_MOVE(by) ".if (" by ") < 0; sub %[x], #-(" by "); .elseif (" by ") > 0; add %[x], #" by "; .endif; "
+#define NN_MVE_GATHERS(op) \
+    "vldrb.u8 q1, [%[w]], #16; " \
+    NN_MVE_TAP(op, "r0", "%q[offsets]") NN_MVE_TAP(op, "r2", "q5") NN_MVE_TAP(op, "r4", "q6") NN_MVE_TAP(op, "r6", "q7") \
+    NN_MVE_MOVE("%c[second]") \
+    NN_MVE_TAP(op, "r8", "%q[offsets]") NN_MVE_TAP(op, "r10", "q5") NN_MVE_TAP(op, "r12", "q6") NN_MVE_TAP(op, "lr", "q7")
+#define NN_MVE_GATHERS_AT(vector) \
+    NN_MVE_IF("%c[vectors] > " #vector, NN_MVE_MOVE("%c[group] - %c[second]") NN_MVE_GATHERS("vmladava.s8"))
+/* By a register that a tile's sums no longer need. */
+#define NN_MVE_GO(register, by) \
+    ".if (" by ") < 0; movw r0, #-(" by "); sub " register ", r0; " \
+    ".elseif (" by ") > 0; movw r0, #" by "; add " register ", r0; .endif; "
+#define NN_MVE_BOUND(op, bound) \
+    "mvn r0, #~(" bound ") & 0xFF; .if " bound " >= 0; mov r0, #" bound " & 0xFF; .endif; vdup.16 q2, r0; " \
+    op ".s16 q0, q0, q2; "
+#endif
+
+NN_INLINE void nn_mve_windows(int8_t *y, const int8_t *plane, const uint32_t *weights, int height, int width, int apart,
+                              int rows, int columns, int group, int vectors, int right, int down, int step, int row,
+                              bool shifts, int32_t zero_point, int32_t lo, int32_t hi) {
+    const int tile = 8 / rows, tiles = (width + tile - 1) / tile, bands = (height + rows - 1) / rows;
+#if NN_HAS_MVE
+    const int spread = rows == 2 ? step : 2 * step; /* between every other output of a tile */
+    const int second = rows == 2 ? row : step;      /* to those between them, which are the second row's */
+#define NN_MVE_OFFSET(t) (int8_t)(uint8_t)((t) < group * columns ? (t) / columns * down + (t) % columns * right : 0)
+#define NN_MVE_PLACE(i) (int16_t)(uint16_t)(rows == 2 ? ((i) / 2 + (i) % 2 * width) * apart : (i) * apart)
+    const nn_q8 offsets = {NN_MVE_OFFSET(0),  NN_MVE_OFFSET(1),  NN_MVE_OFFSET(2),  NN_MVE_OFFSET(3),
+                           NN_MVE_OFFSET(4),  NN_MVE_OFFSET(5),  NN_MVE_OFFSET(6),  NN_MVE_OFFSET(7),
+                           NN_MVE_OFFSET(8),  NN_MVE_OFFSET(9),  NN_MVE_OFFSET(10), NN_MVE_OFFSET(11),
+                           NN_MVE_OFFSET(12), NN_MVE_OFFSET(13), NN_MVE_OFFSET(14), NN_MVE_OFFSET(15)};
+    const nn_q16 places = {NN_MVE_PLACE(0), NN_MVE_PLACE(1), NN_MVE_PLACE(2), NN_MVE_PLACE(3),
+                           NN_MVE_PLACE(4), NN_MVE_PLACE(5), NN_MVE_PLACE(6), NN_MVE_PLACE(7)};
+    register int8_t *to __asm__("r1") = y;
+    register const int8_t *from __asm__("r3") = plane;
+    register const uint32_t *w __asm__("r5") = weights;
+    register int32_t zero __asm__("r9") = zero_point;
+    register int left __asm__("fp");
+    for (int band = 0; band < bands; band++) {
+        if (rows == 2 && height % 2 != 0 && band == bands - 1) { /* the row before the last once more */
+            from -= row;
+            to -= width * apart;
+        }
+        __asm__ volatile("movw %[left], #%c[rows] * %c[width]; "
+                         "movs r0, #%c[spread]; "
+                         "vadd.i8 q5, %q[offsets], r0; "
+                         "vadd.i8 q6, q5, r0; "
+                         "vadd.i8 q7, q6, r0; "
+                         "1: " NN_MVE_GATHERS("vmladav.s8")
+                         NN_MVE_GATHERS_AT(1) NN_MVE_GATHERS_AT(2) NN_MVE_GATHERS_AT(3) NN_MVE_GATHERS_AT(4)
+                         NN_MVE_GATHERS_AT(5) NN_MVE_GATHERS_AT(6) NN_MVE_GATHERS_AT(7) NN_MVE_GATHERS_AT(8)
+                         "vmov q0[2], q0[0], r0, r4; "
+                         "vmov q0[3], q0[1], r2, r6; "
+                         "vmov q1[2], q1[0], r8, r12; "
+                         "vmov q1[3], q1[1], r10, lr; "
+                         ".if %c[shifts]; ldr r4, [%[w], #8]; .endif; "
+                         "ldrd r0, r2, [%[w]], #-16 * %c[vectors]; "
+                         "vadd.i32 q0, q0, r0; "
+                         "vadd.i32 q1, q1, r0; "
+                         ".if %c[shifts]; vshl.s32 q0, r4; vshl.s32 q1, r4; .endif; "
+                         "vqrdmulh.s32 q0, q0, r2; "
+                         "vqrdmulh.s32 q1, q1, r2; "
+                         "vqmovnb.s32 q0, q0; "
+                         "vqmovnt.s32 q0, q1; "
+                         "vqadd.s16 q0, q0, %[zero]; "
+                         ".if %c[lo] == -128 && %c[hi] == 127; "
+                         "vqmovnb.s16 q0, q0; "
+                         ".else; "
+                         NN_MVE_BOUND("vmax", "%c[lo]") NN_MVE_BOUND("vmin", "%c[hi]")
+                         ".endif; "
+                         ".if %c[width] %% %c[tile]; "
+                         "vctp.16 %[left]; "
+                         "vpst; "
+                         "vstrbt.16 q0, [%[y], %q[places]]; "
+                         ".else; "
+                         "vstrb.16 q0, [%[y], %q[places]]; "
+                         ".endif; "
+                         NN_MVE_GO("%[x]", "%c[tile] * %c[step] - %c[second] - (%c[vectors] - 1) * %c[group]")
+                         NN_MVE_GO("%[y]", "%c[tile] * %c[apart]")
+                         "subs %[left], #8; "
+                         "bgt 1b; "
+                         NN_MVE_GO("%[x]", "%c[rows] * %c[row] - %c[tiles] * %c[tile] * %c[step]")
+                         NN_MVE_GO("%[y]", "(%c[rows] * %c[width] - %c[tiles] * %c[tile]) * %c[apart]")
+                         : [y] "+r"(to), [x] "+r"(from), [w] "+r"(w), [left] "=r"(left)
+                         : [zero] "r"(zero), [offsets] "w"(offsets), [places] "w"(places), [rows] "i"(rows),
+                           [width] "i"(width), [apart] "i"(apart), [group] "i"(group * down), [vectors] "i"(vectors),
+                           [step] "i"(step), [row] "i"(row), [spread] "i"(spread), [second] "i"(second), [tile] "i"(tile),
+                           [tiles] "i"(tiles), [shifts] "i"(shifts), [lo] "i"(lo), [hi] "i"(hi)
+                         : "r0", "r2", "r4", "r6", "r8", "r10", "r12", "lr", "q0", "q1", "q2", "q5", "q6", "q7", "cc", "memory");
+    }
+#else
+    const int32_t *const constants = (const int32_t *)weights + 4 * vectors;
+    for (int i = 0; i < bands * tiles * 8; i++) {
+        const int lane = i % 8, column = i / 8 % tiles * tile + (rows == 2 ? lane / 2 : lane);
+        const int first = rows == 2 && height % 2 != 0 && i / 8 / tiles == bands - 1 ? height - 2 : i / 8 / tiles * rows;
+        const int line = first + (rows == 2 ? lane % 2 : 0);
+        const int8_t *const window = plane + line * row + column * step;
+        int32_t acc = constants[0];
+        for (int t = 0; t < 16 * vectors; t++) {
+            const int within = t % 16 < group * columns ? t % 16 / columns * down + t % 16 % columns * right : 0;
+            acc += window[t / 16 * group * down + within] * ((const int8_t *)weights)[t];
+        }
+        acc = shifts ? nn_shift_left(acc, (uint32_t)constants[2]) : acc;
+        if (column < width) {
+            y[(line * width + column) * apart] = nn_mve_requantize(acc, constants[1], zero_point, lo, hi);
+        }
+    }
+#endif
+}
+
 /* y = clamp((m1 * x1 + m2 * x2 + c) >> k, lo, hi) for n values; y may be x1 or x2. k, lo and hi are constants. */
 NN_INLINE void nn_mve_add(const int8_t *x1, const int8_t *x2, int8_t *y, int n, int32_t m1, int32_t m2, int32_t c, int32_t k,
                           int32_t lo, int32_t hi) {

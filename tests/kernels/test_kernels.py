@@ -29,7 +29,8 @@ TILES = {
     "dsp_dense": 2,
     "dsp_dense_1x4": 4,
     "dsp_winograd": 2,
-}  # channels side by side in a stream that ends with zero points
+    "mve_tiles": 4,
+}  # channels side by side in a stream; Armv7E-M's end with zero points
 SMALL = Case(
     FullyConnected(
         weights=np.arange(-20, 20, dtype=np.int8).reshape(5, 8), bias=np.zeros(5, np.int32), x_zero_point=3,
@@ -204,14 +205,17 @@ def stored_weights(run: Run) -> int:
     """Bytes of the packed weights; of a stream, less its biases, multipliers and zero points."""
     packed = pack(run.kernel.packing, run.case.operator, run.parameters)
     if "stream" in packed:
-        zero_points = 8 if run.kernel.packing in TILES else 0
-        return packed["stream"].nbytes - 8 * channels_in_stream(run) - zero_points
+        for_helium = run.kernel.isa == "mve"
+        zero_points = 8 if run.kernel.packing in TILES and not for_helium else 0
+        shift = 4 * int(for_helium and run.case.operator.requantization.has_shift)
+        return packed["stream"].nbytes - (8 + shift) * channels_in_stream(run) - zero_points
     return packed["weights"].nbytes if "weights" in packed else 0
 
 
 def channels_in_stream(run: Run) -> int:
     """Output channels, rounded up to whole tiles."""
     channels, tile = len(run.case.operator.weights), TILES.get(str(run.kernel.packing), 1)
+    tile *= 1 + int(run.kernel.packing == "mve_tiles" and bool(run.variant.get("pair")))
     return -(-channels // tile) * tile
 
 

@@ -76,6 +76,24 @@ def test_depthwise(target: str) -> None:
     assert {run.kernel.name for run in check_helium(cases, target)} >= {"depthwise_conv2d_s8__mve"}
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_depthwise_windows_of_any_size(target: str) -> None:
+    """One gather and many, rows of every number of tiles, an odd number of rows, strides, dilation, a row a gather."""
+    need_target(target)
+    windows = [
+        ((5, 5), 1, 1), ((5, 5), 2, 1), ((7, 7), 1, 1), ((9, 9), 1, 1), ((1, 16), 1, 1), ((9, 1), 1, 1), ((3, 3), 1, 2),
+        ((3, 3), 3, 1), ((2, 3), 1, 9), ((3, 5), 2, 2), ((4, 2), 2, 3), ((1, 1), 1, 1),
+    ]  # fmt: skip
+    cases = [
+        depthwise(3, size, kernel, stride, seed, dilation)
+        for seed, (kernel, stride, dilation) in enumerate(windows)
+        for size in [(19, 37), (20, 12), (7, 40)]
+    ]
+    runs = [run for run in check_helium(cases, target) if run.kernel.name == "depthwise_windows_s8__mve"]
+    assert {run.variant["single"] for run in runs} == {0, 1}
+    assert len(runs) >= len(cases)
+
+
 def check_helium(cases: list[Case], target: str) -> list[Run]:
     """Build, run and compare what these kernels alone make of the cases; the runs."""
     runs = [run for run in runs_of(cases, ("mve",)) if run.kernel.isa == "mve"]
@@ -110,11 +128,18 @@ def convolution(in_c: int, out_c: int, kernel: tuple[int, int], seed: int, size:
     return Case(operator, (generator.integers(-128, 128, (1, *size, in_c)).astype(np.int8),))
 
 
-def depthwise(channels: int, size: tuple[int, int], kernel: tuple[int, int], stride: int, seed: int) -> Case:
+def depthwise(
+    channels: int, size: tuple[int, int], kernel: tuple[int, int], stride: int, seed: int, dilation: int = 1
+) -> Case:
     """Padded like SAME on three sides."""
     generator = np.random.default_rng(seed)
     operator = Conv2d(
-        geometry=Geometry(kernel=kernel, stride=(stride, stride), padding=(kernel[0] // 2, 1, 1, kernel[1] // 2)),
+        geometry=Geometry(
+            kernel=kernel,
+            stride=(stride, stride),
+            dilation=(dilation, dilation),
+            padding=(kernel[0] // 2, 1, 1, kernel[1] // 2),
+        ),
         groups=channels,
         weights=generator.integers(-128, 128, (channels, *kernel, 1)).astype(np.int8),
         bias=generator.integers(-1000, 1000, channels).astype(np.int32),

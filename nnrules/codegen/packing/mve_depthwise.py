@@ -1,6 +1,6 @@
 """For windows up to 3x3 inside vectors of four columns by four rows: depthwise weights, channel after channel.
 
-``weights`` uint32 (channels, 6 or 7): 16 int8 by column and row, zeros around the kernel, then as int32 the bias with
+``stream`` uint32 (channels, 6 or 7): 16 int8 by column and row, zeros around the kernel, then as int32 the bias with
 the zero point folded in, half the multiplier and, if any, the shift.
 """
 
@@ -21,4 +21,4 @@ def pack(operator: Any, parameters: Mapping[str, Parameter]) -> Constants:
     rule = operator.requantization
     constants = [operator.folded_bias(), rule.multiplier // 2, *([rule.shift] if rule.has_shift else [])]
     words = [row.astype(np.int32).view(np.uint32)[:, np.newaxis] for row in constants]
-    return {"weights": np.hstack([cells.reshape(-1, 16).view("<u4").astype(np.uint32), *words])}
+    return {"stream": np.hstack([cells.reshape(-1, 16).view("<u4").astype(np.uint32), *words])}

@@ -1,6 +1,6 @@
 """For VMLADAV: the outputs of a layer in blocks of four, each a run of words that is read from one end to the other.
 
-``weights`` uint32 (blocks, words). A block is four channels, or eight with the kernel's parameter ``pair`` = 1: first
+``stream`` uint32 (blocks, words). A block is four channels, or eight with the kernel's parameter ``pair`` = 1: first
 the even ones, then the odd ones. It begins with its weights, int8 (steps, channels, 16), a channel's (kernel height by
 kernel width by in channels) padded with zeros to whole steps; then come, as int32 for each four channels, the biases
 with the zero point folded in, half the multipliers and, if any, the shifts. Channels beyond the last are zeros.
@@ -29,4 +29,4 @@ def pack(operator: Any, parameters: Mapping[str, Parameter]) -> Constants:
     rule = operator.requantization
     rows = [operator.folded_bias(), rule.multiplier // 2, *([rule.shift] if rule.has_shift else [])]
     constants = np.stack([np.pad(row.astype(np.int32), (0, missing))[order] for row in rows], axis=2)
-    return {"weights": np.hstack([words, constants.view(np.uint32).reshape(len(order), -1)])}
+    return {"stream": np.hstack([words, constants.view(np.uint32).reshape(len(order), -1)])}
