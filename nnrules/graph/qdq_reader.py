@@ -151,9 +151,8 @@ class QdqReader:
                 self.place(node), fault, f"only scales along the output channels (axis {channel}) are supported"
             )
         if values.min(initial=0) < -128 or values.max(initial=0) > 127:
-            raise UserError(
-                self.place(node), "its weights leave 8 bits after their zero point", "use symmetric weights"
-            )
+            cure = "quantize them to 8 bits (weight_type=QuantType.QInt8 in onnxruntime.quantization)"
+            raise UserError(self.place(node), "its weights leave 8 bits after their zero point", cure)
         if not (np.isfinite(scales).all() and (scales > 0).all()):
             raise UserError(self.place(node), "its weights' scale is not a positive number", "check the model for NaN")
         values = np.moveaxis(values, channel, 0)

@@ -75,12 +75,8 @@ def test_both_exporters_of_torch(exported: Path, name: str, tmp_path: Path) -> N
     require_near(through(exported / name, tmp_path, samples(tmp_path)), 6)
 
 
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("layout", ["QDQ", "QOperator"])
-@pytest.mark.parametrize(("activations", "per_channel"), [("QInt8", True), ("QUInt8", False)])
-def test_onnxruntime_quantization(
-    exported: Path, layout: str, activations: str, per_channel: bool, tmp_path: Path
-) -> None:
+def quantize_static(exported: Path, folder: Path, layout: str, activations: str, weights: str, **options: bool) -> Path:
+    """The script exporter's file by onnxruntime.quantization."""
     from onnxruntime import quantization as tool
 
     class Reader(tool.CalibrationDataReader):  # type: ignore[misc]
@@ -90,16 +86,43 @@ def test_onnxruntime_quantization(
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self.left, None)
 
-    path = tmp_path / "quantized.onnx"
+    path = folder / "quantized.onnx"
     tool.quantize_static(
         exported / "script.onnx", path, Reader(), quant_format=tool.QuantFormat[layout],
-        activation_type=tool.QuantType[activations], weight_type=tool.QuantType.QInt8, per_channel=per_channel,
+        activation_type=tool.QuantType[activations], weight_type=tool.QuantType[weights], **options,
     )  # fmt: skip
+    return path
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("layout", ["QDQ", "QOperator"])
+@pytest.mark.parametrize(("activations", "per_channel"), [("QInt8", True), ("QUInt8", False)])
+def test_onnxruntime_quantization(
+    exported: Path, layout: str, activations: str, per_channel: bool, tmp_path: Path
+) -> None:
+    path = quantize_static(exported, tmp_path, layout, activations, "QInt8", per_channel=per_channel)
     found = through(path, tmp_path, samples(tmp_path))
     require_near(found, 7)
     stored = next(i for i in onnx.load(path).graph.initializer if i.name.endswith("head.weight_quantized"))
     head = found.graph.nodes[-1].operator
     assert sorted(np.abs(head.weights).ravel()) == sorted(np.abs(numpy_helper.to_array(stored).astype(int)).ravel())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("layout", ["QDQ", "QOperator"])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_onnxruntime_quantization_with_asymmetric_weights(
+    exported: Path, layout: str, per_channel: bool, tmp_path: Path
+) -> None:
+    path = quantize_static(exported, tmp_path, layout, "QUInt8", "QUInt8", per_channel=per_channel)
+    points = [numpy_helper.to_array(i) for i in onnx.load(path).graph.initializer if i.name.endswith("_zero_point")]
+    assert any((each != 128).any() for each in points)
+    found = through(path, tmp_path, samples(tmp_path))
+    require_near(found, 7)
+    original = InferenceSession(path, providers=["CPUExecutionProvider"])
+    exact = np.concatenate([original.run(None, {"image": each[None]})[0] for each in found.x])
+    ((_, integer),) = found.outputs()
+    assert np.abs(exact - integer).max() < np.abs(exact).max() * 0.05
 
 
 def quantized_pair(value: str, scale: float, point: int) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:

@@ -30,6 +30,7 @@ ORDER = (
     "fuse_bias",
     "fold_batch_norm",
     "fuse_activations",
+    "split_wide_weights",
     "carry_quantization",
     "part_weights",
     "shorten_names",
