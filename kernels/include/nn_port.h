@@ -70,7 +70,8 @@ NN_INLINE int8_t nn_requantize(int32_t acc, int32_t multiplier, int32_t zero_poi
 #elif NN_HAS_THUMB1
     value = zero_point + nn_scale_by_halves(acc, multiplier);
 #else
-    value = zero_point + (int32_t)(((int64_t)acc * multiplier + ((int64_t)1 << 31)) >> 32);
+    const int64_t product = (int64_t)acc * multiplier;
+    value = zero_point + (int32_t)(product >> 32) + (int32_t)((uint32_t)product >> 31); /* half up */
 #endif
     return (int8_t)nn_clamp(value, lo, hi);
 }

@@ -55,4 +55,70 @@ NN_INLINE const int8_t *nn_rv_tile(int32_t acc[4][4], const int8_t *x, int apart
     return weights;
 }
 
+/* What one channel of a depthwise 3x3 convolution is made of, in words. */
+struct nn_rv_channel {
+    int32_t weights[9], bias, multiplier;
+    uint32_t shift;
+};
+
+/* A channel of a depthwise 3x3 convolution: rows of n outputs (y, apart bytes from one to the next, of rows too) from its plane (pitch
+ * bytes from row to row), step bytes from window to window, down bytes from row of windows to row of windows. Weights stay in
+ * registers, two outputs share what they see; one block, since compilers spill. Offsets of 2 * apart and three rows are below 2048. */
+NN_INLINE void nn_rv_depthwise_3x3(int8_t *y, int apart, const int8_t *plane, int pitch, int step, int down, int n, int rows,
+                                   const struct nn_rv_channel *channel, bool shifted, int zero_point, int lo, int hi) {
+#if NN_HAS_RV32M
+#define NN_RV_SEE(at) "lb t2, " at "(%[x]); "
+#define NN_RV_A(from, w) "mul t3, t2, " w "; add t0, " from ", t3; "
+#define NN_RV_B(from, w) "mul t4, t2, " w "; add t1, " from ", t4; "
+#define NN_RV_THREE(row, a, w0, w1, w2) \
+    NN_RV_SEE(row) NN_RV_A(a, w0) NN_RV_SEE(row " + 1") NN_RV_A("t0", w1) NN_RV_SEE(row " + 2") NN_RV_A("t0", w2)
+#define NN_RV_TWICE(row, a, b, w0, w1, w2) \
+    NN_RV_SEE(row) NN_RV_A(a, w0) NN_RV_SEE(row " + 1") NN_RV_A("t0", w1) \
+    ".if %[step] == 1; " NN_RV_B(b, w0) NN_RV_SEE(row " + 2") NN_RV_A("t0", w2) NN_RV_B("t1", w1) \
+    ".else; " NN_RV_SEE(row " + 2") NN_RV_A("t0", w2) \
+    ".if %[step] > 2; " NN_RV_SEE(row " + %[step]") ".endif; " NN_RV_B(b, w0) \
+    NN_RV_SEE(row " + %[step] + 1") NN_RV_B("t1", w1) ".endif; " NN_RV_SEE(row " + %[step] + 2") NN_RV_B("t1", w2)
+#define NN_RV_FINISH(acc, at) \
+    ".if %[shifted]; sll " acc ", " acc ", t6; .endif; " \
+    "mul t3, " acc ", a7; mulh " acc ", " acc ", a7; srli t3, t3, 31; add " acc ", " acc ", t3; addi " acc ", " acc ", %[zero_point]; " \
+    "bge a5, " acc ", 2f; mv " acc ", a5; 2: bge " acc ", a6, 3f; mv " acc ", a6; 3: sb " acc ", " at "(%[y]); "
+    const int8_t *const end = y + rows * n * apart;
+    __asm__ volatile("lw s2, 0(%[k]); lw s3, 4(%[k]); lw s4, 8(%[k]); lw s5, 12(%[k]); lw s6, 16(%[k]); lw s7, 20(%[k]); "
+                     "lw s8, 24(%[k]); lw s9, 28(%[k]); lw s10, 32(%[k]); lw s11, 36(%[k]); lw a7, 40(%[k]); "
+                     ".if %[shifted]; lw t6, 44(%[k]); .endif; li a5, %[hi]; li a6, %[lo]; "
+                     "1: .if %[n] > 1; addi t5, %[x], %[n] / 2 * 2 * %[step]; 4: "
+                     NN_RV_TWICE("0", "s11", "s11", "s2", "s3", "s4")
+                     NN_RV_TWICE("%[pitch]", "t0", "t1", "s5", "s6", "s7")
+                     NN_RV_TWICE("2 * %[pitch]", "t0", "t1", "s8", "s9", "s10")
+                     NN_RV_FINISH("t0", "0") NN_RV_FINISH("t1", "%[apart]")
+                     "addi %[x], %[x], 2 * %[step]; addi %[y], %[y], 2 * %[apart]; bne %[x], t5, 4b; .endif; "
+                     ".if %[n] %% 2; "
+                     NN_RV_THREE("0", "s11", "s2", "s3", "s4")
+                     NN_RV_THREE("%[pitch]", "t0", "s5", "s6", "s7")
+                     NN_RV_THREE("2 * %[pitch]", "t0", "s8", "s9", "s10")
+                     NN_RV_FINISH("t0", "0") "addi %[y], %[y], %[apart]; .endif; "
+                     "addi %[x], %[x], %[down] - %[n] / 2 * 2 * %[step]; bne %[y], %[end], 1b"
+                     : [x] "+r"(plane), [y] "+r"(y)
+                     : [k] "r"(channel), [end] "r"(end), [apart] "i"(apart), [pitch] "i"(pitch), [step] "i"(step), [down] "i"(down),
+                       [n] "i"(n), [shifted] "i"(shifted), [zero_point] "i"(zero_point), [lo] "i"(lo), [hi] "i"(hi)
+                     : "t0", "t1", "t2", "t3", "t4", "t5", "t6", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11",
+                       "a5", "a6", "a7", "memory");
+#undef NN_RV_SEE
+#undef NN_RV_A
+#undef NN_RV_B
+#undef NN_RV_THREE
+#undef NN_RV_TWICE
+#undef NN_RV_FINISH
+#else
+    for (int output = 0; output < rows * n; output++, y += apart) {
+        const int8_t *const window = plane + output / n * down + output % n * step;
+        int32_t acc = channel->bias;
+        for (int tap = 0; tap < 9; tap++) {
+            acc += window[tap / 3 * pitch + tap % 3] * channel->weights[tap];
+        }
+        *y = nn_requantize(nn_shift_left(acc, shifted ? channel->shift : 0), channel->multiplier, zero_point, lo, hi);
+    }
+#endif
+}
+
 #endif
