@@ -503,8 +503,6 @@ NN_INLINE void nn_mve_plane(int8_t *to, const int8_t *from, int rows, int column
  * `rows` is 2, two rows of four. The words of the channel are 16 weights for each of `vectors` gathers, its bias, half its
  * multiplier and, where `shifts` says so, its left shift. The plane is readable as far as the last tile of a row reaches.
  * All but the pointers and the zero point are constants; offsets within a gather are below 256, steps below 4096. */
-enum { NN_MVE_MOST_VECTORS = 9 };
-
 #if NN_HAS_MVE
 #define NN_MVE_TAP(op, a, q) "vldrb.u8 q0,[%[x]," q "]; " op " " a ",q0,q1; "
 #define NN_MVE_MOVE(by) ".if (" by ") < 0; sub %[x], #-(" by "); .elseif (" by ") > 0; add %[x], #" by "; .endif; "
@@ -513,8 +511,12 @@ enum { NN_MVE_MOST_VECTORS = 9 };
     NN_MVE_TAP(op, "r0", "%q[offsets]") NN_MVE_TAP(op, "r2", "q5") NN_MVE_TAP(op, "r4", "q6") NN_MVE_TAP(op, "r6", "q7") \
     NN_MVE_MOVE("%c[second]") \
     NN_MVE_TAP(op, "r8", "%q[offsets]") NN_MVE_TAP(op, "r10", "q5") NN_MVE_TAP(op, "r12", "q6") NN_MVE_TAP(op, "lr", "q7")
-#define NN_MVE_GATHERS_AT(vector) \
-    NN_MVE_IF("%c[vectors] > " #vector, NN_MVE_MOVE("%c[group] - %c[second]") NN_MVE_GATHERS("vmladava.s8"))
+/* As many separators as repeated instructions, at most: by them compilers know how long a block may get. */
+#define NN_MVE_FORTY ";;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;"
+#define NN_MVE_ALL_GATHERS \
+    NN_MVE_GATHERS("vmladav.s8") \
+    "\n.rept %c[vectors] - 1\n" NN_MVE_MOVE("%c[group] - %c[second]") NN_MVE_GATHERS("vmladava.s8") "\n.endr\n" \
+    NN_MVE_FORTY NN_MVE_FORTY NN_MVE_FORTY NN_MVE_FORTY
 /* By a register that a tile's sums no longer need. */
 #define NN_MVE_GO(register, by) \
     ".if (" by ") < 0; movw r0, #-(" by "); sub " register ", r0; " \
@@ -554,9 +556,7 @@ NN_INLINE void nn_mve_windows(int8_t *y, const int8_t *plane, const uint32_t *we
                          "vadd.i8 q5, %q[offsets], r0; "
                          "vadd.i8 q6, q5, r0; "
                          "vadd.i8 q7, q6, r0; "
-                         "1: " NN_MVE_GATHERS("vmladav.s8")
-                         NN_MVE_GATHERS_AT(1) NN_MVE_GATHERS_AT(2) NN_MVE_GATHERS_AT(3) NN_MVE_GATHERS_AT(4)
-                         NN_MVE_GATHERS_AT(5) NN_MVE_GATHERS_AT(6) NN_MVE_GATHERS_AT(7) NN_MVE_GATHERS_AT(8)
+                         "1: " NN_MVE_ALL_GATHERS
                          "vmov q0[2], q0[0], r0, r4; "
                          "vmov q0[3], q0[1], r2, r6; "
                          "vmov q1[2], q1[0], r8, r12; "
@@ -616,17 +616,19 @@ NN_INLINE void nn_mve_windows(int8_t *y, const int8_t *plane, const uint32_t *we
 #endif
 }
 
-/* y = clamp((m1 * x1 + m2 * x2 + c) >> k, lo, hi) for n values; y may be x1 or x2. k, lo and hi are constants. */
-NN_INLINE void nn_mve_add(const int8_t *x1, const int8_t *x2, int8_t *y, int n, int32_t m1, int32_t m2, int32_t c, int32_t k,
-                          int32_t lo, int32_t hi) {
+/* y = clamp((m1 * x1 + m2 * x2 + c) >> k, lo, hi) for n values; where `step2` is 0, x2 is the same value for all. y may be x1
+ * or x2. step2, k, lo and hi are constants. */
+NN_INLINE void nn_mve_add(const int8_t *x1, const int8_t *x2, int8_t *y, int n, int step2, int32_t m1, int32_t m2, int32_t c,
+                          int32_t k, int32_t lo, int32_t hi) {
 #if NN_HAS_MVE
     const nn_q32 factor = {m1, m1, m1, m1}, low = {lo, lo, lo, lo}, high = {hi, hi, hi, hi};
+    const int32_t constant = step2 != 0 ? c : c + m2 * *x2;
     __asm__ volatile("wlstp.32 lr, %[n], 2f; "
                      "1: "
                      "vldrb.s32 q0, [%[x1]], #4; "
-                     "vldrb.s32 q1, [%[x2]], #4; "
+                     ".if %c[step2]; vldrb.s32 q1, [%[x2]], #4; .endif; "
                      "vmlas.s32 q0, %q[factor], %[c]; " /* q0 * m1 + c */
-                     "vmla.s32 q0, q1, %[m2]; "
+                     ".if %c[step2]; vmla.s32 q0, q1, %[m2]; .endif; "
                      "vshr.s32 q0, q0, %[k]; "
                      "vmax.s32 q0, q0, %q[low]; "
                      "vmin.s32 q0, q0, %q[high]; "
@@ -634,11 +636,12 @@ NN_INLINE void nn_mve_add(const int8_t *x1, const int8_t *x2, int8_t *y, int n, 
                      "letp lr, 1b; "
                      "2: "
                      : [x1] "+l"(x1), [x2] "+l"(x2), [y] "+l"(y)
-                     : [n] "r"(n), [factor] "w"(factor), [m2] "r"(m2), [c] "r"(c), [k] "i"(k), [low] "w"(low), [high] "w"(high)
+                     : [n] "r"(n), [step2] "i"(step2), [factor] "w"(factor), [m2] "r"(m2), [c] "r"(constant), [k] "i"(k),
+                       [low] "w"(low), [high] "w"(high)
                      : "lr", "q0", "q1", "memory");
 #else
     for (int i = 0; i < n; i++) {
-        y[i] = (int8_t)nn_clamp((m1 * x1[i] + m2 * x2[i] + c) >> k, lo, hi);
+        y[i] = (int8_t)nn_clamp((m1 * x1[i] + m2 * x2[i * step2] + c) >> k, lo, hi);
     }
 #endif
 }
@@ -675,6 +678,142 @@ NN_INLINE void nn_mve_largest(int8_t *y, const int8_t *x, int n, int rows, int c
         }
 #endif
     }
+}
+
+/* q0 and q1 of int32 -> eight results in q0: scaled, every other one from q1, the zero point added, clamped. The registers that
+ * they need: half the multiplier, the zero point, and, where `shifts` says so, the left shift. */
+#if NN_HAS_MVE
+#define NN_MVE_EIGHT_RESULTS \
+    ".if %c[shifts]; vshl.s32 q0, %[shift]; vshl.s32 q1, %[shift]; .endif; " \
+    "vqrdmulh.s32 q0, q0, %[half]; " \
+    "vqrdmulh.s32 q1, q1, %[half]; " \
+    "vqmovnb.s32 q0, q0; " \
+    "vqmovnt.s32 q0, q1; " \
+    "vqadd.s16 q0, q0, %[zero_point]; " \
+    ".if %c[lo] == -128 && %c[hi] == 127; " \
+    "vqmovnb.s16 q0, q0; " \
+    ".else; " \
+    "vmax.s16 q0, q0, %q[low]; " \
+    "vmin.s16 q0, q0, %q[high]; " \
+    ".endif; "
+#define NN_MVE_EIGHT_OPERANDS \
+    [half] "r"(half), [shifts] "i"(shifts), [shift] "r"(shift), [zero_point] "r"(zero_point), [lo] "i"(lo), [hi] "i"(hi), \
+        [low] "w"(nn_mve_duplicate(lo)), [high] "w"(nn_mve_duplicate(hi))
+#endif
+
+/* y = the requantized sums of `rows` by `columns` pixels, `down` and `right` bytes apart, for n channels; `offset` is added
+ * to each sum. A part of up to 256 pixels is summed in 16 bits. shifts, lo and hi are constants. */
+NN_INLINE void nn_mve_average(int8_t *y, const int8_t *x, int n, int rows, int columns, int down, int right, int32_t offset,
+                              int32_t half, bool shifts, uint32_t shift, int32_t zero_point, int32_t lo, int32_t hi) {
+#if NN_HAS_MVE
+    const nn_q32 none = {offset, offset, offset, offset};
+    const nn_q16 empty = {0, 0, 0, 0, 0, 0, 0, 0};
+    const int most = rows > 0 ? 256 / rows : 1; /* columns of a part */
+    for (int c = 0; c < n; c += NN_MVE_LANES / 2) {
+        nn_q32 even = none, odd = none;
+        for (int column = 0; column < columns; column += most) {
+            const int some = columns - column < most ? columns - column : most;
+            const int8_t *first = x + column * right + c;
+            nn_q16 sum = empty;
+            for (int row = 0; row < rows; row++, first += down) {
+                const int8_t *from = first;
+                __asm__ volatile("vctp.16 %[left]; "
+                                 "dls lr, %[some]; "
+                                 "1: "
+                                 "vpst; "
+                                 "vldrbt.s16 q0, [%[from]]; "
+                                 "add %[from], %[right]; "
+                                 "vadd.i16 %q[sum], %q[sum], q0; "
+                                 "le lr, 1b"
+                                 : [sum] "+w"(sum), [from] "+l"(from)
+                                 : [left] "r"(n - c), [some] "r"(some), [right] "r"(right)
+                                 : "lr", "q0", "memory");
+            }
+            __asm__("vmovlb.s16 q0, %q[sum]; "
+                    "vmovlt.s16 q1, %q[sum]; "
+                    "vadd.i32 %q[even], %q[even], q0; "
+                    "vadd.i32 %q[odd], %q[odd], q1"
+                    : [even] "+w"(even), [odd] "+w"(odd)
+                    : [sum] "w"(sum)
+                    : "q0", "q1");
+        }
+        __asm__ volatile("vmov q0, %q[even]; "
+                         "vmov q1, %q[odd]; " NN_MVE_EIGHT_RESULTS
+                         "vctp.16 %[left]; "
+                         "vpst; "
+                         "vstrbt.16 q0, [%[y]]"
+                         :
+                         : [y] "l"(y + c), [left] "r"(n - c), [even] "w"(even), [odd] "w"(odd), NN_MVE_EIGHT_OPERANDS
+                         : "q0", "q1", "memory");
+    }
+#else
+    for (int c = 0; c < n; c++) {
+        int32_t acc = offset;
+        for (int tap = 0; tap < rows * columns; tap++) {
+            acc += x[tap / columns * down + tap % columns * right + c];
+        }
+        y[c] = nn_mve_requantize(shifts ? nn_shift_left(acc, shift) : acc, half, zero_point, lo, hi);
+    }
+#endif
+}
+
+/* y = table[x + 128] for n values; y may be x. */
+NN_INLINE void nn_mve_lookup(const int8_t *x, int8_t *y, const int8_t *table, int n) {
+#if NN_HAS_MVE
+    __asm__ volatile("wlstp.8 lr, %[n], 2f; "
+                     "1: "
+                     "vldrb.u8 q0, [%[x]], #16; "
+                     "vadd.i8 q0, q0, %[offset]; "
+                     "vldrb.u8 q1, [%[table], q0]; "
+                     "vstrb.8 q1, [%[y]], #16; "
+                     "letp lr, 1b; "
+                     "2: "
+                     : [x] "+l"(x), [y] "+l"(y)
+                     : [table] "r"(table), [n] "r"(n), [offset] "r"(128)
+                     : "lr", "q0", "q1", "memory");
+#else
+    for (int i = 0; i < n; i++) {
+        y[i] = table[x[i] + 128];
+    }
+#endif
+}
+
+/* y = the requantized products of (x1 + offset1) and (x2 + offset2) for n values; where `step1` or `step2` is 0, that one is
+ * the same value for all. y may be x1 or x2. n, steps, shift, lo and hi are constants. */
+#if NN_HAS_MVE
+/* `when` makes the loads and the store those of the first lanes only. */
+#define NN_MVE_PRODUCTS(when, then) \
+    ".if %c[step1]; " when "vldrb" then ".s16 q3, [%[x1]], #8; vadd.i16 q3, q3, %[offset1]; .endif; " \
+    ".if %c[step2]; " when "vldrb" then ".s16 q2, [%[x2]], #8; vadd.i16 q2, q2, %[offset2]; .endif; " \
+    "vmullb.s16 q0, q3, q2; " \
+    "vmullt.s16 q1, q3, q2; " NN_MVE_EIGHT_RESULTS \
+    when "vstrb" then ".16 q0, [%[y]], #8; "
+#endif
+NN_INLINE void nn_mve_mul(const int8_t *x1, const int8_t *x2, int8_t *y, int n, int step1, int step2, int32_t offset1,
+                          int32_t offset2, int32_t half, uint32_t shift, int32_t zero_point, int32_t lo, int32_t hi) {
+#if NN_HAS_MVE
+    const bool shifts = shift != 0;
+    __asm__ volatile("vdup.16 q3, %[value1]; "
+                     "vdup.16 q2, %[value2]; "
+                     ".if %c[n] / 8; "
+                     "dls lr, %[eights]; "
+                     "1:; " NN_MVE_PRODUCTS("", "")
+                     "le lr, 1b; "
+                     ".endif; "
+                     ".if %c[n] %% 8; "
+                     "vctp.16 %[rest]; " NN_MVE_PRODUCTS("vpst; ", "t")
+                     ".endif; "
+                     : [x1] "+l"(x1), [x2] "+l"(x2), [y] "+l"(y)
+                     : [n] "i"(n), [eights] "r"(n / 8), [rest] "r"(n % 8), [value1] "r"(*x1 + offset1),
+                       [value2] "r"(*x2 + offset2), [step1] "i"(step1), [step2] "i"(step2), [offset1] "r"(offset1),
+                       [offset2] "r"(offset2), NN_MVE_EIGHT_OPERANDS
+                     : "lr", "q0", "q1", "q2", "q3", "memory");
+#else
+    for (int i = 0; i < n; i++) {
+        const int32_t acc = (x1[i * step1] + offset1) * (x2[i * step2] + offset2);
+        y[i] = nn_mve_requantize(nn_shift_left(acc, shift), half, zero_point, lo, hi);
+    }
+#endif
 }
 
 #endif

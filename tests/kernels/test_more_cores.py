@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnrules.graph.operator import Geometry
+from nnrules.graph.ops.average_pool2d import AveragePool2d
 from nnrules.graph.ops.conv2d import Conv2d
 from nnrules.graph.ops.fully_connected import FullyConnected
 from nnrules.graph.requant import Requantization
@@ -94,6 +95,15 @@ def test_depthwise_windows_of_any_size(target: str) -> None:
     assert len(runs) >= len(cases)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_averages_of_many_values(target: str) -> None:
+    """More than sums of 16 bits hold, in one part, in even parts and in others; all values the smallest."""
+    need_target(target)
+    windows = [(1, 256, 5), (1, 257, 8), (16, 16, 16), (17, 16, 17), (20, 20, 24), (256, 2, 1), (3, 100, 40)]
+    cases = [average(height, width, channels) for height, width, channels in windows]
+    assert {run.kernel.name for run in check_helium(cases, target)} == {"average_pool2d_s8__mve"}
+
+
 def check_helium(cases: list[Case], target: str) -> list[Run]:
     """Build, run and compare what these kernels alone make of the cases; the runs."""
     runs = [run for run in runs_of(cases, ("mve",)) if run.kernel.isa == "mve"]
@@ -147,6 +157,14 @@ def depthwise(
         requantization=requantization(channels, generator),
     )
     return Case(operator, (generator.integers(-128, 128, (1, *size, channels)).astype(np.int8),))
+
+
+def average(height: int, width: int, channels: int) -> Case:
+    """Over the whole image, of the smallest value alone."""
+    geometry = Geometry(kernel=(height, width))
+    rule = AveragePool2d.multipliers(geometry, False, 0.4, (-1, -128, 127), "pool")
+    operator = AveragePool2d(geometry=geometry, x_zero_point=127, requantization=rule)
+    return Case(operator, (np.full((1, height, width, channels), -128, np.int8),))
 
 
 def fully_connected(in_c: int, out_c: int, seed: int) -> Case:
