@@ -30,5 +30,7 @@ def check_model_name(place: str, model: str, taken: dict[str, str]) -> None:
     identifier = c_identifier(model).upper()
     if identifier in taken:
         fault = f"the model names {taken[identifier]!r} and {model!r} both become {identifier} in C"
+        if taken[identifier] == model:
+            fault = f"there are two models {model!r}"
         raise UserError(place, fault, "rename one of them")
     taken[identifier] = model

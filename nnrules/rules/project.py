@@ -26,6 +26,7 @@ from nnrules.rules.imported import import_model, model_name
 from nnrules.rules.lock import lock, lock_signatures
 from nnrules.rules.model import declare
 from nnrules.rules.options import DESCRIBED, wishes
+from nnrules.rules.origin import claim
 from nnrules.rules.prerequisites import require_tools
 from nnrules.rules.slots import Slots
 from nnrules.rules.workspace import TargetFile, Workspace
@@ -98,8 +99,9 @@ class Project:
         elif not self.env.GetOption("clean"):
             if not self.env.GetOption("question"):
                 workspace.engine.open()
+                self._claim()
             atexit.register(workspace.engine.close)
-        nodes: list[Any] = self.env.Alias(ALIAS, workspace.asked_for)
+        nodes: list[Any] = self.env.Alias(ALIAS, list(workspace.asked_for.values()))
         return nodes
 
     def _open(self, chosen: Arguments, resources: Mapping[str, int | str]) -> Workspace:
@@ -131,7 +133,17 @@ class Project:
                 raise UserError(f"{word}={text}", "is a folder", "name the file in it")
             if not Path(path).is_file():
                 raise UserError(f"{word}={text}", "there is no such file", "correct the path")
-        import_model(self.workspace, model_name(place, Path(onnx)), place=place, **paths).Firmware()
+        name = model_name(place, Path(onnx))
+        self.workspace.given[name] = Path(paths["onnx"]).resolve()
+        import_model(self.workspace, name, place=place, **paths).Firmware()
+
+    def _claim(self) -> None:
+        """Let the folders of all models be about those of this build."""
+        for name in self.workspace.asked_for:
+            folder = self.workspace.folder(name)
+            if claim(folder, name, self.workspace.given.get(name), target_names()):
+                told = f"{folder} held another model of that name: its results are removed"
+                self.workspace.engine.terminal.say(told)
 
     @explained
     def _import(self, env: Any, name: str, onnx: str, **options: Any) -> Any:

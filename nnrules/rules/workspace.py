@@ -48,7 +48,7 @@ class Workspace:
 
     names: see check_model_name. stages: the verbs of every model. wanted: the nodes of every model's last step.
     dear: models that are only built when they are named. firmwares: the Firmware of every model that has come so far.
-    seeded: weights are drawn by lot, whatever the SConscripts say.
+    seeded: weights are drawn by lot, whatever the SConscripts say. given: the model of the command line's file.
     """
 
     env: Any
@@ -62,15 +62,16 @@ class Workspace:
     wanted: dict[str, list[Any]] = field(default_factory=dict)
     dear: set[str] = field(default_factory=set)
     seeded: bool = False
+    given: dict[str, Path] = field(default_factory=dict)
     firmwares: dict[str, Any] = field(default_factory=dict)
     _nodes: dict[str, Any] = field(default_factory=dict)
     _named: dict[tuple[int, ...], str] = field(default_factory=dict)
 
     @property
-    def asked_for(self) -> list[Any]:
-        """The nodes of all that the command line asks for."""
+    def asked_for(self) -> dict[str, list[Any]]:
+        """The nodes of all that the command line asks for, by model."""
         left_out = set() if self.arguments.named else self.dear
-        return [nodes for name, nodes in self.wanted.items() if name not in left_out]
+        return {name: nodes for name, nodes in self.wanted.items() if name not in left_out}
 
     def file(self, path: Path | str) -> Any:
         """The node of a file, by its path from the top; other folders by their absolute path."""

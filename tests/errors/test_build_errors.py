@@ -164,6 +164,7 @@ LONG = "a" * 49
         ("2fast", "'2fast' is not a model name; start with a letter and use letters, digits, '-', '_' and '.'"),
         ("a b", "'a b' is not a model name; start with a letter and use letters, digits, '-', '_' and '.'"),
         ("Tiny", "the model names 'tiny' and 'Tiny' both become TINY in C; rename one of them"),
+        ("tiny", "there are two models 'tiny'; rename one of them"),
     ],
 )
 def test_model_names(fresh: Project, name: str, fault: str) -> None:

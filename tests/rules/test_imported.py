@@ -107,3 +107,39 @@ def test_mistakes(own: tuple[Project, Path], words: list[str], line: str) -> Non
     shutil.copy(FILES / "nncf.onnx", own[0].top / "models/net.onnx")
     done = own[0].build(*words)
     assert (done.status, done.stderr) == (2, f"{line}\n")
+
+
+def test_a_file_that_is_named_like_a_model_of_the_project(own: tuple[Project, Path]) -> None:
+    project, folder = own
+    given = (f"onnx={folder}/dense.tflite",)
+    shutil.copy(FILES / "keras_int8.tflite", folder / "dense.tflite")
+    project.rebuild("model=dense")
+    trained = measured(project, "dense")
+    left = project.top / "build/dense/cortex-m7/dense.measured.json"  # of an earlier build for another target
+    left.parent.mkdir()
+    left.write_text("{}")
+    done = project.build(*given)
+    assert "build/dense held another model of that name: its results are removed\n" in done.stdout
+    assert measured(project, "dense")["macs"] == measured(project, "keras_int8")["macs"] != trained["macs"]
+    assert not left.exists()
+    assert project.rebuild(*given) == set()
+    assert project.build("-n", "model=dense").status == 0
+    assert measured(project, "dense")["macs"] != trained["macs"]
+    stages = project.rebuild("model=dense")
+    assert {"dense plan", "dense verify", "dense measure"} <= stages
+    assert "dense train" not in stages
+    assert measured(project, "dense") == trained
+    assert project.rebuild("model=dense") == set()
+
+
+def test_two_files_of_one_name(own: tuple[Project, Path]) -> None:
+    project, folder = own
+    (folder / "other").mkdir()
+    shutil.copy(FILES / "keras_int8.tflite", folder / "net.tflite")
+    shutil.copy(FILES / "keras_float_edges.tflite", folder / "other/net.tflite")
+    np.savez(folder / "real.npz", x=noise(8, channels_last=True))
+    samples = f"samples={folder}/real.npz"
+    project.rebuild(f"onnx={folder}/net.tflite", samples)
+    done = project.build(f"onnx={folder}/other/net.tflite", samples)
+    assert (done.status, done.stdout.count("held another model")) == (0, 1)
+    assert project.rebuild(f"onnx={folder}/other/net.tflite", samples) == set()
