@@ -132,6 +132,7 @@ def test_cppcheck_finds_nothing(isa: tuple[str, ...], graph: Graph, tmp_path: Pa
         "--inline-suppr",
         "--error-exitcode=1",
         "--quiet",
+        "--max-configs=100",
         "--std=c11",
     ]
     command = ["cppcheck", *checks, f"-I{KERNELS / 'include'}", "every.c"]
