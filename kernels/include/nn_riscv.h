@@ -8,10 +8,11 @@
 #define NN_HAS_RV32M 0
 #endif
 
-/* acc[i][j] += the sum of x[i * apart + k] * weights[4 * k + j] over k below n, for four pixels and four channels; returns the
- * end of the weights. n and apart are constants, 3 * apart below 2040. The sums are in 16 registers; one block, since
- * compilers spill. */
-NN_INLINE const int8_t *nn_rv_tile(int32_t acc[4][4], const int8_t *x, int apart, const int8_t *weights, int n) {
+/* acc[i][j] = bias[j] + the sum of x[i * apart + k] * weights[4 * k + j] over k below n and all rows, for four pixels and four channels;
+ * rows of values are down apart, their weights follow each other; returns the end of the weights. n, apart and rows are constants,
+ * 3 * apart below 2040. The sums are in 16 registers; one block, since compilers spill. */
+NN_INLINE const int8_t *nn_rv_tile(int32_t acc[4][4], const int32_t *bias, const int8_t *x, int apart, const int8_t *weights, int n, int down,
+                                   int rows) {
 #if NN_HAS_RV32M
 #define NN_RV_PIXEL(x, a0, a1, a2, a3) \
     "lb t4, " x "(%[x]); mul t5, t4, t0; mul t6, t4, t1; add " a0 ", " a0 ", t5; add " a1 ", " a1 ", t6; " \
@@ -20,39 +21,59 @@ NN_INLINE const int8_t *nn_rv_tile(int32_t acc[4][4], const int8_t *x, int apart
     "lb t0, 4 * " at "(%[w]); lb t1, 4 * " at " + 1(%[w]); lb t2, 4 * " at " + 2(%[w]); lb t3, 4 * " at " + 3(%[w]); " \
     NN_RV_PIXEL(at, "s2", "s3", "s4", "s5") NN_RV_PIXEL(at " + %[apart]", "s6", "s7", "s8", "s9") \
     NN_RV_PIXEL(at " + 2 * %[apart]", "s10", "s11", "a2", "a3") NN_RV_PIXEL(at " + 3 * %[apart]", "a4", "a5", "a6", "a7")
-#define NN_RV_ALL(op, from) \
-    op " s2, 0(" from "); " op " s3, 4(" from "); " op " s4, 8(" from "); " op " s5, 12(" from "); " \
-    op " s6, 16(" from "); " op " s7, 20(" from "); " op " s8, 24(" from "); " op " s9, 28(" from "); " \
-    op " s10, 32(" from "); " op " s11, 36(" from "); " op " a2, 40(" from "); " op " a3, 44(" from "); " \
-    op " a4, 48(" from "); " op " a5, 52(" from "); " op " a6, 56(" from "); " op " a7, 60(" from "); "
-    const int8_t *const end = x + n;
-    __asm__ volatile(NN_RV_ALL("lw", "%[acc]")
-                     "1: " NN_RV_VALUE("0")
+    int32_t left = rows;
+    const int32_t *end = bias; /* then of a row of values */
+    __asm__ volatile("lw s2, 0(%[end]); lw s3, 4(%[end]); lw s4, 8(%[end]); lw s5, 12(%[end]); mv s6, s2; mv s7, s3; mv s8, s4; mv s9, s5; "
+                     "mv s10, s2; mv s11, s3; mv a2, s4; mv a3, s5; mv a4, s2; mv a5, s3; mv a6, s4; mv a7, s5; "
+                     "1: li t0, %[n]; add %[end], %[x], t0; "
+                     "2: " NN_RV_VALUE("0")
                      ".if %[unroll] > 1; " NN_RV_VALUE("1") ".endif; "
                      ".if %[unroll] > 2; " NN_RV_VALUE("2") ".endif; "
                      ".if %[unroll] > 3; " NN_RV_VALUE("3") ".endif; "
                      "addi %[x], %[x], %[unroll]; "
                      "addi %[w], %[w], 4 * %[unroll]; "
-                     "bne %[x], %[end], 1b; "
-                     NN_RV_ALL("sw", "%[acc]")
-                     : [x] "+r"(x), [w] "+r"(weights)
-                     : [acc] "r"(acc), [end] "r"(end), [apart] "i"(apart),
+                     "bne %[x], %[end], 2b; "
+                     ".if %[rows] > 1; lw t0, %[left]; lw t1, %[down]; addi t0, t0, -1; sw t0, %[left]; "
+                     "li t2, %[n]; sub t1, t1, t2; add %[x], %[x], t1; bnez t0, 1b; .endif; "
+                     "sw s2, 0(%[acc]); sw s3, 4(%[acc]); sw s4, 8(%[acc]); sw s5, 12(%[acc]); sw s6, 16(%[acc]); sw s7, 20(%[acc]); "
+                     "sw s8, 24(%[acc]); sw s9, 28(%[acc]); sw s10, 32(%[acc]); sw s11, 36(%[acc]); sw a2, 40(%[acc]); "
+                     "sw a3, 44(%[acc]); sw a4, 48(%[acc]); sw a5, 52(%[acc]); sw a6, 56(%[acc]); sw a7, 60(%[acc])"
+                     : [x] "+r"(x), [w] "+r"(weights), [end] "+r"(end), [left] "+m"(left)
+                     : [acc] "r"(acc), [down] "m"(down), [apart] "i"(apart), [n] "i"(n), [rows] "i"(rows),
                        [unroll] "i"(n % 4 == 0 ? 4 : n % 3 == 0 ? 3 : n % 2 == 0 ? 2 : 1)
                      : "t0", "t1", "t2", "t3", "t4", "t5", "t6", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11",
                        "a2", "a3", "a4", "a5", "a6", "a7", "memory");
 #undef NN_RV_PIXEL
 #undef NN_RV_VALUE
-#undef NN_RV_ALL
 #else
-    for (int k = 0; k < n; k++, weights += 4) {
+    for (int i = 0; i < 4; i++) {
+        for (int j = 0; j < 4; j++) {
+            acc[i][j] = bias[j];
+        }
+    }
+    for (int k = 0; k < rows * n; k++, weights += 4) {
         for (int i = 0; i < 4; i++) {
             for (int j = 0; j < 4; j++) {
-                acc[i][j] += x[i * apart + k] * weights[j];
+                acc[i][j] += x[k / n * down + i * apart + k % n] * weights[j];
             }
         }
     }
 #endif
     return weights;
+}
+
+/* n bytes, words at a time where both ends allow. */
+NN_INLINE void nn_rv_copy(int8_t *to, const int8_t *from, int n) {
+    int8_t *const end = to + n;
+    if (((uintptr_t)to | (uintptr_t)from | (uintptr_t)n) % 4 == 0) {
+        for (; to < end; to += 4, from += 4) {
+            *(nn_word *)to = *(const nn_word *)from;
+        }
+    } else {
+        while (to < end) {
+            *to++ = *from++;
+        }
+    }
 }
 
 /* What one channel of a depthwise 3x3 convolution is made of, in words. */
