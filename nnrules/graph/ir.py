@@ -18,7 +18,8 @@ FORMAT = 1
 
 
 class Tensor(msgspec.Struct, frozen=True, kw_only=True):
-    """An activation: real value = scale * (integer - zero_point); ``layout`` is that of the model's ONNX file.
+    """An activation: real value = scale * (integer - zero_point); ``layout`` is that of the model's ONNX file, "other"
+    where that has neither the axes of ``shape`` nor the last one first.
 
     ``dtype`` is int8, but int32 where the values are positions (ArgMax): those are outputs of the model, nothing else.
     """

@@ -27,7 +27,7 @@ from nnrules.graph.requant import (
     channel_requantization,
 )
 from nnrules.graph.stored import DEQUANTIZE, QUANTIZE
-from nnrules.graph.views import Index, View, positions
+from nnrules.graph.views import Index, View, onnx_layout, positions
 
 
 def lower(model: onnx.ModelProto, name: str) -> Graph:
@@ -130,7 +130,6 @@ class Lowering(Layout):
         output = self.output(node)
         shape = operator.infer(*(self.tensors[name].shape for name in inputs))
         tensor = Tensor(name=output.name, shape=shape, scale=output.scale, zero_point=output.zero_point)
-        self.append(node.name or output.name, operator, inputs, tensor)
         lying = positions(shape)
         channels_first = np.moveaxis(lying, -1, 0) if len(shape) == 3 else lying
         if view is None:
@@ -139,7 +138,10 @@ class Lowering(Layout):
         if math.prod(expected) != view.size:
             fault = f"gives shape {batched(view.shape)} where onnx expects {batched(expected)}"
             raise UserError(self.place(node), fault, "change its padding or ceil_mode, so that no window begins behind")
-        self.views[output.name] = View(tensor.name, view.reshape(expected))
+        view = view.reshape(expected)
+        tensor = msgspec.structs.replace(tensor, layout=onnx_layout(view))
+        self.append(node.name or output.name, operator, inputs, tensor)
+        self.views[output.name] = View(tensor.name, view)
 
     def add_keeping(self, node: onnx.NodeProto, operator: Operator, x: Tensor, view: Index | None = None) -> None:
         """Append a node on ``x`` that keeps its quantization, and a change of scale where the model asks for one."""

@@ -50,6 +50,17 @@ def memory_order(index: Index) -> tuple[int, ...]:
     return next((order for order in orders if lies(index.transpose(order))), orders[0])
 
 
+def onnx_layout(index: Index) -> str:
+    """How a tensor's ONNX value sees it: as it lies ("nhwc"), its last axis in front ("nchw"), or "other".
+
+    >>> onnx_layout(positions((4, 5, 3)).transpose(2, 0, 1))
+    'nchw'
+    """
+    if lies(index):
+        return "nhwc"
+    return "nchw" if lies(np.moveaxis(index, 0, -1)) else "other"
+
+
 def loops(index: Index) -> tuple[int, list[Index]]:
     """A start and one array of offsets for each loop, from the outermost to the innermost, that visit a view in order.
 

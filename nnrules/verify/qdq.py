@@ -88,9 +88,10 @@ def cut(proto: Any, graph: Graph) -> dict[str, Edge]:
     inputs = []
     for node in [node for node in body.node if node.op_type == "QuantizeLinear"]:
         real, quantized = node.input[0], node.output[0]
-        name = real if real in graph.tensors else _behind_views(restored.get(quantized, real), seen, graph)
+        same = real if real in graph.tensors else restored.get(quantized, real)
+        name = _behind_views(same, seen, graph)
         tensor = graph.tensors.get(name)
-        first = None if tensor is None else _channels_first(tensor, shapes.get(real), name in graph.inputs)
+        first = None if tensor is None else _channels_first(tensor, shapes.get(real), name == same)
         if first is None or name in found:
             continue
         dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kinds[quantized]))
@@ -114,20 +115,23 @@ def _behind_views(value: str, seen: Mapping[str, str], graph: Graph) -> str:
     return value
 
 
-def _channels_first(tensor: Tensor, shape: Shape | None, is_input: bool) -> bool | None:
+def _channels_first(tensor: Tensor, shape: Shape | None, is_known: bool) -> bool | None:
     """Whether the model has a tensor's channels first; None where its shape fits neither that nor the graph's own.
 
-    Axes of length one do not count: a signal (C, L) is an image (1, L, C) of the graph.
+    `is_known`: the tensor's layout is that of this shape. Elsewhere a shape that fits both ways is None too. Axes of
+    length one do not count: a signal (C, L) is an image (1, L, C) of the graph.
     """
     if shape is None:
         return None
-    moved = (tensor.shape[-1], *tensor.shape[:-1])
-    if is_input:
-        first = tensor.layout == "nchw"
-        return first if _bare(moved if first else tensor.shape) == _bare(shape) else None
-    if len(tensor.shape) == 3 and _bare(moved) == _bare(shape):
-        return True
-    return False if _bare(tensor.shape) == _bare(shape) else None
+    fits = {
+        "nchw": _bare((tensor.shape[-1], *tensor.shape[:-1])) == _bare(shape),
+        "nhwc": _bare(tensor.shape) == _bare(shape),
+    }
+    if is_known:
+        return tensor.layout == "nchw" if fits.get(tensor.layout) else None
+    if all(fits.values()) and len(_bare(shape)) > 1:
+        return None
+    return fits["nchw"] if any(fits.values()) else None
 
 
 def _bare(shape: Shape) -> Shape:

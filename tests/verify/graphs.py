@@ -57,7 +57,8 @@ def small_graph() -> Graph:
     nodes = []
     for name, inputs, operator in steps:
         shape = operator.infer(*(tensors[each].shape for each in inputs))
-        tensors[name] = Tensor(name=name, shape=shape, scale=0.1, zero_point=-3)
+        layout = "nchw" if len(shape) == 3 else "nhwc"
+        tensors[name] = Tensor(name=name, shape=shape, scale=0.1, zero_point=-3, layout=layout)
         nodes.append(Node(name=name, inputs=inputs, output=name, operator=operator))
     return Graph(name="small", inputs=("image",), outputs=("head",), tensors=tensors, nodes=tuple(nodes))
 

@@ -169,7 +169,7 @@ class Body:
             dims = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in kind.shape.dim)
             if kind.HasField("shape") and min(dims, default=0) >= 0:
                 found[value.name] = dims, kind.elem_type
-                if math.prod(dims) == 0:
+                if math.prod(dims) == 0 and kind.elem_type != onnx.TensorProto.INT64:  # those are lists of sizes
                     raise UserError(self.told(value.name), f"'{value.name}' holds no values", "export the model again")
                 if math.prod(dims) > MOST_VALUES:
                     fault = f"'{value.name}' would hold {math.prod(dims):,} values"

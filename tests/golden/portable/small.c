@@ -1,5 +1,5 @@
 /* small for portable, made by nnrules.
- * Graph SHA-256 5d14aacda3116567e09990eb88d3992ebb4aa05393a17ab1a93e0583cecd5edb.
+ * Graph SHA-256 646c508e94e91d478d201041d6200f3c631d56d5ac072b20c0a6358749de14e9.
  *
  *      layer      operator         inputs -> output                      MACs   kernel
  *   0  stem       conv2d           image 8x6x2 -> 8x6x4                  3,456  conv2d_s8__portable
