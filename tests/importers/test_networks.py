@@ -1,0 +1,112 @@
+"""Small networks as torch exports them: what their architectures are known for is imported, near the float model."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from nnrules.graph.importers import import_model
+from tests.importers.pipeline import Imported, through
+from tests.importers.test_tools import require_near
+
+torch = pytest.importorskip("torch")
+nn, functional = torch.nn, torch.nn.functional
+
+
+def exported(network: Any, shape: tuple[int, ...], folder: Path, opset: int, **options: Any) -> Path:
+    """`net.onnx`, its weights drawn by lot, and `samples.npz` beside it."""
+    torch.manual_seed(0)
+    x = np.random.default_rng(1).uniform(-1, 1, (32, *shape)).astype(np.float32)
+    np.savez(folder / "samples.npz", x=x)
+    path = folder / "net.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(network.eval(), (torch.from_numpy(x[:1]),), path, opset_version=opset, **options)
+    return path
+
+
+def imported(network: Any, shape: tuple[int, ...], folder: Path, opset: int = 17, **options: Any) -> Imported:
+    """The network through both, the first exporter unless `options` say otherwise."""
+    path = exported(network, shape, folder, opset, **{"dynamo": False, **options})
+    return through(path, folder, folder / "samples.npz")
+
+
+class Unflattened(nn.Module):
+    """A decoder: exported with slices of shapes that hold nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense, self.shape = nn.Linear(6, 64), nn.Unflatten(1, (4, 4, 4))
+        self.up = nn.ConvTranspose2d(4, 2, 4, 2, 1)
+
+    def forward(self, x: Any) -> Any:
+        return torch.sigmoid(self.up(self.shape(self.dense(x).relu())))
+
+
+class Split(nn.Module):
+    """Parts of unequal size, in an opset whose Split and Softmax are of different times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 7, 3)
+
+    def forward(self, x: Any) -> Any:
+        box, score = self.conv(x).split((4, 3), 1)
+        return torch.cat((box.softmax(1), score.sigmoid()), 1)
+
+
+class Cut(nn.Module):
+    """A slice of what a layer made, behind a pooling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 7, 3)
+
+    def forward(self, x: Any) -> Any:
+        return functional.avg_pool2d(self.conv(x)[:, :5], 2).flatten(1)
+
+
+class Means(nn.Module):
+    """Means of rows and columns (coordinate attention) of an image with as many channels as rows and columns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 8, 3, padding=1)
+
+    def forward(self, x: Any) -> Any:
+        x = self.conv(x)
+        return x * torch.sigmoid(x.mean(3, keepdim=True)) * torch.sigmoid(x.mean(2, keepdim=True))
+
+
+def test_shapes_whose_slices_are_empty(tmp_path: Path) -> None:
+    require_near(imported(Unflattened(), (6,), tmp_path, 13), 3)
+
+
+def test_unequal_parts_and_softmax_of_opset_11(tmp_path: Path) -> None:
+    require_near(imported(Split(), (2, 6, 6), tmp_path, 11), 4)
+
+
+@pytest.mark.parametrize("opset", [18, 21, 23])
+def test_onnxruntime_runs_what_quantization_makes_of_any_opset(opset: int, tmp_path: Path) -> None:
+    found = imported(Cut(), (2, 8, 8), tmp_path, opset, dynamo=opset > 20)
+    require_near(found, 2)
+    onnx.save(found.quantized, tmp_path / "quantized.onnx")
+    import onnxruntime
+
+    onnxruntime.InferenceSession(tmp_path / "quantized.onnx", providers=["CPUExecutionProvider"])
+
+
+def test_an_operator_of_a_later_opset_keeps_it(tmp_path: Path) -> None:
+    nodes = [onnx.helper.make_node("Swish", ["x"], ["y"], alpha=1.5)]
+    x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ("N", 3)) for name in "xy")
+    body = onnx.helper.make_graph(nodes, "net", [x], [y])
+    path = tmp_path / "n.onnx"
+    onnx.save(onnx.helper.make_model(body, opset_imports=[onnx.helper.make_opsetid("", 24)]), path)
+    assert import_model(path, "n").opset_import[0].version == 24
+
+
+def test_layers_of_equal_axes_are_compared_as_they_lie(tmp_path: Path) -> None:
+    require_near(imported(Means(), (2, 8, 8), tmp_path), 7)
