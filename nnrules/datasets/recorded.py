@@ -12,7 +12,8 @@ class Recorded:
     """Arrays `x0`, `x1`, ... of `data`, float32 (N, ...), one for each of the model's inputs; labels `y` where known.
 
     The split "train", which calibrates, is in `calibration0`, ... where that was given apart. `drawn`: they are noise
-    for want of samples, and no range may be read from them.
+    for want of samples, and no range may be read from them. `told`: what the report calls them, which need not be held
+    out of anything.
     """
 
     def __new__(cls, split: str, data: Path) -> Any:
@@ -26,6 +27,7 @@ class Recorded:
             count = sum(each.startswith("x") for each in file.files)
             self.inputs = [file[f"{prefix}{i}"] for i in range(count)]
             self.drawn = "drawn" in file.files
+            self.told = "inputs drawn by lot" if self.drawn else "samples that were given"
             self.labels = file["y"] if "y" in file.files and prefix == "x" else None
 
     def __len__(self) -> int:

@@ -49,6 +49,10 @@ class Firmware:
         runner = target.toolchain.runner if target and runs else None
         return self.workspace.add(verb, about, self.options[verb], inputs, outputs, runner)
 
+    def chosen(self) -> dict[str, list[Any]]:
+        """What was chosen here for a model that somebody else trained, as a stage's input; none for our own."""
+        return self.some("chosen") if "chosen" in self.model else {}
+
     def some(self, *names: str) -> dict[str, list[Any]]:
         """Nodes of the model as a stage's inputs."""
         return {name: [self.model[name]] for name in names}
@@ -127,7 +131,8 @@ class TargetFirmware:
     @cached_property
     def passed(self) -> Any:
         """The node of the proof that the budget is held."""
-        return self.add("gate", {"measured": [self.measured["measured"]]}, {"passed": "{}.budget.json"})["passed"]
+        inputs = {"measured": [self.measured["measured"]], **self.common.chosen()}
+        return self.add("gate", inputs, {"passed": "{}.budget.json"})["passed"]
 
     def evidence(self) -> dict[str, list[Any]]:
         """What tells of the C, as a stage's inputs."""

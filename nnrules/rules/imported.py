@@ -29,7 +29,8 @@ class Imported(Step):
         quantized = model.add("quantize", chosen, inputs, outputs, "dataset")
         outputs = {"graph": "{}.graph.json", "integer": "{}.integer.onnx"}
         lowered = model.add("lower", lower, {"model": quantized["model"]}, outputs)
-        return Quantized(model, {**quantized, **lowered, "float": self.nodes["model"]})
+        nodes = {**quantized, **lowered, "float": self.nodes["model"], "chosen": quantized["qparams"]}
+        return Quantized(model, nodes)
 
     def Firmware(self, *given: Any, **named: Any) -> Any:  # noqa: N802
         """Quantize with the defaults, then as Quantized.Firmware."""

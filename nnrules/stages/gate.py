@@ -1,12 +1,12 @@
 """gate: holds what was measured against the budget; outside it, the build stops here with the table.
 
-Inputs: measured; or plan, verify and metric, for C that others link: the arena is then what is known of the RAM.
-Outputs: passed.
+Inputs: measured; or plan, verify and metric, for C that others link: the arena is then what is known of the RAM; chosen
+(the record of quantization) for a model that somebody else trained. Outputs: passed.
 """
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,7 +19,13 @@ from nnrules.stages.runner import Request, main
 
 SIZES = ("ram", "flash", "instructions")
 SMALLER = "make the model smaller or raise its budget="
-BETTER = "train longer, prune or quantize less, or ask for less in budget="
+
+
+class Cures(NamedTuple):
+    """What a user can do where a limit is not held; `better`: for a higher metric, `metric`: where there is none."""
+
+    better: str = "train longer, prune or quantize less, or ask for less in budget="
+    metric: str = "give the dataset metric_name and metric(), or leave that limit out"
 
 
 def run(request: Request[GateOptions]) -> None:
@@ -30,12 +36,13 @@ def run(request: Request[GateOptions]) -> None:
     place = str(path.with_name(f"{measured['model']}.elf")) if path else f"{request.model} on {request.target}"
     used = _used(measured)
     over = [_excess(name, used[name], limits[name]) for name in SIZES if _exceeds(used[name], limits[name])]
-    short = _shortfalls(place, measured["metric"], limits)
+    cures = _cures(request)
+    short = _shortfalls(place, measured["metric"], limits, cures)
     if over or short:
         sys.stdout.write(render([measured], [limits]))
         sys.stdout.flush()
-        cures = [cure for cure, faults in ((SMALLER, over), (BETTER, short)) if faults]
-        raise UserError(place, ", ".join(over + short), "; ".join(cures))
+        fitting = [cure for cure, faults in ((SMALLER, over), (cures.better, short)) if faults]
+        raise UserError(place, ", ".join(over + short), "; ".join(fitting))
     request.output("passed").write_bytes(msgspec.json.encode({"limits": limits, "used": used}) + b"\n")
 
 
@@ -54,6 +61,21 @@ def _planned(request: Request[GateOptions]) -> dict[str, Any]:
     }
 
 
+def _cures(request: Request[GateOptions]) -> Cures:
+    """Nobody here trains a model that was imported; what it quantizes itself, nobody here quantizes either."""
+    path = request.optional("chosen")
+    if path is None:
+        return Cures()
+    chosen = _json(path)
+    better = "the file is quantized already: import the float model, or ask for less in budget="
+    if chosen["activations"] or chosen["weights"]:
+        better = (
+            f"calibrate on other samples (samples=, calibration=), quantize by another method than {chosen['method']}, "
+            "or ask for less in budget="
+        )
+    return Cures(better, "give labels as y in samples=, or leave that limit out")
+
+
 def _json(path: Path) -> Any:
     return msgspec.json.decode(path.read_bytes())
 
@@ -70,12 +92,12 @@ def _used(measured: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _shortfalls(place: str, metric: dict[str, Any] | None, limits: dict[str, Any]) -> list[str]:
+def _shortfalls(place: str, metric: dict[str, Any] | None, limits: dict[str, Any], cures: Cures) -> list[str]:
     """Raises UserError where there is a limit and no metric: it would hold unseen."""
     asked = [name for name in quality.LIMITS if limits[name] is not None]
     if asked and metric is None:
         fault = f"there is no metric to hold against {asked[0]}"
-        raise UserError(place, fault, "give the dataset metric_name and metric(), or leave that limit out")
+        raise UserError(place, fault, cures.metric)
     return quality.shortfalls(metric, limits) if metric else []
 
 

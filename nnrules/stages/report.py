@@ -13,7 +13,7 @@ from nnrules.catalog.stages import ReportOptions
 from nnrules.graph import ir
 from nnrules.plan.record import load_plan
 from nnrules.stages.runner import Request, main
-from nnrules.training.task import PicturedDataset, make_dataset
+from nnrules.training.task import Dataset, PicturedDataset, make_dataset
 from nnrules.verify import page, profile
 from nnrules.verify import samples as held_out
 from nnrules.verify.engines import numpy_reference
@@ -26,8 +26,9 @@ def run(request: Request[ReportOptions]) -> None:
     """Draw what was found in the built-in scene (without a dataset that can: the layers' cost), and write the page."""
     measured = _json(request.input("measured"))
     console = request.input("console").read_text(encoding="utf-8")
-    picture = request.output("picture")
-    pictured = SCENE_HEADING if draw_scene(request, console, picture) else profile.draw(measured, picture)
+    picture, dataset = request.output("picture"), _dataset(request)
+    drawn = draw_scene(request, dataset, console, picture)
+    pictured = SCENE_HEADING if drawn else profile.draw(measured, picture)
     build = page.Build(
         measured=measured,
         verify=_json(request.input("verify")),
@@ -36,15 +37,20 @@ def run(request: Request[ReportOptions]) -> None:
         console=console,
         picture=picture.read_bytes(),
         pictured=pictured,
+        samples="inputs drawn by lot" if measured["note"] else getattr(dataset, "told", "held-out samples"),
     )
     request.output("report").write_text(page.render(build), encoding="utf-8")
 
 
-def draw_scene(request: Request[ReportOptions], console: str, path: Path) -> bool:
-    """Let the dataset draw its built-in scene with the integer model's outputs and the console; False if it cannot."""
+def _dataset(request: Request[ReportOptions]) -> Dataset | None:
+    """The test split; None where there is no dataset."""
     if "dataset" not in request.inputs:
-        return False
-    dataset = make_dataset(request.reference("dataset"), "test", request.optional("data"))
+        return None
+    return make_dataset(request.reference("dataset"), "test", request.optional("data"))
+
+
+def draw_scene(request: Request[ReportOptions], dataset: Dataset | None, console: str, path: Path) -> bool:
+    """Let the dataset draw its built-in scene with the integer model's outputs and the console; False if it cannot."""
     if not isinstance(dataset, PicturedDataset):
         return False
     graph = ir.load(request.input("graph"))

@@ -60,7 +60,7 @@ svg rect { fill: hsl(var(--hue) 55% 55% / 35%); stroke: hsl(var(--hue) 55% 45%);
 
 <h2>Verification</h2>
 <p class="good">{{ "{:,}".format(verify.differing) }} of {{ "{:,}".format(verify["values"]) }}
-values differ over {{ verify.samples }} held-out samples
+values differ over {{ verify.samples }} {{ samples }}
 {%- if verify.target_samples %} ({{ verify.target_samples }} of them on the target){% endif %}.</p>
 <p>Engines: {{ verify.engines | join(", ") }}.</p>
 
@@ -104,7 +104,7 @@ otherwise, given the same inputs at each layer
 @dataclass(frozen=True)
 class Build:
     """What a page is about: the records of one firmware's build, its console's text, and a PNG's bytes. `pictured`: the
-    heading of that."""
+    heading of that. `samples`: what the model was verified on."""
 
     measured: Mapping[str, Any]
     verify: Mapping[str, Any]
@@ -113,6 +113,7 @@ class Build:
     console: str
     picture: bytes
     pictured: str
+    samples: str = "held-out samples"
 
 
 def render(build: Build) -> str:
@@ -135,6 +136,7 @@ def render(build: Build) -> str:
         arena=arena.draw(build.plan),
         console=build.console,
         pictured=build.pictured,
+        samples=build.samples,
         picture=base64.b64encode(build.picture).decode("ascii"),
     )
 

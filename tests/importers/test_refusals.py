@@ -184,7 +184,9 @@ def test_other_files(name: str, content: bytes, message: str, tmp_path: Path) ->
 
 
 SAMPLES = [
-    ({"z": np.zeros((2, 4, 3, 3))}, "has no array 'x'; it needs 'x'"),
+    ({"z": np.zeros((2, 4, 3, 3))}, "has no array 'x'; it has 'z'"),
+    ({}, "has no array 'x'; it has none"),
+    ({letter: np.zeros(1) for letter in "abcdef"}, "has no array 'x'; it has 'a', 'b', 'c', 'd', 'e', ..."),
     ({"x": np.zeros((2, 4, 3, 4))}, "'x' has shape (2, 4, 3, 4); the model's input 'x' is (N, 4, 3, 3)"),
     ({"x": np.zeros((0, 4, 3, 3))}, "'x' holds no samples; give some"),
     ({"x": np.zeros((2, 4, 3, 3), np.uint8)}, "'x' is uint8; the model's input 'x' is int8 or float32"),
@@ -215,6 +217,37 @@ def test_samples_that_do_not_fit(arrays: dict[str, np.ndarray], message: str, tm
     with pytest.raises(UserError) as caught:
         read_samples(tmp_path / "s.npz", import_model(tmp_path / "m.onnx", "net"))
     assert str(caught.value) == f"{tmp_path}/s.npz: {message}"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"picture": np.zeros((2, 8))}, "has no array 'image' or 'x'; it has 'picture'"),
+        ({"image": np.zeros((2, 7))}, "'image' has shape (2, 7); the model's input 'image' is (N, 8)"),
+        ({"x": np.zeros((2, 7))}, "'x' has shape (2, 7); the model's input 'image' is (N, 8)"),
+        ({"image": np.zeros((2, 7)), "x": np.zeros((2, 8))},
+         "'image' has shape (2, 7); the model's input 'image' is (N, 8)"),
+    ],
+)  # fmt: skip
+def test_samples_are_named_as_they_are(arrays: dict[str, np.ndarray], message: str, tmp_path: Path) -> None:
+    made = FloatModel((8,))
+    made.input.name = "image"
+    onnx.save(made.build(made.gemm("image", "y", 3, 8)), tmp_path / "m.onnx")
+    np.savez(tmp_path / "s.npz", **arrays)
+    with pytest.raises(UserError) as caught:
+        read_samples(tmp_path / "s.npz", import_model(tmp_path / "m.onnx", "net"))
+    assert str(caught.value) == f"{tmp_path}/s.npz: {message}"
+
+
+def test_several_inputs_have_an_array_each(tmp_path: Path) -> None:
+    made = FloatModel((8,))
+    model = made.build(made.node("Add", ["x", "other"], "y"))
+    model.graph.input.append(helper.make_tensor_value_info("other", TensorProto.FLOAT, ["n", 8]))
+    onnx.save(model, tmp_path / "m.onnx")
+    np.savez(tmp_path / "s.npz", x=np.zeros((2, 8)))
+    with pytest.raises(UserError) as caught:
+        read_samples(tmp_path / "s.npz", import_model(tmp_path / "m.onnx", "net"))
+    assert str(caught.value) == f"{tmp_path}/s.npz: has no array 'other'; it has 'x'"
 
 
 def test_integers_are_what_the_input_stores(tmp_path: Path) -> None:

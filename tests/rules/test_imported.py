@@ -53,6 +53,15 @@ def test_paths_are_seen_from_where_scons_is_called(own: tuple[Project, Path]) ->
     figures = measured(project, "keras_int8")
     assert figures["metric"]["name"] == "top-1"  # type: ignore[index]
     assert figures["verify"]["samples"] == 8  # type: ignore[index]
+    page = (project.top / "build/keras_int8/x86-64/keras_int8.report.html").read_text()
+    assert "values differ over 8 samples that were given" in page
+    done = project.build(f"onnx={folder}/keras_int8.tflite", f"samples={folder}/samples.npz",
+                         "keras_int8.gate.metric_at_least=1.5")  # fmt: skip
+    score = figures["metric"]["integer"]  # type: ignore[index]
+    assert (done.status, done.stderr) == (2, (
+        f"build/keras_int8/x86-64/keras_int8.elf: top-1 {score:g} is below 1.5; "
+        "the file is quantized already: import the float model, or ask for less in budget=\n"
+    ))  # fmt: skip
 
 
 def test_what_is_rebuilt(own: tuple[Project, Path]) -> None:

@@ -49,13 +49,18 @@ def test_empty_table_is_its_headings() -> None:
     assert render([]) == "model  target  metric  float  integer  differing  instructions  per MAC  RAM  flash\n"
 
 
-def hold(folder: Path, measured: dict[str, Any] = MEASURED, **limits: float) -> Path:
-    """Run the gate; gives the file that it wrote."""
+def hold(
+    folder: Path, measured: dict[str, Any] = MEASURED, chosen: dict[str, Any] | None = None, **limits: float
+) -> Path:
+    """Run the gate; gives the file that it wrote. `chosen`: of a model that was imported."""
     place = folder / "build/facedet/cortex-m7"
     place.mkdir(parents=True)
     (place / "facedet.measured.json").write_text(json.dumps(measured))
     passed = place / "facedet.budget.json"
     inputs = {"measured": ["build/facedet/cortex-m7/facedet.measured.json"]}
+    if chosen is not None:
+        (place / "chosen.json").write_text(json.dumps(chosen))
+        inputs["chosen"] = ["build/facedet/cortex-m7/chosen.json"]
     gate.run(
         Request("gate", "facedet", "cortex-m7", msgspec.convert(limits, GateOptions), inputs, {"passed": str(passed)})
     )
@@ -118,6 +123,30 @@ def test_not_good_enough(
         hold(tmp_path, measured, **limits)
     assert str(caught.value) == line
     assert " 0.6100! " in capsys.readouterr().out
+
+
+CALIBRATED = {"method": "percentile", "activations": {"y": {"scale": 0.1, "zero_point": 0}}, "weights": {}}
+STORED = {"method": "percentile", "activations": {}, "weights": {}}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "metric", "line"),
+    [
+        (CALIBRATED, POOR["metric"], "AP@0.4 0.61 is below 0.65; calibrate on other samples (samples=, calibration=), "
+         "quantize by another method than percentile, or ask for less in budget="),
+        (STORED, POOR["metric"], "AP@0.4 0.61 is below 0.65; the file is quantized already: import the float model, "
+         "or ask for less in budget="),
+        (STORED, None, "there is no metric to hold against metric_at_least; "
+         "give labels as y in samples=, or leave that limit out"),
+    ],
+)  # fmt: skip
+def test_an_imported_model_is_not_good_enough(
+    chosen: dict[str, Any], metric: dict[str, Any] | None, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        hold(tmp_path, MEASURED | {"metric": metric}, chosen, metric_at_least=0.65)
+    assert str(caught.value) == f"{PLACE}: {line}"
 
 
 @pytest.mark.parametrize("limit", ["metric_at_least", "metric_drop"])

@@ -1,6 +1,8 @@
 """Samples that come with an imported model, checked against its inputs and turned into real numbers."""
 
 import math
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from onnx import numpy_helper
 from nnrules.error import UserError
 from nnrules.graph.importers.body import QUANTIZE
 
-LABELS = "y"
+ONLY, LABELS = "x", "y"
 
 
 def read_samples(path: Path, model: onnx.ModelProto) -> dict[str, np.ndarray]:
@@ -21,13 +23,15 @@ def read_samples(path: Path, model: onnx.ModelProto) -> dict[str, np.ndarray]:
     """
     place, arrays = str(path), _load(path)
     inputs, found = list(model.graph.input), {}
-    if len(inputs) == 1 and "x" in arrays:
-        arrays.setdefault(inputs[0].name, arrays["x"])
+    known = {each.name: [each.name] for each in inputs}
+    if len(inputs) == 1:
+        known = {inputs[0].name: [inputs[0].name, ONLY]}
     for i, value in enumerate(inputs):
-        if value.name not in arrays:
-            names = "'x'" if len(inputs) == 1 else ", ".join(f"'{each.name}'" for each in inputs)
-            raise UserError(place, f"has no array '{'x' if len(inputs) == 1 else value.name}'", f"it needs {names}")
-        found[f"x{i}"] = _real(place, "x" if len(inputs) == 1 else value.name, arrays[value.name], value, model)
+        label = next((name for name in known[value.name] if name in arrays), None)
+        if label is None:
+            needed = " or ".join(map(repr, dict.fromkeys(known[value.name])))
+            raise UserError(place, f"has no array {needed}", f"it has {_listed(arrays)}")
+        found[f"x{i}"] = _real(place, label, arrays[label], value, model)
     counts = {len(each) for each in found.values()}
     if len(counts) > 1:
         raise UserError(place, f"its arrays hold {', '.join(map(str, sorted(counts)))} samples", "give as many of each")
@@ -65,6 +69,12 @@ def edge(model: onnx.ModelProto, name: str) -> tuple[float, int, np.dtype] | Non
     if np.size(scale) != 1 or np.size(point) != 1 or np.asarray(point).dtype.kind not in "iu":
         return None
     return float(scale.reshape(-1)[0]), int(np.reshape(point, -1)[0]), np.asarray(point).dtype
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The first few."""
+    shown = [repr(name) for name in islice(names, 6)]
+    return ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "") if shown else "none"
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:

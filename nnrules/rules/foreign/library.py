@@ -60,6 +60,7 @@ class FeatureFirmware(TargetFirmware):
     def passed(self) -> Any:
         """The node of the proof that the budget is held, as far as it can be told without a program."""
         inputs = {"plan": [self.plan], "verify": [self.verify], **self.common.some("metric")}
+        inputs |= self.common.chosen()
         return self.add("gate", inputs, {"passed": "{}.budget.json"})["passed"]
 
     def evidence(self) -> dict[str, list[Any]]:
