@@ -24,6 +24,7 @@ from tests.needs import need_target
 
 KERNEL_LIST = load_kernels()
 EVERY_ISA = tuple({kernel.isa for kernel in KERNEL_LIST})
+EMULATED = ["cortex-m7", "riscv32", "cortex-m55", "cortex-m0plus"]  # a core of each set of kernels
 BATCH = {"conv2d": 32, "fully_connected": 12}
 TILES = {
     "dsp_dense": 2,
@@ -84,7 +85,7 @@ def test_host_under_sanitizers(op: str) -> None:
     property_holds()
 
 
-@pytest.mark.parametrize("target", ["cortex-m7", "riscv32"])
+@pytest.mark.parametrize("target", EMULATED)
 @pytest.mark.parametrize("ops", [["conv2d"], [op for op in CASES if op != "conv2d"]], ids=["conv2d", "others"])
 def test_emulator(ops: list[str], target: str) -> None:
     """The same cases under the target's emulator, all kernels that it can run."""
@@ -119,7 +120,7 @@ def wide(in_c: int, kernel: int) -> Case:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("target", ["x86-64", "cortex-m7", "riscv32"])
+@pytest.mark.parametrize("target", ["x86-64", *EMULATED])
 @pytest.mark.parametrize("op", CASES)
 def test_campaign(op: str, target: str) -> None:
     """The same with other cases each time, some thousands of them."""

@@ -1,5 +1,5 @@
-"""The kernels for DSP cores on layers that they are made for, which random layers seldom are: on the host under
-sanitizers through their plain-C twins, and as assembly under the emulator.
+"""The kernels for DSP and small cores on layers that they are made for, which random layers seldom are: on the host
+under sanitizers through their plain-C twins, and as assembly under the emulator.
 """
 
 import pytest
@@ -31,7 +31,7 @@ def winograd(draw: Draw) -> Case:
 @st.composite
 def depthwise(draw: Draw) -> Case:
     """3x3, any strides and padding, bands of a large image, channels beyond what one store reaches."""
-    size, channels = draw(st.tuples(st.integers(3, 40), st.integers(3, 60))), draw(st.sampled_from([4, 8]))
+    size, channels = draw(st.tuples(st.integers(3, 40), st.integers(3, 60))), draw(st.sampled_from([4, 7, 8]))
     if draw(st.booleans()):
         size, channels = (
             draw(st.tuples(st.integers(3, 5), st.integers(3, 9))),
@@ -72,17 +72,20 @@ def vectors(draw: Draw) -> Case:
 
 
 KINDS = {
-    "conv2d_winograd_s8__armv7em": winograd(),
-    "depthwise_3x3_s8__armv7em": depthwise(),
-    "conv2d_dense_s8__armv7em": windows(),
-    "conv2d_1x1_s8__armv7em": windows(),
-    "fully_connected_dense_s8__armv7em": vectors(),
+    "conv2d_winograd_s8__armv7em": winograd,
+    "depthwise_3x3_s8__armv7em": depthwise,
+    "depthwise_3x3_s8__armv6m": depthwise,
+    "depthwise_3x3_s8__rv32imc": depthwise,
+    "conv2d_dense_s8__armv7em": windows,
+    "conv2d_1x1_s8__armv7em": windows,
+    "fully_connected_dense_s8__armv7em": vectors,
+    "fully_connected_s8__rv32imc": vectors,
 }
-GROUPS = st.tuples(*(st.lists(cases, min_size=8, max_size=8) for cases in dict.fromkeys(KINDS.values())))
+GROUPS = st.tuples(*(st.lists(kind(), min_size=8, max_size=8) for kind in dict.fromkeys(KINDS.values())))
 
 
-@pytest.mark.parametrize("target", ["x86-64", "cortex-m7"])
-def test_layers_for_dsp_kernels(target: str) -> None:
+@pytest.mark.parametrize("target", ["x86-64", "cortex-m7", "cortex-m0plus", "riscv32"])
+def test_layers_for_kernels(target: str) -> None:
     """Every kernel that takes them, whatever its variant."""
     need_target(target)
 
@@ -95,7 +98,7 @@ def test_layers_for_dsp_kernels(target: str) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("target", ["x86-64", "cortex-m4", "cortex-m7"])
+@pytest.mark.parametrize("target", ["x86-64", "cortex-m4", "cortex-m7", "cortex-m0plus", "riscv32"])
 def test_campaign(target: str) -> None:
     """The same with other layers each time."""
     need_target(target)
@@ -110,13 +113,13 @@ def test_campaign(target: str) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_the_layers_suit_the_kernels(name: str) -> None:
-    """Two of thirty layers at the least are for each of its variants."""
+    """Two of sixty layers at the least are for each of its variants."""
     (kernel,) = (kernel for kernel in KERNEL_LIST if kernel.name == name)
 
     @quick
-    @given(st.lists(KINDS[name], min_size=30, max_size=30))
+    @given(st.lists(KINDS[name](), min_size=60, max_size=60))
     def property_holds(cases: list[Case]) -> None:
-        taken = [run for run in runs_of(cases, ("armv7em",)) if run.kernel is kernel]
+        taken = [run for run in runs_of(cases, (kernel.isa,)) if run.kernel is kernel]
         assert all(sum(run.variant == variant for run in taken) >= 2 for variant in kernel.variants())
 
     property_holds()
