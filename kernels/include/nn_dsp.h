@@ -77,6 +77,21 @@ NN_INLINE uint32_t nn_sxtab16_ror8(uint32_t sums, uint32_t x) {
 #endif
 }
 
+/* The larger of each pair of signed bytes. */
+NN_INLINE uint32_t nn_larger(uint32_t a, uint32_t b) {
+#if NN_HAS_DSP
+    uint32_t y;
+    __asm__("ssub8 %0, %1, %2; sel %0, %1, %2" : "=&r"(y) : "r"(a), "r"(b) : "cc");
+    return y;
+#else
+    uint32_t y = 0;
+    for (int at = 0; at < 32; at += 8) {
+        y |= ((int8_t)(a >> at) >= (int8_t)(b >> at) ? a : b) & 0xFFu << at;
+    }
+    return y;
+#endif
+}
+
 /* acc + a half of a * a half of b, the halves as int16: bottom or top of each. */
 #if NN_HAS_DSP
 #define NN_SMLA(name, half_a, half_b) \
