@@ -172,7 +172,10 @@ class Lowering(Layout):
             index = np.asarray(np.expand_dims(index, view.batch).transpose(order).take(0, batch))
             self.views[node.output[0]] = View(view.name, index, batch)
         elif view.batch == 0:
-            self.views[node.output[0]] = View(view.name, index.reshape(self.shapes[node.output[0]]))
+            shape = self.shapes[node.output[0]]
+            if math.prod(shape) != index.size:
+                raise UserError(self.place(node), "mixes the batch with other axes", "keep it the first axis")
+            self.views[node.output[0]] = View(view.name, index.reshape(shape))
         else:
             self.rearrange(node)
 

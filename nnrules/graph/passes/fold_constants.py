@@ -11,6 +11,20 @@ from nnrules.graph.importers.body import DEQUANTIZE, MICROSOFT, MOST_VALUES, QUA
 from nnrules.graph.operator import Shape
 
 ROUNDS = 200
+VIEWS = (
+    "Reshape",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Flatten",
+    "Slice",
+    "Gather",
+    "Split",
+    "Concat",
+    "Expand",
+    "Tile",
+)
+OF_INTEGERS = (QUANTIZE, *VIEWS)  # what is stored keeps its integers before these
 RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
 
 
@@ -59,12 +73,25 @@ def _is_known(body: Body, node: onnx.NodeProto) -> bool:
     """Whether a node depends on constants alone; what is stored dequantized stays so, and outputs stay computed."""
     if node.op_type == DEQUANTIZE or node.op_type in RANDOM or node.domain == MICROSOFT:
         return False
-    known = all(not value or value in body.constants for value in node.input)
+    held = body.constant if node.op_type in OF_INTEGERS else lambda value: _held(body, value)
+    known = all(not value or held(value) is not None for value in node.input)
     return known and not any(value in body.ends for value in node.output)
 
 
+def _held(body: Body, value: str) -> np.ndarray | None:
+    """A constant, dequantized where it is stored as integers with one scale."""
+    source = body.producer.get(value)
+    if source is None or source.op_type != DEQUANTIZE:
+        return body.constant(value)
+    stored, scale, point = (body.constant(body.input(source, i)) for i in range(3))
+    if stored is None or scale is None or scale.size != 1 or (point is None and body.input(source, 2)):
+        return None
+    centred = stored.astype(np.float32) - np.float32(0 if point is None else point.reshape(()))
+    return centred * scale.reshape(()).astype(np.float32)
+
+
 def _evaluated(body: Body, node: onnx.NodeProto) -> list[np.ndarray]:
-    inputs = {value: body.constants[value] for value in node.input if value}
+    inputs = {value: held for value in node.input if value and (held := _held(body, value)) is not None}
     described = [
         onnx.helper.make_tensor_value_info(n, onnx.helper.np_dtype_to_tensor_dtype(v.dtype), v.shape)
         for n, v in inputs.items()

@@ -1,4 +1,7 @@
-"""MatMul of several rows with constant weights -> a 1x1 convolution between Transposes, which are views."""
+"""MatMul of several rows with constant weights -> a 1x1 convolution between Transposes, which are views.
+
+A Gemm of rows alone, (rows, in), which ONNX Runtime makes of such a MatMul between Reshapes, too.
+"""
 
 import numpy as np
 import onnx
@@ -10,6 +13,8 @@ from nnrules.graph.passes.fuse_bias import channel_constant, is_constant
 
 def run(body: Body) -> None:
     """(1, ..., in) x (in, out) -> Conv of (1, in, ...) with (out, in, 1, ...), for one or two axes in between."""
+    for node in [each for each in body.nodes if each.op_type == "Gemm"]:
+        _rows_of_gemm(body, node)
     for node in [each for each in body.nodes if each.op_type == "MatMul"]:
         shapes = body.shapes()
         known = [shapes[value][0] for value in node.input if value in shapes]
@@ -17,6 +22,43 @@ def run(body: Body) -> None:
             weights = _weights(body, node.input[1], len(known[0]) - 2)
             if weights is not None:
                 _convolve(body, node, weights, len(known[0]), shapes)
+
+
+def _rows_of_gemm(body: Body, node: onnx.NodeProto) -> None:
+    """Gemm of (rows, in), the batch being one -> Reshape to (1, rows, in), MatMul, Add, and Reshape back."""
+    shapes = body.shapes()
+    rows, inner = shapes.get(node.input[0], ((1, 1), 0))[0]
+    plain = all(body.attribute(node, name, 1.0) == 1.0 for name in ("alpha", "beta")) and not body.attribute(
+        node, "transA", 0
+    )
+    if rows == 1 or not plain or not is_constant(body, node.input[1]):
+        return
+    columns, result = shapes[node.output[0]][0][1], node.output[0]
+    weights = _transposed(body, node.input[1]) if body.attribute(node, "transB", 0) else node.input[1]
+    names = [body.fresh(f"{result}/{each}") for each in ("rows", "product", "sum")]
+    sizes = [
+        body.add_constant(f"{result}/{i}", np.array(each)) for i, each in enumerate([(1, rows, inner), (rows, columns)])
+    ]
+    nodes = [
+        body.make("Reshape", [node.input[0], sizes[0]], names[0]),
+        body.make("MatMul", [names[0], weights], names[1]),
+    ]
+    nodes[1].name = node.name or result
+    if body.input(node, 2):
+        nodes.append(body.make("Add", [names[1], node.input[2]], names[2]))
+    body.replace(node, [*nodes, body.make("Reshape", [nodes[-1].output[0], sizes[1]], result)])
+
+
+def _transposed(body: Body, value: str) -> str:
+    """Constant weights (out, in) as (in, out), stored ones with their scales along the other axis."""
+    source = body.producer.get(value)
+    if source is None:
+        return body.add_constant(f"{value}/transposed", body.constants[value].T)
+    stored = body.add_constant(f"{source.input[0]}/transposed", body.constants[source.input[0]].T)
+    result = body.fresh(f"{value}/transposed")
+    axis = 1 - body.attribute(source, "axis", 1) % 2
+    body.insert_after(source, body.make(DEQUANTIZE, [stored, *source.input[1:]], result, axis=axis))
+    return result
 
 
 def _weights(body: Body, value: str, spatial: int) -> str | None:

@@ -10,7 +10,10 @@ ALONE = (QUANTIZE, DEQUANTIZE, "Relu", "Clip")
 
 
 def run(body: Body) -> None:
-    """x -> view -> f becomes x -> f -> view where f is one of ALONE, per tensor, and the only reader of the view."""
+    """x -> view -> f becomes x -> f -> view where f is one of ALONE, per tensor, and the only reader of the view.
+
+    Reshapes that mix the batch with other axes, and back, are neighbours then.
+    """
     changed = True
     while changed:
         changed = False
@@ -24,6 +27,24 @@ def run(body: Body) -> None:
             ):
                 _swap(body, view, reader)
                 changed = True
+    _merge(body)
+
+
+def _merge(body: Body) -> None:
+    """Two Reshapes are one, or none, where the first mixes the batch, which is one, with other axes."""
+    for second in [each for each in body.nodes if each.op_type == "Reshape"]:
+        first = body.producer.get(second.input[0])
+        if first is None or first.op_type != "Reshape":
+            continue
+        shapes = body.shapes()
+        before, between, after = (shapes[each][0] for each in (first.input[0], second.input[0], second.output[0]))
+        if between[0] == 1:
+            continue
+        second.input[0] = first.input[0]
+        second.input[1] = body.add_constant(f"{second.output[0]}/shape", np.array(after))
+        body.index()
+        if before == after:
+            body.bypass(second)
 
 
 def _per_tensor(body: Body, node: onnx.NodeProto) -> bool:
