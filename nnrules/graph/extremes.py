@@ -1,4 +1,4 @@
-"""The larger or smaller of two activations: a row of each, on the output's scale, and the extreme of each column."""
+"""The largest or smallest of activations: a row of each, on the output's scale, and the extreme of each column."""
 
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def lower_extreme(lowering: "Lowering", node: "onnx.NodeProto") -> None:
-    """Add a Max or Min of two activations of one shape: a rounding of each input, half up, then the comparison.
+    """Add a Max or Min of activations: a rounding of each input, half up, then the comparison.
 
-    Scales are positive, so that the integers are ordered as the numbers. Raises UserError where the shapes differ.
+    Scales are positive, so that the integers are ordered as the numbers. What is smaller than the output is repeated.
     """
     tensors, view = lowering.alike(node)
     output = lowering.output(node)
@@ -29,10 +29,10 @@ def lower_extreme(lowering: "Lowering", node: "onnx.NodeProto") -> None:
     both = msgspec.structs.replace(
         rows[0],
         name=f"{output.name}/both",
-        shape=(2, rows[0].size),
+        shape=(len(rows), rows[0].size),
         scale=output.scale,
         zero_point=output.zero_point,
     )
-    points = (rows[0].zero_point, rows[1].zero_point)
+    points = tuple(each.zero_point for each in rows)
     lowering.append(both.name, Concat(axis=0, x_zero_points=points, requantization=rule), [t.name for t in rows], both)
     lowering.add(node, Reduce(kind=node.op_type.lower(), begin=0, end=1), [both.name], view=view)

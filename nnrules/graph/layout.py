@@ -168,12 +168,11 @@ class Layout(QdqReader):
         return real[0]
 
     def pair(self, node: onnx.NodeProto) -> tuple[list[Tensor], Index]:
-        """Two inputs of an element-wise operator, their axes in one order in memory, and the output's view."""
+        """The inputs of an element-wise operator, their axes in one order in memory, and the output's view."""
         views = [self.view(node, value) for value in node.input]
-        if np.array_equal(views[0].index, views[1].index):
-            first, index = self.whole(node, node.input[0])
-            second, _ = self.whole(node, node.input[1])
-            return [first, self.reshaped(second, first.shape)], index
+        if all(np.array_equal(views[0].index, other.index) for other in views[1:]):
+            found = [self.whole(node, value) for value in node.input]
+            return [self.reshaped(each, found[0][0].shape) for each, _ in found], found[0][1]
         rank = max(view.index.ndim for view in views)
         indices = [view.index.reshape((1,) * (rank - view.index.ndim) + view.index.shape) for view in views]
         order = memory_order(max(indices, key=lambda index: index.size))
@@ -183,13 +182,12 @@ class Layout(QdqReader):
         return tensors, positions(shape).transpose(np.argsort(order))
 
     def alike(self, node: onnx.NodeProto) -> tuple[list[Tensor], Index]:
-        """The same for inputs that must have one shape."""
+        """The same with inputs repeated to the output's shape."""
         tensors, view = self.pair(node)
-        if tensors[0].shape != tensors[1].shape:
-            shapes = " and ".join(batched(self.view(node, value).index.shape) for value in node.input)
-            fault = f"its inputs differ in shape: {shapes}"
-            raise UserError(self.place(node), fault, "only inputs of one shape are supported")
-        return tensors, view
+        shape = np.broadcast_shapes(*(each.shape for each in tensors))
+        full = [np.broadcast_to(positions(each.shape), shape) for each in tensors]
+        names = [self.in_memory(each.name, index) for each, index in zip(tensors, full, strict=True)]
+        return [self.tensors[name] for name in names], view
 
     def joined(self, node: onnx.NodeProto, axis: int) -> tuple[list[Tensor], int]:
         """The inputs of a concatenation and the axis in NHWC order without batch."""

@@ -176,11 +176,22 @@ def test_the_extreme_of_two_vectors(op_type: str) -> None:
     assert apart <= 1.01
 
 
+@pytest.mark.parametrize("op_type", ["Max", "Min"])
+def test_the_extreme_of_three_activations_of_two_shapes(op_type: str) -> None:
+    m = FloatModel(IMAGE)
+    mean = m.node("GlobalAveragePool", ["x"], "mean")
+    m.node(op_type, [mean, m.conv("x", "conv", (4, 4, 1, 1)), "x"], "extreme")
+    last = m.conv("extreme", "last", (4, 4, 3, 3))
+    graph, apart = steps_apart(m.build(last, "extreme"), IMAGE)
+    assert operators(graph) == ["average_pool2d", "conv2d", "rearrange", "concat", "reduce", "conv2d"]
+    assert apart <= 1.01
+
+
 def test_bounds_that_are_tensors_are_refused() -> None:
     with pytest.raises(UserError) as caught:
         steps_apart(model_of("Max", IMAGE, PER_CHANNEL), IMAGE)
     assert str(caught.value) == (
-        "net: node 'y' (Max): compares tensors; only two activations, or one and a constant number, are supported"
+        "net: node 'y' (Max): compares tensors; only activations, or one and a constant number, are supported"
     )
 
 

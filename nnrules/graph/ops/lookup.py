@@ -74,13 +74,12 @@ class Lookup(Operator, frozen=True, kw_only=True):
         if node.op_type not in ("Max", "Min"):
             lower_unary(lowering, node, node.input[0], _function(lowering, node))
             return
-        pair = len(node.input) == 2
-        value, bound, _ = lowering.with_constant(node) if pair else ("", None, 0)
-        if pair and bound is None:
+        if all(value in lowering.views for value in node.input):
             lower_extreme(lowering, node)
             return
+        value, bound, _ = lowering.with_constant(node) if len(node.input) == 2 else ("", None, 0)
         if bound is None or np.ptp(bound) != 0:
-            cure = "only two activations, or one and a constant number, are supported"
+            cure = "only activations, or one and a constant number, are supported"
             raise UserError(lowering.place(node), "compares tensors", cure)
         limit = np.maximum if node.op_type == "Max" else np.minimum
         lower_unary(lowering, node, value, lambda x: limit(x, bound.flat[0]))
