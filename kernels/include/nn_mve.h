@@ -89,18 +89,19 @@ NN_INLINE int8_t nn_mve_requantize(int32_t acc, int32_t half, int32_t zero_point
  * requantized sums of 16 * steps products. The words of a block: for each step 16 weights of channel after channel, then four
  * biases, four halves of multipliers and, where `shifts` says so, four left shifts; a block of eight has these constants for
  * its even channels, then for its odd ones, and its weights in that order too. `apart`, `steps`, `shifts`, `lo` and `hi` are
- * constants; x and `apart` are multiples of 4 for two pixels. Returns the next block. */
+ * constants, for two pixels `zero_point` too; x and `apart` are multiples of 4 there. Returns the next block. */
 enum { NN_MVE_UNROLLED = 9 }; /* steps of two pixels that need no loop: apart and 16 * (steps - 1) together are at most 508 */
 
 #if NN_HAS_MVE
 /* The even registers are accumulators; operands live in odd ones, without r7, which may be the frame pointer. */
 #define NN_MVE_IF(condition, text) ".if " condition "; " text ".endif; "
-#define NN_MVE_TWO(op, q, a0, a1) \
-    "vldrb.u8 " q ",[%[w]],#16;" op " " a0 ",q0," q ";" op " " a1 ",q1," q ";"
+#define NN_MVE_TWO(op, near, far, q, a0, a1) \
+    "vldrb.u8 " q ",[%[w]],#16;" op " " a0 "," near "," q ";" op " " a1 "," far "," q ";"
+#define NN_MVE_PRODUCTS_2(op, near, far) \
+    NN_MVE_TWO(op, near, far, "q2", "r0", "r8") NN_MVE_TWO(op, near, far, "q3", "r2", "r10") \
+    NN_MVE_TWO(op, near, far, "q2", "r4", "r12") NN_MVE_TWO(op, near, far, "q3", "r6", "lr")
 #define NN_MVE_STEP_2(op, near, far) \
-    "vldrw.u32 q0, " near "; vldrw.u32 q1, " far "; " \
-    NN_MVE_TWO(op, "q2", "r0", "r8") NN_MVE_TWO(op, "q3", "r2", "r10") \
-    NN_MVE_TWO(op, "q2", "r4", "r12") NN_MVE_TWO(op, "q3", "r6", "lr")
+    "vldrw.u32 q0, " near "; vldrw.u32 q1, " far "; " NN_MVE_PRODUCTS_2(op, "q0", "q1")
 #define NN_MVE_AT_2(k) NN_MVE_STEP_2("vmladava.s8", "[%[x], #" #k "]", "[%[x], #%c[apart] + " #k "]")
 #define NN_MVE_STEP_AT_2(step, k) NN_MVE_IF("%c[steps] > " #step, NN_MVE_AT_2(k))
 #define NN_MVE_NEXT_2(op) NN_MVE_STEP_2(op, "[%[x]], #16", "[%[far]], #16")
@@ -163,6 +164,15 @@ enum { NN_MVE_UNROLLED = 9 }; /* steps of two pixels that need no loop: apart an
     "vmax.s16 q0, q0, %q[low]; " \
     "vmin.s16 q0, q0, %q[high]; " \
     ".endif; "
+#define NN_MVE_STORE_2 \
+    "vstrb.32 q0, [%[y0]], #4; " \
+    "vshr.u32 q0, q0, #16; " \
+    "vstrb.32 q0, [%[y1]], #4; " \
+    "subs %[n], #1; " \
+    "bne 1b"
+/* A constant from -128 to 127. */
+#define NN_MVE_SMALL(register, value) \
+    ".if " value " < 0; mvn " register ", #~(" value "); .else; mov " register ", #" value "; .endif; "
 #define NN_MVE_OPERANDS \
     [steps] "i"(steps), [shifts] "i"(shifts), [lo] "i"(lo), [hi] "i"(hi), [zero_point] "w"(nn_mve_duplicate(zero_point)), \
         [low] "w"(nn_mve_duplicate(lo)), [high] "w"(nn_mve_duplicate(hi))
@@ -193,18 +203,33 @@ NN_INLINE const uint32_t *nn_mve_outputs_2(int8_t *y0, int8_t *y1, const int8_t 
     register int8_t *near_y __asm__("r1") = y0;
     register const uint32_t *w __asm__("r9") = weights;
     register int n __asm__("fp") = blocks;
-    if (steps <= NN_MVE_UNROLLED) {
+    if (steps <= NN_MVE_UNROLLED && lo == -128 && hi == 127) { /* the first two steps' pixels stay in registers */
+        register int8_t *far_y __asm__("r3") = y1;
+        register const int8_t *near_x __asm__("r5") = x;
+        __asm__ volatile("vldrw.u32 q4, [%[x]]; "
+                         "vldrw.u32 q5, [%[x], #%c[apart]]; "
+                         ".if %c[steps] > 1; vldrw.u32 q6, [%[x], #16]; vldrw.u32 q7, [%[x], #%c[apart] + 16]; .endif; "
+                         ".if %c[steps] <= 2; " NN_MVE_SMALL("%[x]", "%c[zero_point]") ".endif; "
+                         "1:; " NN_MVE_PRODUCTS_2("vmladav.s8", "q4", "q5")
+                         NN_MVE_IF("%c[steps] > 1", NN_MVE_PRODUCTS_2("vmladava.s8", "q6", "q7"))
+                         NN_MVE_STEP_AT_2(2, 32) NN_MVE_STEP_AT_2(3, 48) NN_MVE_STEP_AT_2(4, 64) NN_MVE_STEP_AT_2(5, 80)
+                         NN_MVE_STEP_AT_2(6, 96) NN_MVE_STEP_AT_2(7, 112) NN_MVE_STEP_AT_2(8, 128)
+                         NN_MVE_SUMS NN_MVE_SCALE_2
+                         "vqmovnb.s32 q0, q0; "
+                         "vqmovnt.s32 q0, q1; "
+                         ".if %c[steps] > 2; " NN_MVE_SMALL("r0", "%c[zero_point]") "vqadd.s16 q0, q0, r0; "
+                         ".else; vqadd.s16 q0, q0, %[x]; .endif; "
+                         "vqmovnb.s16 q0, q0; " NN_MVE_STORE_2
+                         : [y0] "+r"(near_y), [y1] "+r"(far_y), [x] "+r"(near_x), [w] "+r"(w), [n] "+r"(n)
+                         : [apart] "i"(apart), [steps] "i"(steps), [shifts] "i"(shifts), [zero_point] "i"(zero_point)
+                         : "r0", "q4", "q5", "q6", "q7", NN_MVE_CLOBBERS);
+    } else if (steps <= NN_MVE_UNROLLED) {
         register int8_t *far_y __asm__("r3") = y1;
         register const int8_t *near_x __asm__("r5") = x;
         __asm__ volatile("1: " NN_MVE_STEP_2("vmladav.s8", "[%[x]]", "[%[x], #%c[apart]]")
                          NN_MVE_STEP_AT_2(1, 16) NN_MVE_STEP_AT_2(2, 32) NN_MVE_STEP_AT_2(3, 48) NN_MVE_STEP_AT_2(4, 64)
                          NN_MVE_STEP_AT_2(5, 80) NN_MVE_STEP_AT_2(6, 96) NN_MVE_STEP_AT_2(7, 112) NN_MVE_STEP_AT_2(8, 128)
-                         NN_MVE_SUMS NN_MVE_SCALE_2 NN_MVE_RESULTS
-                         "vstrb.32 q0, [%[y0]], #4; "
-                         "vshr.u32 q0, q0, #16; "
-                         "vstrb.32 q0, [%[y1]], #4; "
-                         "subs %[n], #1; "
-                         "bne 1b"
+                         NN_MVE_SUMS NN_MVE_SCALE_2 NN_MVE_RESULTS NN_MVE_STORE_2
                          : [y0] "+r"(near_y), [y1] "+r"(far_y), [w] "+r"(w), [n] "+r"(n)
                          : [x] "r"(near_x), [apart] "i"(apart), NN_MVE_OPERANDS
                          : "r0", NN_MVE_CLOBBERS);
