@@ -104,11 +104,15 @@ class EvaluateOptions(Options, frozen=True):
 
 class PlanOptions(Options, frozen=True):
     """`portable`: leave the target's SIMD kernels out, to compare with them. `isa`: kernel features instead of the
-    target's. `extra_weights`: how much larger than as int8 the weights may be stored for speed (1.0: twice)."""
+    target's. `extra_weights`: how much larger than as int8 the weights may be stored for speed (1.0: twice).
+    `budget`: bytes of flash that the whole program may take; the rules enter the model's. `reserve`: how many of them
+    are for what is not kernels and their constants; None: 4 KB and the self test's sample."""
 
     portable: bool = False
     isa: tuple[str, ...] | None = None
     extra_weights: NotNegative = 1.0
+    budget: Natural | None = None
+    reserve: Natural | None = None
 
 
 class GenerateOptions(Options, frozen=True):

@@ -15,6 +15,7 @@ import msgspec
 from nnrules.catalog.kernel import Kernel
 from nnrules.catalog.paths import KERNELS
 
+UNMEASURED_CODE = 1024  # bytes of a function, above the mean on every target, where no entry is of its kernel
 _WEIGHTLESS = ("acc_bits", "m1", "m2", "c", "k", "reciprocal")  # parameters that follow from weights or scales
 
 
@@ -38,6 +39,12 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
         """Of one run, measured or else estimated."""
         known = self.costs.get(kernel.name, {}).get(key(parameters))
         return float(known.instructions) if known else kernel.instructions(parameters)
+
+    def code(self, kernel: Kernel, parameters: Mapping[str, Any]) -> int:
+        """Bytes of its function, without what kernels share: measured, else the most measured of the kernel."""
+        known = self.costs.get(kernel.name, {})
+        own = known.get(key(parameters))
+        return own.code if own else max((each.code for each in known.values()), default=UNMEASURED_CODE)
 
 
 def key(parameters: Mapping[str, Any]) -> str:

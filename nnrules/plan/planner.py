@@ -8,8 +8,8 @@ from nnrules.graph.ir import Graph
 from nnrules.plan.arena import assign_offsets, live_bytes
 from nnrules.plan.costs import Costs
 from nnrules.plan.lifetimes import Buffer, buffers, scratch_buffers
-from nnrules.plan.record import Layer, Plan, Refusal, Slot
-from nnrules.plan.select import Candidate, Selection, select_kernels
+from nnrules.plan.record import UNBOUNDED, Layer, Plan, Refusal, Room, Slot
+from nnrules.plan.select import Candidate, Flash, Selection, select_kernels
 
 
 def make_plan(
@@ -19,16 +19,17 @@ def make_plan(
     isa: tuple[str, ...],
     extra_weights: float = 1.0,
     costs: Costs | None = None,
+    flash: Flash | None = None,
 ) -> Plan:
     """The plan of ``graph`` on a target with the kernel features ``isa``; the others as in select_kernels.
 
     Raises UserError where a layer has no kernel.
     """
-    return plan_of(graph, target, select_kernels(graph, kernels, isa, extra_weights, costs))
+    return plan_of(graph, target, *select_kernels(graph, kernels, isa, extra_weights, costs, flash))
 
 
-def plan_of(graph: Graph, target: str, selected: Sequence[Selection]) -> Plan:
-    """The plan with these kernels."""
+def plan_of(graph: Graph, target: str, selected: Sequence[Selection], room: Room = UNBOUNDED) -> Plan:
+    """The plan with these kernels, chosen within ``room``."""
     chosen = [candidate for candidate, _ in selected]
     activations, scratch = buffers(graph, chosen), scratch_buffers(graph, chosen)
     together = [*activations, *scratch.values()]
@@ -50,6 +51,7 @@ def plan_of(graph: Graph, target: str, selected: Sequence[Selection]) -> Plan:
             for name in buffer.tensors
         ),
         layers=tuple(layers),
+        room=room,
     )
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import msgspec
 
+MARGIN = 512  # bytes by which the code of other kernels may differ from what is reckoned
+
 
 class Refusal(msgspec.Struct, frozen=True):
     """A kernel that computes the layer's operator but was not taken, and why."""
@@ -44,6 +46,35 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     last: int
 
 
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """What the kernels were chosen within; all sizes in bytes.
+
+    ``by``: what keeps faster ones out: "extra_weights" (``room`` and ``used`` are of packed weights then), "budget" or
+    "target" (of kernels and their constants, the reserve taken off), "" where nothing does. With ``more`` bytes of room
+    an inference would take ``saved`` instructions less. ``flash``: what kernels and constants are reckoned to take,
+    ``least``: what the smallest selection would; None where no flash is known.
+    """
+
+    by: str = ""
+    room: int = 0
+    used: int = 0
+    more: int = 0
+    saved: float = 0.0
+    flash: int | None = None
+    least: int | None = None
+
+    def reserve(self, program: int, flash: int) -> int | None:
+        """With how much of the ``flash`` set aside the next plan would fit, after this one's whole program has turned
+        out to take ``program`` bytes; None where not even the smallest kernels would."""
+        if self.flash is None or self.least is None:
+            return None
+        rest = program - self.flash
+        return None if rest + self.least > flash else -(-(rest + MARGIN) // 1024) * 1024
+
+
+UNBOUNDED = Room()
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Arena and kernels; ``live_bytes`` is the most that is alive at once, below which no arena can be."""
 
@@ -53,6 +84,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     live_bytes: int
     tensors: tuple[Slot, ...]
     layers: tuple[Layer, ...]
+    room: Room = UNBOUNDED
 
     def offset(self, tensor: str) -> int:
         """Where a tensor starts in the arena."""

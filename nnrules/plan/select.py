@@ -1,21 +1,28 @@
-"""The kernels of all layers: the fewest instructions whose weights fit, and why the others were not taken.
+"""The kernels of all layers: the fewest instructions that fit, and why the others were not taken.
 
 A kernel with parameters of its own (tile sizes, weights as int8 or int16) is a candidate in each of its variants.
-Which of them to take is a multiple-choice knapsack over the layers, solved exactly up to GRAIN bytes a layer.
+Which of them to take is a knapsack over the layers, see nnrules.plan.knapsack. Packed weights are bounded by
+`extra_weights`, in units of GRAIN bytes a layer; constants and code by the flash, to the byte.
 """
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
 from nnrules.catalog.kernel import Kernel
 from nnrules.error import UserError
 from nnrules.graph.ir import Graph, Node
-from nnrules.graph.operator import Parameter
+from nnrules.graph.operator import Operator, Parameter
 from nnrules.plan.costs import Costs
-from nnrules.plan.record import Refusal
+from nnrules.plan.knapsack import Choice, cheapest, least_flash, total_flash
+from nnrules.plan.record import Refusal, Room
 
 GRAIN = 64
+CALL_BYTES = 32  # of code that calls a layer's kernel
+STEPS = tuple(1024 << power for power in range(8))  # of more room, to find what it would buy
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +33,12 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, Parameter]
     instructions: float
     weight_bytes: int
+    code_bytes: int
+
+    @property
+    def function(self) -> str:
+        """Equal where layers share the C function."""
+        return f"{self.kernel.name} {json.dumps(self.parameters, sort_keys=True)}"
 
     @property
     def name(self) -> str:
@@ -46,30 +59,125 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 Selection = tuple[Candidate | None, tuple[Refusal, ...]]
 
 
+@dataclass(frozen=True)
+class Flash:
+    """A bound on kernels and constants together. `bytes`: how much; `by`: what says so, "budget" or "target";
+    `constants`: the bytes of a layer's arrays as a candidate packs them."""
+
+    bytes: int
+    by: str
+    constants: Callable[[Operator, Candidate], int]
+
+
 def select_kernels(
     graph: Graph,
     kernels: Iterable[Kernel],
     isa: tuple[str, ...],
     extra_weights: float = 1.0,
     costs: Costs | None = None,
-) -> list[Selection]:
-    """For each node, the candidate taken (None for a reshape) and why each other one was not.
+    flash: Flash | None = None,
+) -> tuple[list[Selection], Room]:
+    """For each node, the candidate taken (None for a reshape) and why each other one was not; and what bounded them.
 
     ``costs``: what was measured on the target; the kernels' own estimates stand in for what was not.
     The packed weights of all layers together may be larger than as int8 by ``extra_weights`` times that size, or are as
-    small as they get. Raises UserError where a layer has no kernel.
+    small as they get, unless only larger ones keep the bound on the ``flash``. Where nothing keeps that, the smallest
+    are taken. Raises UserError where a layer has no kernel.
     """
     kernels = list(kernels)
     known = costs or Costs()
     found = [([], {}) if n.operator.is_alias else candidates(graph, n, kernels, isa, known) for n in graph.nodes]
-    room = int(sum(node.operator.weight_bytes() for node in graph.nodes) * (1 + extra_weights))
-    choices = iter(_cheapest([fitting for fitting, _ in found if fitting], room))
+    weights = int(sum(node.operator.weight_bytes() for node in graph.nodes) * (1 + extra_weights))
+    layers = [(node.operator, fitting) for node, (fitting, _) in zip(graph.nodes, found, strict=True) if fitting]
+    numbers, room = _Selector(layers, weights, flash).select()
+    taken = iter(fitting[number] for number, (_, fitting) in zip(numbers, layers, strict=True))
     result: list[Selection] = []
     for fitting, refused in found:
-        taken = next(choices) if fitting else None
-        others = {c.name: _price(c) for c in fitting if c is not taken}
-        result.append((taken, tuple(Refusal(name, reason) for name, reason in {**refused, **others}.items())))
-    return result
+        own = next(taken) if fitting else None
+        others = {c.name: _price(c) for c in fitting if c is not own}
+        result.append((own, tuple(Refusal(name, reason) for name, reason in {**refused, **others}.items())))
+    return result, room
+
+
+@dataclass(frozen=True)
+class _Selector:
+    """`layers`: each one's operator and candidates; `weights`: room for the packed ones, in bytes."""
+
+    layers: Sequence[tuple[Operator, Sequence[Candidate]]]
+    weights: int
+    flash: Flash | None
+
+    def select(self) -> tuple[tuple[int, ...], Room]:
+        """The number of the candidate taken for each layer, and what bounded them."""
+        taken = self._light(self.weights)
+        size = None if self.flash is None else self._size(taken)
+        if self.flash is None or size is None or size <= self.flash.bytes:
+            used = sum(candidate.weight_bytes for candidate in self._chosen(taken))
+            room = self._room(taken, "extra_weights", self.weights, used, self._light)
+        else:
+            taken = self._small(self.flash.bytes)
+            size = self._size(taken)
+            room = self._room(taken, self.flash.by, self.flash.bytes, size, self._small)
+        least = least_flash(self._sized) if self.flash is not None and self.flash.by == "budget" else None
+        return taken, msgspec.structs.replace(room, flash=size, least=least)
+
+    def _light(self, room: int) -> tuple[int, ...]:
+        """The fewest instructions whose weights fit, or of the lightest selections."""
+        light = [[Choice(c.instructions, _grains(c)) for c in fitting] for _, fitting in self.layers]
+        taken = cheapest(light, weights=self._grains(room))
+        assert taken is not None
+        return taken
+
+    def _small(self, room: int) -> tuple[int, ...]:
+        """The fewest instructions that fit into the flash, of those whose weights fit if there are any, or of the
+        smallest selections."""
+        taken = cheapest(self._sized, flash=room)
+        if taken is None:
+            taken = cheapest(self._sized, flash=least_flash(self._sized))
+            assert taken is not None
+            return taken
+        most = self._grains(self.weights)
+        if sum(map(_grains, self._chosen(taken))) <= most:
+            return taken
+        return cheapest(self._sized, weights=most, flash=room) or taken
+
+    def _grains(self, room: int) -> int:
+        """The most that packed weights may take: `room` bytes, or what the lightest selections take."""
+        return max(room // GRAIN, sum(min(map(_grains, fitting)) for _, fitting in self.layers))
+
+    def _chosen(self, taken: Sequence[int]) -> list[Candidate]:
+        return [fitting[number] for number, (_, fitting) in zip(taken, self.layers, strict=True)]
+
+    def _size(self, taken: Sequence[int]) -> int:
+        """Bytes of flash."""
+        pairs = zip(self.layers, self._chosen(taken), strict=True)
+        return total_flash(self._choice(operator, candidate) for (operator, _), candidate in pairs)
+
+    def _choice(self, operator: Operator, candidate: Candidate) -> Choice:
+        assert self.flash is not None
+        own = self.flash.constants(operator, candidate) + CALL_BYTES
+        return Choice(candidate.instructions, _grains(candidate), own, candidate.function, candidate.code_bytes)
+
+    @cached_property
+    def _sized(self) -> list[list[Choice]]:
+        return [[self._choice(operator, candidate) for candidate in fitting] for operator, fitting in self.layers]
+
+    def _room(
+        self, taken: tuple[int, ...], by: str, room: int, used: int, within: Callable[[int], tuple[int, ...]]
+    ) -> Room:
+        """What bounded them; and what is the least of STEPS more of the same that would buy anything."""
+        now = sum(candidate.instructions for candidate in self._chosen(taken))
+        if now <= sum(min(candidate.instructions for candidate in fitting) for _, fitting in self.layers):
+            return Room()
+        for more in STEPS:
+            then = sum(candidate.instructions for candidate in self._chosen(within(room + more)))
+            if then < now:
+                return Room(by=by, room=room, used=used, more=more, saved=now - then)
+        return Room(by=by, room=room, used=used)
+
+
+def _grains(candidate: Candidate) -> int:
+    return -(-candidate.weight_bytes // GRAIN)
 
 
 def layer_parameters(graph: Graph, node: Node) -> dict[str, Parameter]:
@@ -94,6 +202,7 @@ def candidates(
                     parameters=parameters,
                     instructions=costs.instructions(kernel, parameters),
                     weight_bytes=kernel.weight_bytes(parameters),
+                    code_bytes=costs.code(kernel, parameters),
                 )
             )
         else:
@@ -107,24 +216,6 @@ def candidates(
             f"{graph.name}: layer '{node.name}'", reasons, "add a kernel under kernels/ or change the layer"
         )
     return fitting, refused
-
-
-def _cheapest(layers: Sequence[Sequence[Candidate]], room: int) -> list[Candidate]:
-    """One candidate for each layer: the fewest instructions within ``room`` bytes, else the fewest bytes."""
-    states: list[tuple[int, float, tuple[int, ...]]] = [(0, 0.0, ())]  # grains, instructions, choices
-    least = [min(-(-c.weight_bytes // GRAIN) for c in layer) for layer in layers]
-    for index, layer in enumerate(layers):
-        allowed = max(room // GRAIN, sum(least)) - sum(least[index + 1 :])
-        grown = [
-            (grains + -(-candidate.weight_bytes // GRAIN), cost + candidate.instructions, (*taken, choice))
-            for grains, cost, taken in states
-            for choice, candidate in enumerate(layer)
-        ]
-        states = []
-        for state in sorted(grown):
-            if state[0] <= allowed and (not states or state[1] < states[-1][1]):
-                states.append(state)
-    return [layer[choice] for layer, choice in zip(layers, states[-1][2], strict=True)]
 
 
 def _price(candidate: Candidate) -> str:

@@ -23,6 +23,8 @@ VARIABLES = {
     "cache": "PATH, URL or none: where results are shared (default NNRULES_CACHE, else .nnrules/cache)",
 }
 
+_SIZES = (("gate", "ram"), ("gate", "flash"), ("plan", "budget"), ("plan", "reserve"))
+
 Overrides = dict[tuple[str, str], dict[str, str]]
 
 
@@ -148,7 +150,7 @@ def _value(place: str, verb: str, types: Mapping[str, Any], name: str, value: An
     """`value` as the option's type; a `written` one comes as text from the command line."""
     if name not in types:
         raise UserError(place, f"{verb} has no option {name!r}", suggest(name, types))
-    if written and verb == "gate" and name in ("ram", "flash"):
+    if (verb, name) in _SIZES and isinstance(value, str):
         value = parse_size(place, value)
     try:
         found = msgspec.convert(value, types[name], strict=not written)

@@ -11,7 +11,7 @@ from SCons.Node import NodeList
 
 from nnrules.catalog.names import check_model_name
 from nnrules.catalog.sources import reference_file
-from nnrules.catalog.stages import STAGES, GateOptions, Options, ReportOptions
+from nnrules.catalog.stages import STAGES, GateOptions, Options, PlanOptions, ReportOptions
 from nnrules.error import UserError, suggest
 from nnrules.rules import arguments
 from nnrules.rules.failure import caller, explained
@@ -149,6 +149,7 @@ class Quantized(Step):
         limits = msgspec.structs.asdict(budget) if budget else {}
         chosen = {verb: model.options(verb, options.get(verb, {})) for verb in known}
         chosen["gate"] = model.options("gate", limits)
+        chosen["plan"] = _within(chosen["plan"], chosen["gate"])
         chosen["report"] = ReportOptions(**msgspec.structs.asdict(chosen["gate"]))
         sources = None if application is None else [_source(model.workspace, name) for name in application]
         firmware = Firmware(model.workspace, model.subject, dict(self.nodes), chosen, sources)
@@ -204,6 +205,12 @@ def _files(workspace: Workspace, name: str) -> list[Any]:
     """The nodes of a file, or of all files in a folder, beside the SConscript. Raises UserError for neither."""
     path = Path(workspace.env.Entry(name).srcnode().get_abspath())
     return workspace.tree(path) if path.is_dir() else [_source(workspace, name)]
+
+
+def _within(plan: Any, gate: Any) -> Options:
+    """The plan's options with the model's budget of flash, unless they have a smaller one."""
+    budget = min((each for each in (plan.budget, gate.flash) if each is not None), default=None)
+    return PlanOptions(**{**msgspec.structs.asdict(plan), "budget": budget})
 
 
 def _seeded(model: Declaration, options: Mapping[str, Any]) -> tuple[Declaration, dict[str, Any]]:

@@ -14,7 +14,7 @@ from nnrules.catalog import quality
 from nnrules.catalog.stages import GateOptions
 from nnrules.catalog.table import render
 from nnrules.error import UserError
-from nnrules.plan.record import load_plan
+from nnrules.plan.record import Room, load_plan
 from nnrules.stages.runner import Request, main
 
 SIZES = ("ram", "flash", "instructions")
@@ -41,9 +41,21 @@ def run(request: Request[GateOptions]) -> None:
     if over or short:
         sys.stdout.write(render([measured], [limits]))
         sys.stdout.flush()
-        fitting = [cure for cure, faults in ((SMALLER, over), (cures.better, short)) if faults]
+        fitting = [cure for cure, faults in ((_smaller(request, measured), over), (cures.better, short)) if faults]
         raise UserError(place, ", ".join(over + short), "; ".join(fitting))
     request.output("passed").write_bytes(msgspec.json.encode({"limits": limits, "used": used}) + b"\n")
+
+
+def _smaller(request: Request[GateOptions], measured: dict[str, Any]) -> str:
+    """What helps where sizes are exceeded: if it is flash alone and smaller kernels would do, to tell the planner how
+    large the rest of the program has turned out."""
+    limits, used = msgspec.structs.asdict(request.options), _used(measured)
+    room, flash = msgspec.convert(measured.get("room", {}), Room), limits["flash"]
+    alone = [name for name in SIZES if _exceeds(used[name], limits[name])] == ["flash"]
+    reserve = room.reserve(used["flash"], flash) if alone else None
+    if reserve is None:
+        return SMALLER
+    return f"set {request.model}.plan.reserve='{reserve // 1024} KB', and the planner takes smaller kernels"
 
 
 def _planned(request: Request[GateOptions]) -> dict[str, Any]:

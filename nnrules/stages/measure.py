@@ -44,6 +44,7 @@ def run(request: Request[MeasureOptions]) -> None:
         "ram": sizes.ram(console.number(text, "stack")),
         "flash": sizes.flash(),
         "metric": metric if metric["name"] else None,
+        "room": msgspec.to_builtins(plan.room),
         "note": graph.note or None,
         "compiler": memory.compiler(Path(request.inputs["objects"][0])),
         "verify": {name: verify[name] for name in ("samples", "values", "differing", "engines")},

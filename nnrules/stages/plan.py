@@ -1,4 +1,4 @@
-"""Plan a graph on a target: a kernel for each layer, an offset for each tensor."""
+"""plan: a kernel for each layer, an offset for each tensor, within the memory that there is."""
 
 from pathlib import Path
 
@@ -8,11 +8,15 @@ from nnrules.catalog.toolchain import Toolchain, load_toolchain
 from nnrules.codegen.packing import pack
 from nnrules.error import UserError
 from nnrules.graph.ir import Graph, load
+from nnrules.graph.operator import Operator
 from nnrules.plan.costs import load_costs
 from nnrules.plan.planner import make_plan
 from nnrules.plan.record import Plan, dump_plan
-from nnrules.plan.select import layer_parameters
+from nnrules.plan.select import Candidate, Flash, layer_parameters
 from nnrules.stages.runner import Request, main
+
+ALIGNMENT = 4  # of an array in flash
+RESERVE = 4096  # bytes of flash: start-up, a small application, what calls the kernels and what they share
 
 
 def run(request: Request[PlanOptions]) -> None:
@@ -25,7 +29,8 @@ def run(request: Request[PlanOptions]) -> None:
     isa = _isa(request.options, toolchain)
     tuned = request.optional("costs")
     costs = load_costs(tuned) if tuned else None
-    plan = make_plan(graph, kernels, request.target, isa, request.options.extra_weights, costs)
+    flash = _flash(request.options, graph, toolchain)
+    plan = make_plan(graph, kernels, request.target, isa, request.options.extra_weights, costs, flash)
     if toolchain is not None:
         _require_room(request, toolchain, plan, _constant_bytes(graph, plan, kernels))
     request.output("plan").write_bytes(dump_plan(plan))
@@ -35,6 +40,24 @@ def _isa(options: PlanOptions, toolchain: Toolchain | None) -> tuple[str, ...]:
     if options.portable:
         return ("portable",)
     return toolchain.isa if options.isa is None and toolchain else (*(options.isa or ()), "portable")
+
+
+def _flash(options: PlanOptions, graph: Graph, toolchain: Toolchain | None) -> Flash | None:
+    """What the budget or the target has for kernels and constants; None without either."""
+    sizes = {"budget": options.budget, "target": toolchain.flash if toolchain else None}
+    known = {by: size for by, size in sizes.items() if size is not None}
+    if not known:
+        return None
+    by = min(known, key=lambda name: known[name])
+    sample = sum(graph.tensors[name].bytes for name in (*graph.inputs, *graph.outputs))
+    reserve = RESERVE + sample if options.reserve is None else options.reserve
+    return Flash(max(0, known[by] - reserve), by, constant_bytes)
+
+
+def constant_bytes(operator: Operator, candidate: Candidate) -> int:
+    """Bytes of weights, biases, multipliers and tables as a kernel's packing stores them."""
+    arrays = pack(candidate.kernel.packing, operator, candidate.parameters).values()
+    return sum(-(-array.nbytes // ALIGNMENT) * ALIGNMENT for array in arrays)
 
 
 def _require_room(request: Request[PlanOptions], toolchain: Toolchain, plan: Plan, weights: int) -> None:
