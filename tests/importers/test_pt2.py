@@ -13,7 +13,7 @@ import pytest
 from nnrules.error import UserError
 from nnrules.graph.importers import import_model
 from tests.importers.files.make import network, noise
-from tests.importers.pipeline import through
+from tests.importers.pipeline import FILES, Imported, through
 from tests.importers.test_tools import require_near, samples
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -62,6 +62,80 @@ def test_a_quantized_program(tmp_path: Path) -> None:
     found = through(path, tmp_path, samples(tmp_path))
     require_near(found, 1)
     np.testing.assert_array_equal(found.graph.nodes[0].operator.weights, made.w.numpy().transpose(0, 2, 3, 1))
+
+
+def loaded(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The program as torch runs it, sample by sample."""
+    import torch
+    import torch.ao.quantization.fx._decomposed
+
+    program = torch.export.load(path).module()
+    return lambda x: np.concatenate([program(torch.from_numpy(each[None])).detach().numpy() for each in x])
+
+
+def require_like_torch(found: Imported, path: Path, steps: float) -> None:
+    """So many steps of the output's scale at most from what torch computes, and one more for the integers."""
+    ((exact, integer),) = found.outputs()
+    real, scale = loaded(path)(found.x), found.graph.tensors[found.graph.outputs[0]].scale
+    assert np.abs(exact - real).max() <= scale * (steps + 0.01)
+    assert np.abs(integer - real).max() <= scale * (steps + 1.01)
+
+
+@pytest.mark.parametrize("name", ["pt2e_xnnpack.pt2", "pt2e_x86.pt2"])
+@pytest.mark.parametrize("factor", [1, 3])  # far beyond what was calibrated
+def test_programs_of_torchao(name: str, factor: int, tmp_path: Path) -> None:
+    np.savez(tmp_path / "s.npz", x=noise(64) * np.float32(factor))
+    found = through(FILES / name, tmp_path, tmp_path / "s.npz")
+    distances = found.distances()
+    assert len(distances) >= 7
+    assert max(each["largest"] for each in distances.values()) <= 1
+    require_like_torch(found, FILES / name, 1)
+
+
+def narrow(scale: float | None, low: int, high: int, dtype: str, folder: Path) -> Path:
+    """A program that quantizes its input and a sum to part of a type; with a tensor for a scale where it is None."""
+    import torch
+    import torch.ao.quantization.fx._decomposed
+    from torch import nn
+
+    decomposed, kind = torch.ops.quantized_decomposed, getattr(torch, dtype)
+
+    class Net(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            def pair(value: torch.Tensor) -> torch.Tensor:
+                if scale is None:
+                    edge = (torch.tensor(0.1), torch.tensor(1))
+                    stored = decomposed.quantize_per_tensor.tensor(value, *edge, low, high, kind)
+                    return decomposed.dequantize_per_tensor.tensor(stored, *edge, low, high, kind)
+                stored = decomposed.quantize_per_tensor.default(value, scale, 3, low, high, kind)
+                return decomposed.dequantize_per_tensor.default(stored, scale, 3, low, high, dtype=kind)
+
+            once = pair(x)
+            return pair(once + once)
+
+    path = folder / "narrow.pt2"
+    torch.export.save(torch.export.export(Net().eval(), (torch.from_numpy(noise(1)),)), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"), [(0, 127, "uint8"), (-127, 127, "int8"), (-8, 7, "int8"), (0, 15, "uint8")]
+)
+def test_part_of_a_type_is_clamped(low: int, high: int, dtype: str, tmp_path: Path) -> None:
+    path = narrow(2.0**-6, low, high, dtype, tmp_path)
+    found = through(path, tmp_path, samples(tmp_path))
+    require_like_torch(found, path, 0)
+    ((exact, _),) = found.outputs()
+    assert (exact.min(), exact.max()) == ((low - 3) / 64, (high - 3) / 64)
+
+
+def test_part_of_a_type_by_a_tensor_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        import_model(narrow(None, 0, 127, "uint8", tmp_path), "net")
+    assert str(caught.value) == (
+        "net: node 'quantize_per_tensor': quantizes to 0..127 of torch.uint8 with a scale that is a tensor; "
+        "quantize to the whole type (reduce_range=False)"
+    )
 
 
 class Command:

@@ -18,6 +18,7 @@ from typing import Any
 import onnx
 
 from nnrules.error import UserError
+from nnrules.graph.importers.pt2_ranges import clamp_ranges
 
 SUFFIXES = (".pt2",)
 LARGEST = 2**30  # of all that is in the archive
@@ -41,7 +42,10 @@ def read(path: Path, name: str, beside: Sequence[Path]) -> onnx.ModelProto:
         except Exception as error:  # torch's loader has no exception of its own
             raise UserError(str(path), "cannot be loaded by torch", _told(error)) from None
         try:
+            clamp_ranges(program, name)
             exported = torch.onnx.export(program, dynamo=True, verbose=False)
+        except UserError:
+            raise
         except Exception as error:  # nor has its exporter for what it does not know
             raise UserError(str(path), "cannot be exported to ONNX by torch", _told(error)) from None
     assert exported is not None

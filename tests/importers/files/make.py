@@ -3,9 +3,11 @@
 python make.py brevitas     pip install brevitas==0.13.4 onnx onnxscript torch
 python make.py nncf         pip install nncf==3.4.0 onnx onnxruntime onnxscript torch
 python make.py keras        pip install tensorflow-cpu==2.21.0 tf2onnx==1.17.0
+python make.py torchao      pip install torchao==0.18.0 torch
 """
 
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -140,5 +142,39 @@ def keras() -> None:
     )
 
 
+def torchao() -> None:
+    """PT2E: int8 with the quantizer for XNNPACK, and half of uint8 (`reduce_range`) with the one for x86."""
+    import torch
+    import torchao.quantization.pt2e.quantizer.x86_inductor_quantizer as x86
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.testing.pt2e._xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
+
+    x = (torch.from_numpy(noise(1)),)
+    quantizers = {
+        "pt2e_xnnpack": XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True)),
+        "pt2e_x86": x86.X86InductorQuantizer().set_global(
+            x86.get_default_x86_inductor_quantization_config(reduce_range=True)
+        ),
+    }
+    for name, quantizer in quantizers.items():
+        prepared = prepare_pt2e(torch.export.export(network(), x).module(), quantizer)
+        for each in noise(64):
+            prepared(torch.from_numpy(each[None]))
+        program = torch.export.export(convert_pt2e(prepared), x)
+        for node in program.graph.nodes:
+            node.meta.pop("stack_trace", None)  # of the machine that made it
+        torch.export.save(program, HERE / f"{name}.pt2")
+        _deflate(HERE / f"{name}.pt2")
+
+
+def _deflate(path: Path) -> None:
+    """torch stores what can be a fifth of the size."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {each: archive.read(each) for each in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+
+
 if __name__ == "__main__":
-    {"brevitas": brevitas, "nncf": nncf, "keras": keras}[sys.argv[1]]()
+    {"brevitas": brevitas, "nncf": nncf, "keras": keras, "torchao": torchao}[sys.argv[1]]()
