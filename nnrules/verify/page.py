@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nnrules.catalog import quality
-from nnrules.plan.record import Plan
+from nnrules.plan.record import Plan, Room
 from nnrules.verify import arena
 
 TEMPLATE = """\
@@ -91,6 +91,7 @@ otherwise, given the same inputs at each layer
 {% endfor %}
 {% endfor %}
 </table></div>
+<p class="about">{{ room }}</p>
 
 <h2>Arena</h2>
 {{ arena | safe }}
@@ -134,11 +135,25 @@ def render(build: Build) -> str:
         layers=_layers(build.measured, build.verify),
         qdq_largest=max((layer["qdq"]["largest"] for layer in build.verify["layers"] if layer["qdq"]), default=0),
         arena=arena.draw(build.plan),
+        room=_bounded(build.plan.room),
         console=build.console,
         pictured=build.pictured,
         samples=build.samples,
         picture=base64.b64encode(build.picture).decode("ascii"),
     )
+
+
+def _bounded(room: Room) -> str:
+    """What the kernels were chosen within, and what more of it would buy."""
+    if not room.by:
+        return "Nothing bounds the kernels: each layer has its fastest."
+    what = "Packed weights" if room.by == "extra_weights" else "Kernels and constants"
+    whose = {"extra_weights": "plan.extra_weights", "budget": "the budget", "target": "the target"}[room.by]
+    text = f"{what} take {room.used:,} of the {room.room:,} bytes that {whose} leaves them"
+    if not room.more:
+        return f"{text}; a little more would buy nothing."
+    kilobytes = room.more // 1024
+    return f"{text}; {kilobytes} KB more would save {room.saved:,.0f} instructions, {room.saved / kilobytes:,.0f} a KB."
 
 
 def _summary(measured: Mapping[str, Any], limits: Mapping[str, float | None]) -> list[tuple[str, str, str, str]]:

@@ -1,13 +1,18 @@
 """Which variants the planner takes when the weights of some are larger than those of others."""
 
+import itertools
+import math
 from pathlib import Path
 
 import pytest
 
 from nnrules.catalog.kernel import Kernel, load_kernel
-from nnrules.graph.ir import Graph
+from nnrules.graph.ir import Graph, Node
 from nnrules.graph.lowering import lower
-from nnrules.plan.select import select_kernels
+from nnrules.graph.operator import Operator
+from nnrules.plan.costs import UNMEASURED_CODE, Cost, Costs, key
+from nnrules.plan.record import Room
+from nnrules.plan.select import CALL_BYTES, Candidate, Flash, candidates, select_kernels
 from tests.graph.floats import FloatModel
 from tests.graph.test_lowering import quantized
 
@@ -46,6 +51,80 @@ def kernel(tmp_path: Path) -> Kernel:
 def test_the_fewest_instructions_whose_weights_fit(kernel: Kernel, extra: float, wide: list[int]) -> None:
     taken = [candidate for candidate, _ in select_kernels(graph(), [kernel], ("portable",), extra)[0]]
     assert [candidate.variant["wide"] for candidate in taken if candidate] == wide
+
+
+def constants(operator: Operator, candidate: Candidate) -> int:
+    """What the kernel says of its weights."""
+    return candidate.weight_bytes
+
+
+@pytest.mark.parametrize("extra", [0.0, 0.5, 2.0])
+def test_the_flash_is_kept_where_any_selection_keeps_it_and_more_of_it_costs_nothing(
+    kernel: Kernel, extra: float
+) -> None:
+    """Against all four selections; each layer has two functions of 1,024 bytes to choose from."""
+    network, fixed = graph(), 2 * (UNMEASURED_CODE + CALL_BYTES)
+    light = [node.operator.weight_bytes() for node in network.nodes]
+    every = [
+        (sum(w * (1 + i) for w, i in zip(light, wide, strict=True)), wide)
+        for wide in itertools.product((0, 1), repeat=2)
+    ]
+    before = math.inf
+    for flash in range(fixed, fixed + 2 * sum(light) + 64, 32):
+        selected, room = select_kernels(
+            network, [kernel], ("portable",), extra, flash=Flash(flash, "budget", constants)
+        )
+        taken = [candidate for candidate, _ in selected if candidate]
+        size = sum(candidate.weight_bytes for candidate in taken)
+        assert (room.flash, room.least) == (fixed + size, fixed + sum(light))
+        best = {tuple(wide): 0.0 for _, wide in every}
+        for candidates_taken in itertools.product(*(both(network, node, kernel) for node in network.nodes)):
+            wide = tuple(candidate.variant["wide"] for candidate in candidates_taken)
+            best[wide] = sum(candidate.instructions for candidate in candidates_taken)
+        most = max(sum(light), min(flash - fixed, int(sum(light) * (1 + extra))))
+        now = sum(candidate.instructions for candidate in taken)
+        assert now == min(best[wide] for bytes_, wide in every if bytes_ <= most)
+        assert size + fixed <= flash or size == sum(light)
+        assert now <= before
+        before = now
+
+
+def both(network: Graph, node: Node, kernel: Kernel) -> list[Candidate]:
+    """The two candidates of a layer."""
+    return candidates(network, node, [kernel], ("portable",), Costs())[0]
+
+
+def test_what_bounds_the_choice_and_what_more_would_buy(kernel: Kernel) -> None:
+    """As int8 the layers take 384 and 768 bytes; each byte more saves an instruction."""
+    fixed = 2 * (UNMEASURED_CODE + CALL_BYTES)
+
+    def room(extra: float, flash: int, by: str = "budget") -> Room:
+        return select_kernels(graph(), [kernel], ("portable",), extra, flash=Flash(flash, by, constants))[1]
+
+    assert room(1.0, 9999) == Room(flash=fixed + 2304, least=fixed + 1152)
+    assert room(0.0, 9999) == Room(
+        by="extra_weights", room=1152, used=1152, more=1024, saved=768.0, flash=fixed + 1152, least=fixed + 1152
+    )
+    tight = fixed + 1600
+    assert room(1.0, tight) == Room(
+        by="budget", room=tight, used=fixed + 1536, more=1024, saved=768.0, flash=fixed + 1536, least=fixed + 1152
+    )
+    assert room(1.0, 0, "target") == Room(
+        by="target", room=0, used=fixed + 1152, more=4096, saved=768.0, flash=fixed + 1152
+    )
+
+
+def test_weights_yield_where_only_larger_ones_keep_the_flash(kernel: Kernel, tmp_path: Path) -> None:
+    """A function that is 3,900 bytes smaller is worth 768 bytes of weights that extra_weights does not allow."""
+    network = graph()
+    every = [candidate for node in network.nodes for candidate in both(network, node, kernel)]
+    known = {key(c.parameters): Cost(layer="", instructions=1, code=4000 if c is every[2] else 100) for c in every}
+    costs = Costs(costs={kernel.name: known})
+    for flash, wide in ((9999, 0), (5 * 1024, 1)):
+        within = Flash(flash, "budget", constants)
+        (_, (taken, _)), _ = select_kernels(network, [kernel], ("portable",), 0.0, costs, within)
+        assert taken is not None
+        assert taken.variant["wide"] == wide
 
 
 def test_the_other_variants_say_what_they_cost(kernel: Kernel) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from nnrules.catalog.stages import ReportOptions
 from nnrules.graph.ir import Graph, dump
-from nnrules.plan.record import Layer, Plan, Slot, dump_plan
+from nnrules.plan.record import Layer, Plan, Room, Slot, dump_plan
 from nnrules.stages import report
 from nnrules.stages.runner import Request
 from nnrules.verify import arena
@@ -96,6 +96,35 @@ def test_page_without_a_dataset_shows_the_layers_cost(inputs: dict[str, list[str
     assert "scene" not in text
     assert str(tmp_path) not in text
     assert make(inputs, tmp_path / "two") == (page, picture)
+
+
+@pytest.mark.parametrize(
+    ("room", "line"),
+    [
+        (Room(), "Nothing bounds the kernels: each layer has its fastest."),
+        (
+            Room(by="extra_weights", room=4096, used=4000, more=2048, saved=100_000.0),
+            "Packed weights take 4,000 of the 4,096 bytes that plan.extra_weights leaves them; "
+            "2 KB more would save 100,000 instructions, 50,000 a KB.",
+        ),
+        (
+            Room(by="budget", room=4096, used=4000, more=1024, saved=1.0, flash=4000, least=3000),
+            "Kernels and constants take 4,000 of the 4,096 bytes that the budget leaves them; "
+            "1 KB more would save 1 instructions, 1 a KB.",
+        ),
+        (
+            Room(by="target", room=10, used=400, flash=400),
+            "Kernels and constants take 400 of the 10 bytes that the target leaves them; "
+            "a little more would buy nothing.",
+        ),
+    ],
+)
+def test_the_page_says_what_bounded_the_kernels(
+    inputs: dict[str, list[str]], tmp_path: Path, room: Room, line: str
+) -> None:
+    path = Path(inputs["plan"][0])
+    path.write_bytes(dump_plan(msgspec.structs.replace(msgspec.json.decode(path.read_bytes(), type=Plan), room=room)))
+    assert f'<p class="about">{line}</p>' in make(inputs, tmp_path / "page")[0].decode()
 
 
 def test_dataset_draws_the_integer_models_output(

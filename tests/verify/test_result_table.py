@@ -88,6 +88,30 @@ def test_over_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert capsys.readouterr().out == render([MEASURED], [{"ram": 48_128, "flash": 45_499, "instructions": 9_000_000}])
 
 
+ROOM = {"by": "budget", "room": 41_000, "used": 40_900, "flash": 40_900, "least": 39_000}
+
+
+@pytest.mark.parametrize(
+    ("least", "limits", "cure"),
+    [
+        (39_000, {"flash": 45_000}, "set facedet.plan.reserve='5 KB', and the planner takes smaller kernels"),
+        (40_400, {"flash": 45_000}, "set facedet.plan.reserve='5 KB', and the planner takes smaller kernels"),
+        (40_401, {"flash": 45_000}, "make the model smaller or raise its budget="),
+        (39_000, {"flash": 45_000, "ram": 48_128}, "make the model smaller or raise its budget="),
+        (None, {"flash": 45_000}, "make the model smaller or raise its budget="),
+    ],
+)
+def test_smaller_kernels_would_do(
+    least: int | None, limits: dict[str, float], cure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """4,600 bytes are not kernels and constants; with 512 bytes that code may be off, 5 KB."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        hold(tmp_path, MEASURED | {"room": ROOM | {"least": least}}, **limits)
+    ram = "RAM 49,152 of 47 KB, " if "ram" in limits else ""
+    assert str(caught.value) == (f"build/facedet/cortex-m7/facedet.elf: {ram}flash 45,500 of 45,000 bytes; {cure}")
+
+
 POOR = MEASURED | {"metric": {"name": "AP@0.4", "float": 0.66, "integer": 0.61}}
 PLACE = "build/facedet/cortex-m7/facedet.elf"
 BETTER = "train longer, prune or quantize less, or ask for less in budget="
