@@ -1,21 +1,29 @@
 """The plan stage on files: a model that does not fit its target is refused before anything is compiled."""
 
-import json
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
 
 from nnrules.catalog.paths import KERNELS, TOOLCHAINS
 from nnrules.catalog.stages import PlanOptions
+from nnrules.catalog.toolchain import load_toolchain
+from nnrules.codegen.model import ModelCode
 from nnrules.error import UserError
 from nnrules.graph.ir import dump
-from nnrules.stages import plan
+from nnrules.plan.record import Plan, load_plan
+from nnrules.stages import plan as stage
+from nnrules.stages.plan import RESERVE
 from nnrules.stages.runner import Request
+from tests.needs import need_target
 from tests.plan.test_planner import graph
 
 
-def planned(folder: Path, ram: str = "4 MB", flash: str = "4 MB", portable: bool = False) -> list[str]:
-    """The kernels planned for a Cortex-M7 with this much memory."""
+def planned(folder: Path, ram: str = "4 MB", flash: str = "4 MB", **options: Any) -> Plan:
+    """The plan for a Cortex-M7 with this much memory."""
     text = (TOOLCHAINS / "cortex-m7.toml").read_text()
     assert 'ram = "4 MB"\nflash = "4 MB"' in text
     toolchain = text.replace('ram = "4 MB"\nflash = "4 MB"', f'ram = "{ram}"\nflash = "{flash}"')
@@ -27,8 +35,13 @@ def planned(folder: Path, ram: str = "4 MB", flash: str = "4 MB", portable: bool
         "kernels": [str(path) for path in sorted(KERNELS.rglob("*.toml"))],
     }
     outputs = {"plan": str(folder / "net.plan.json")}
-    plan.run(Request("plan", "net", "small", PlanOptions(portable=portable), inputs, outputs))
-    return [layer["kernel"] for layer in json.loads((folder / "net.plan.json").read_text())["layers"]]
+    stage.run(Request("plan", "net", "small", PlanOptions(**options), inputs, outputs))
+    return load_plan(folder / "net.plan.json")
+
+
+def kernels(plan: Plan) -> list[str]:
+    """Those of the layers that have one."""
+    return [layer.kernel for layer in plan.layers if layer.kernel]
 
 
 def test_a_model_too_large_for_the_ram(tmp_path: Path) -> None:
@@ -50,5 +63,44 @@ def test_a_model_too_large_for_the_flash(tmp_path: Path) -> None:
 
 
 def test_portable_leaves_the_simd_kernels_out(tmp_path: Path) -> None:
-    assert any(kernel.endswith("__armv7em") for kernel in planned(tmp_path))
-    assert all(kernel.endswith("__portable") for kernel in planned(tmp_path, portable=True) if kernel)
+    assert any(kernel.endswith("__armv7em") for kernel in kernels(planned(tmp_path)))
+    assert all(kernel.endswith("__portable") for kernel in kernels(planned(tmp_path, portable=True)))
+
+
+def test_a_budget_leaves_a_program_and_the_sample_their_flash(tmp_path: Path) -> None:
+    """The sample: 192 bytes of image and 10 of output."""
+    free = planned(tmp_path, extra_weights=9.0)
+    assert (free.room.by, free.room.least) == ("", None)
+    assert free.room.flash is not None
+    enough = free.room.flash + 4096 + 192 + 10
+    assert planned(tmp_path, extra_weights=9.0, budget=enough).layers == free.layers
+    tight = planned(tmp_path, extra_weights=9.0, budget=enough - 1)
+    assert (tight.room.by, tight.room.room) == ("budget", free.room.flash - 1)
+    assert sum(layer.weight_bytes for layer in tight.layers) < sum(layer.weight_bytes for layer in free.layers)
+    assert planned(tmp_path, extra_weights=9.0, budget=enough - 4096, reserve=202).layers == free.layers
+    smallest = planned(tmp_path, budget=0).room
+    assert (smallest.room, smallest.used) == (0, smallest.least)
+
+
+def test_the_targets_flash_counts_where_the_budget_has_more(tmp_path: Path) -> None:
+    assert planned(tmp_path, flash="8 KB", budget=9000).room.by == "target"
+    assert planned(tmp_path, flash="9 KB", budget=9000).room.by == "budget"
+    assert planned(tmp_path, flash="8 KB").layers == planned(tmp_path, budget=8192).layers
+
+
+def test_what_is_reckoned_is_what_the_compiler_makes(tmp_path: Path) -> None:
+    """With what kernels share and all calls, which the reserve is for."""
+    need_target("cortex-m7")
+    for budget in (None, 9000):
+        plan = planned(tmp_path, budget=budget)
+        code = ModelCode(graph(), plan)
+        (tmp_path / "net.h").write_text(code.header())
+        (tmp_path / "net.c").write_text(code.source())
+        compiler = load_toolchain(TOOLCHAINS / "cortex-m7.toml").compiler
+        command = [compiler.command, *compiler.cflags, f"-I{KERNELS / 'include'}", "-c", "net.c", "-o", "net.o"]
+        subprocess.run(command, cwd=tmp_path, check=True)
+        with (tmp_path / "net.o").open("rb") as stream:
+            sections = [each for each in ELFFile(stream).iter_sections() if each["sh_flags"] & SH_FLAGS.SHF_ALLOC]
+            size = sum(each["sh_size"] for each in sections if not each.name.startswith(".ARM"))
+        assert plan.room.flash is not None
+        assert plan.room.flash - 3072 < size < plan.room.flash + RESERVE
