@@ -727,7 +727,7 @@ NN_INLINE void nn_mve_largest(int8_t *y, const int8_t *x, int n, int rows, int c
 #endif
 
 /* y = the requantized sums of `rows` by `columns` pixels, `down` and `right` bytes apart, for n channels; `offset` is added
- * to each sum. A part of up to 256 pixels is summed in 16 bits. shifts, lo and hi are constants. */
+ * to each sum. A part of up to 256 pixels is summed in 16 bits. n, right, shifts, lo and hi are constants. */
 NN_INLINE void nn_mve_average(int8_t *y, const int8_t *x, int n, int rows, int columns, int down, int right, int32_t offset,
                               int32_t half, bool shifts, uint32_t shift, int32_t zero_point, int32_t lo, int32_t hi) {
 #if NN_HAS_MVE
@@ -744,14 +744,15 @@ NN_INLINE void nn_mve_average(int8_t *y, const int8_t *x, int n, int rows, int c
                 const int8_t *from = first;
                 __asm__ volatile("vctp.16 %[left]; "
                                  "dls lr, %[some]; "
-                                 "1: "
-                                 "vpst; "
-                                 "vldrbt.s16 q0, [%[from]]; "
-                                 "add %[from], %[right]; "
+                                 "1:; "
+                                 ".if %c[n] %% 8; vpst; vldrbt.s16 q0, [%[from]]; add %[from], %[step]; "
+                                 ".elseif %c[right] > 127; vldrb.s16 q0, [%[from]]; add %[from], %[step]; "
+                                 ".else; vldrb.s16 q0, [%[from]], #%c[right]; "
+                                 ".endif; "
                                  "vadd.i16 %q[sum], %q[sum], q0; "
                                  "le lr, 1b"
                                  : [sum] "+w"(sum), [from] "+l"(from)
-                                 : [left] "r"(n - c), [some] "r"(some), [right] "r"(right)
+                                 : [left] "r"(n - c), [some] "r"(some), [n] "i"(n), [right] "i"(right), [step] "r"(right)
                                  : "lr", "q0", "memory");
             }
             __asm__("vmovlb.s16 q0, %q[sum]; "
