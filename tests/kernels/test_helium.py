@@ -91,6 +91,9 @@ def test_depthwise_windows_of_any_size(target: str) -> None:
         for seed, (kernel, stride, dilation) in enumerate(windows)
         for size in [(19, 37), (20, 12), (7, 40)]
     ]
+    cases += [
+        depthwise(3, (20, 12), kernel, 1, 0, multiple=multiple) for kernel in ((5, 5), (1, 1)) for multiple in (2, 3)
+    ]
     runs = [run for run in check_helium(cases, target) if run.kernel.name == "depthwise_windows_s8__mve"]
     assert {run.variant["single"] for run in runs} == {0, 1}
     assert len(runs) >= len(cases)
@@ -140,9 +143,15 @@ def convolution(in_c: int, out_c: int, kernel: tuple[int, int], seed: int, size:
 
 
 def depthwise(
-    channels: int, size: tuple[int, int], kernel: tuple[int, int], stride: int, seed: int, dilation: int = 1
+    channels: int,
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: int,
+    seed: int,
+    dilation: int = 1,
+    multiple: int = 1,
 ) -> Case:
-    """Padded like SAME on three sides."""
+    """Padded like SAME on three sides; `multiple` outputs of each channel."""
     generator = np.random.default_rng(seed)
     operator = Conv2d(
         geometry=Geometry(
@@ -152,10 +161,10 @@ def depthwise(
             padding=(kernel[0] // 2, 1, 1, kernel[1] // 2),
         ),
         groups=channels,
-        weights=generator.integers(-128, 128, (channels, *kernel, 1)).astype(np.int8),
-        bias=generator.integers(-1000, 1000, channels).astype(np.int32),
+        weights=generator.integers(-128, 128, (multiple * channels, *kernel, 1)).astype(np.int8),
+        bias=generator.integers(-1000, 1000, multiple * channels).astype(np.int32),
         x_zero_point=int(generator.integers(-128, 128)),
-        requantization=requantization(channels, generator),
+        requantization=requantization(multiple * channels, generator),
     )
     return Case(operator, (generator.integers(-128, 128, (1, *size, channels)).astype(np.int8),))
 

@@ -17,7 +17,7 @@ LANES = 16
 
 
 def pack(operator: Any, parameters: Mapping[str, Parameter]) -> Constants:
-    """For Conv2d with as many groups as channels and kernel rows of up to 16 values."""
+    """For Conv2d with as many groups as input channels and kernel rows of up to 16 values."""
     height, width = operator.geometry.kernel
     group = 1 if parameters["single"] else min(LANES // width, height)
     rows = np.pad(operator.weights[..., 0], ((0, 0), (0, -height % group), (0, 0)))
