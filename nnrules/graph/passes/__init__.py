@@ -29,6 +29,7 @@ ORDER = (
     "fold_factors",
     "fuse_bias",
     "fold_batch_norm",
+    "join_channel_scales",
     "fuse_activations",
     "split_wide_weights",
     "carry_quantization",
