@@ -1,6 +1,7 @@
 """What other people's SConstructs set for the whole of SCons, and what they delete."""
 
 import fcntl
+import json
 
 import pytest
 
@@ -106,3 +107,15 @@ def test_two_build_folders_share_the_signatures(app: Foreign) -> None:
         assert app.refused("build_dir=other") == TAKEN
         app.built("-n", "build_dir=other")
     app.built("build_dir=other")
+
+
+def test_a_budget_of_flash_reaches_the_planner(app: Foreign) -> None:
+    """It reckons with the flash where there is a budget; each layer has one portable kernel, so none is kept out."""
+    script = app.top / "models/dense/SConscript"
+    budget = 'Firmware(budget=Budget(flash="6 KB"), plan={"reserve": "5 KB"}, '
+    app.write("models/dense/SConscript", script.read_text().replace("Firmware(", budget))
+    script.write_text(script.read_text().replace('Import("env")', 'Import("env", "Budget")'))
+    app.built()
+    room = json.loads((app.top / "build/nnrules/dense/portable/dense.plan.json").read_text())["room"]
+    assert room["by"] == ""
+    assert room["flash"] == room["least"] > 1024
