@@ -64,27 +64,21 @@ def test_the_flash_is_kept_where_any_selection_keeps_it_and_more_of_it_costs_not
 ) -> None:
     """Against all four selections; each layer has two functions of 1,024 bytes to choose from."""
     network, fixed = graph(), 2 * (UNMEASURED_CODE + CALL_BYTES)
-    light = [node.operator.weight_bytes() for node in network.nodes]
     every = [
-        (sum(w * (1 + i) for w, i in zip(light, wide, strict=True)), wide)
-        for wide in itertools.product((0, 1), repeat=2)
+        (sum(c.weight_bytes for c in taken), sum(c.instructions for c in taken))
+        for taken in itertools.product(*(both(network, node, kernel) for node in network.nodes))
     ]
-    before = math.inf
-    for flash in range(fixed, fixed + 2 * sum(light) + 64, 32):
+    least, before = min(every)[0], math.inf
+    for flash in range(fixed, fixed + 2 * least + 64, 32):
         selected, room = select_kernels(
             network, [kernel], ("portable",), extra, flash=Flash(flash, "budget", constants)
         )
-        taken = [candidate for candidate, _ in selected if candidate]
-        size = sum(candidate.weight_bytes for candidate in taken)
-        assert (room.flash, room.least) == (fixed + size, fixed + sum(light))
-        best = {tuple(wide): 0.0 for _, wide in every}
-        for candidates_taken in itertools.product(*(both(network, node, kernel) for node in network.nodes)):
-            wide = tuple(candidate.variant["wide"] for candidate in candidates_taken)
-            best[wide] = sum(candidate.instructions for candidate in candidates_taken)
-        most = max(sum(light), min(flash - fixed, int(sum(light) * (1 + extra))))
-        now = sum(candidate.instructions for candidate in taken)
-        assert now == min(best[wide] for bytes_, wide in every if bytes_ <= most)
-        assert size + fixed <= flash or size == sum(light)
+        size = sum(candidate.weight_bytes for candidate, _ in selected if candidate)
+        now = sum(candidate.instructions for candidate, _ in selected if candidate)
+        most = max(least, min(flash - fixed, int(least * (1 + extra))))
+        assert size <= most
+        assert now == min(instructions for weights, instructions in every if weights <= most)
+        assert (room.flash, room.least) == (fixed + size, fixed + least)
         assert now <= before
         before = now
 
@@ -125,6 +119,21 @@ def test_weights_yield_where_only_larger_ones_keep_the_flash(kernel: Kernel, tmp
         (_, (taken, _)), _ = select_kernels(network, [kernel], ("portable",), 0.0, costs, within)
         assert taken is not None
         assert taken.variant["wide"] == wide
+
+
+def test_weights_and_flash_bind_together(kernel: Kernel) -> None:
+    """With a third more weights the first layer would be wide, whose function is too large; the second must not."""
+    network = graph()
+    every = [candidate for node in network.nodes for candidate in both(network, node, kernel)]
+    known = {
+        key(c.parameters): Cost(layer="", instructions=int(c.instructions), code=3000 if c is every[1] else 100)
+        for c in every
+    }
+    costs = Costs(costs={kernel.name: known})
+    for extra, flash, wide in ((0.34, 9999, [1, 0]), (0.34, 2200, [0, 0]), (0.67, 2200, [0, 1])):
+        within = Flash(flash, "budget", constants)
+        selected, _ = select_kernels(network, [kernel], ("portable",), extra, costs, within)
+        assert [candidate.variant["wide"] for candidate, _ in selected if candidate] == wide
 
 
 def test_the_other_variants_say_what_they_cost(kernel: Kernel) -> None:
