@@ -31,6 +31,20 @@ NN_INLINE void nn_mve_copy_vector(int8_t *to, const int8_t *from) {
 #endif
 }
 
+/* Copies 16 int8 and moves on behind them. */
+NN_INLINE void nn_mve_copy_next(int8_t **to, const int8_t **from) {
+#if NN_HAS_MVE
+    __asm__ volatile("vldrb.u8 q0, [%[from]], #16; vstrb.8 q0, [%[to]], #16"
+                     : [to] "+r"(*to), [from] "+r"(*from)
+                     :
+                     : "q0", "memory");
+#else
+    nn_mve_copy_vector(*to, *from);
+    *to += NN_MVE_LANES;
+    *from += NN_MVE_LANES;
+#endif
+}
+
 /* Copies n int8; the two do not overlap. */
 NN_INLINE void nn_mve_copy(int8_t *to, const int8_t *from, int n) {
     if (__builtin_constant_p(n) && n >= NN_MVE_LANES && n <= 16 * NN_MVE_LANES) {
