@@ -1,5 +1,6 @@
 """How far the QDQ model, which is for other tools, is from the integer program: layer by layer, given equal inputs."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,18 +57,21 @@ class QdqDistance:
 
 @dataclass(frozen=True)
 class Edge:
-    """Where the model quantizes a tensor of the graph: the integers' name, type and shape, and whether the channels,
-    which the graph has last, come first."""
+    """Where the model quantizes a tensor of the graph: the integers' name, type and shape.
+
+    `moved`: the shape in memory where the first axis is the last there.
+    """
 
     quantized: str
     dtype: Any
     shape: Shape
-    channels_first: bool
+    moved: Shape | None
 
     def stored(self, integers: npt.NDArray[np.int8]) -> npt.NDArray[Any]:
         """The IR's integers as the ONNX file has them: uint8 128 higher."""
-        moved = np.moveaxis(integers, -1, 1) if self.channels_first else integers
-        array = np.ascontiguousarray(moved).reshape(-1, *self.shape)
+        if self.moved is not None:
+            integers = np.moveaxis(integers.reshape(-1, *self.moved), -1, 1)
+        array = np.ascontiguousarray(integers).reshape(-1, *self.shape)
         return array if self.dtype == np.int8 else (array.astype(np.int16) + 128).astype(self.dtype)
 
 
@@ -95,7 +99,9 @@ def cut(proto: Any, graph: Graph) -> dict[str, Edge]:
         if first is None or name in found:
             continue
         dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kinds[quantized]))
-        found[name] = Edge(quantized, dtype, shapes[real], first)
+        known = (*shapes[real][1:], *shapes[real][:1])
+        moved = known if name == same else graph.tensors[name].shape
+        found[name] = Edge(quantized, dtype, shapes[real], moved if first else None)
         inputs.append(helper.make_tensor_value_info(quantized, kinds[quantized], [batch, *shapes[real]]))
         if name in graph.inputs:
             body.node.remove(node)
@@ -123,12 +129,13 @@ def _channels_first(tensor: Tensor, shape: Shape | None, is_known: bool) -> bool
     """
     if shape is None:
         return None
+    if is_known:
+        fitting = math.prod(shape) == tensor.size and tensor.layout in ("nchw", "nhwc")
+        return tensor.layout == "nchw" if fitting else None
     fits = {
         "nchw": _bare((tensor.shape[-1], *tensor.shape[:-1])) == _bare(shape),
         "nhwc": _bare(tensor.shape) == _bare(shape),
     }
-    if is_known:
-        return tensor.layout == "nchw" if fits.get(tensor.layout) else None
     if all(fits.values()) and len(_bare(shape)) > 1:
         return None
     return fits["nchw"] if any(fits.values()) else None
