@@ -37,7 +37,10 @@ def _merge(body: Body) -> None:
         if first is None or first.op_type != "Reshape":
             continue
         shapes = body.shapes()
-        before, between, after = (shapes[each][0] for each in (first.input[0], second.input[0], second.output[0]))
+        values = (first.input[0], second.input[0], second.output[0])
+        if any(each not in shapes for each in values):
+            continue
+        before, between, after = (shapes[each][0] for each in values)
         if between[0] == 1:
             continue
         second.input[0] = first.input[0]
