@@ -10,16 +10,26 @@
 
 enum { NN_THUMB_STEP = 8 };
 
-/* floor((acc * multiplier + 2^31) / 2^32) by products of 16 bits, for cores that multiply into 32 bits only. No sum of them
- * overflows, and the last shift leaves the half that rounds in the carry. */
+/* high = floor((acc * (factor * 2^16 + rest) + 2^31) / 2^32) by products of 16 bits, in low registers; only factor keeps its value. No
+ * sum overflows, and the last shift leaves the half that rounds in the carry. */
+#define NN_THUMB_SCALE(high, acc, factor, rest, low) \
+    "asrs " high ", " acc ", #16; uxth " acc ", " acc "; movs " low ", " acc "; " \
+    "muls " low ", " rest "; muls " acc ", " factor "; muls " rest ", " high "; muls " high ", " factor "; " \
+    "lsrs " low ", " low ", #16; adds " rest ", " rest ", " low "; uxth " low ", " rest "; adds " acc ", " acc ", " low "; " \
+    "asrs " rest ", " rest ", #16; adds " high ", " high ", " rest "; asrs " acc ", " acc ", #16; adcs " high ", " acc "; "
+
+/* Add the zero point and keep within lo and hi, each plus 128, which makes them constants that instructions hold. */
+#define NN_THUMB_BOUND(high) \
+    "adds " high ", %[zero_point]; cmp " high ", %[hi]; ble 2f; movs " high ", %[hi]; 2: cmp " high ", %[lo]; bge 3f; " \
+    "movs " high ", %[lo]; 3: subs " high ", #128; "
+
+/* floor((acc * multiplier + 2^31) / 2^32), for cores that multiply into 32 bits only. */
 NN_INLINE int32_t nn_scale_by_halves(int32_t acc, int32_t multiplier) {
 #if NN_HAS_THUMB1
     int32_t high, factor, low;
     __asm__(".syntax unified; "
-            "asrs %[factor], %[m], #16; uxth %[m], %[m]; asrs %[high], %[acc], #16; uxth %[acc], %[acc]; "
-            "movs %[low], %[acc]; muls %[low], %[m]; muls %[acc], %[factor]; muls %[m], %[high]; muls %[high], %[factor]; "
-            "lsrs %[low], %[low], #16; adds %[m], %[m], %[low]; uxth %[low], %[m]; adds %[acc], %[acc], %[low]; "
-            "asrs %[m], %[m], #16; adds %[high], %[high], %[m]; asrs %[acc], %[acc], #16; adcs %[high], %[acc]"
+            "asrs %[factor], %[m], #16; uxth %[m], %[m]; "
+            NN_THUMB_SCALE("%[high]", "%[acc]", "%[factor]", "%[m]", "%[low]")
             : [high] "=&l"(high), [factor] "=&l"(factor), [low] "=&l"(low), [acc] "+l"(acc), [m] "+l"(multiplier)
             :
             : "cc");
@@ -70,6 +80,22 @@ NN_INLINE const uint8_t *nn_thumb_sums(int32_t acc[4], const int32_t *x, const u
     return weights;
 }
 
+/* *y = acc requantized by *multiplier, as nn_requantize, whose bounds are constants. */
+NN_INLINE void nn_thumb_requantize(int8_t *y, int32_t acc, const int32_t *multiplier, int zero_point, int lo, int hi) {
+#if NN_HAS_THUMB1 && defined(__OPTIMIZE__) /* the block's constants */
+    int32_t high, factor, low, rest;
+    __asm__(".syntax unified; "
+            "ldr %[rest], %[multiplier]; asrs %[factor], %[rest], #16; uxth %[rest], %[rest]; "
+            NN_THUMB_SCALE("%[high]", "%[acc]", "%[factor]", "%[rest]", "%[low]")
+            NN_THUMB_BOUND("%[high]") "strb %[high], %[y]"
+            : [high] "=&l"(high), [factor] "=&l"(factor), [low] "=&l"(low), [rest] "=&l"(rest), [acc] "+l"(acc), [y] "=m"(*y)
+            : [multiplier] "m"(*multiplier), [zero_point] "i"(zero_point + 128), [lo] "i"(lo + 128), [hi] "i"(hi + 128)
+            : "cc");
+#else
+    *y = (int8_t)nn_clamp(zero_point + nn_scale_by_halves(acc, *multiplier), lo, hi);
+#endif
+}
+
 /* What one channel of a depthwise 3x3 convolution is made of, in the order in which LDM fetches it. */
 struct nn_thumb_channel {
     int32_t weights[9], bias, factor, rest; /* the multiplier is factor * 2^16 + rest */
@@ -97,11 +123,8 @@ NN_INLINE void nn_thumb_depthwise_3x3(int8_t *y, int apart, const uint8_t *plane
                      "subs %[plane], %[pitch]; subs %[plane], %[back]; "
                      ".if %c[shifted]; ldmia %[k]!, {r2, r3, r4, r5}; adds r6, r2; lsls r6, r5; subs %[k], #52; "
                      ".else; ldmia %[k]!, {r2, r3, r4}; adds r6, r2; subs %[k], #48; .endif; "
-                     "asrs r5, r6, #16; uxth r6, r6; movs r2, r6; muls r2, r4; muls r6, r3; muls r4, r5; muls r5, r3; "
-                     "lsrs r2, r2, #16; adds r4, r4, r2; uxth r2, r4; adds r6, r6, r2; "
-                     "asrs r4, r4, #16; adds r5, r5, r4; asrs r6, r6, #16; adcs r5, r6; adds r5, %[zero_point]; "
-                     "cmp r5, %[hi]; ble 2f; movs r5, %[hi]; 2: cmp r5, %[lo]; bge 3f; movs r5, %[lo]; 3: "
-                     "subs r5, #128; mov r2, r10; strb r5, [r2]; add r10, r11; cmp r10, r12; bne 1b"
+                     NN_THUMB_SCALE("r5", "r6", "r3", "r4", "r2") NN_THUMB_BOUND("r5")
+                     "mov r2, r10; strb r5, [r2]; add r10, r11; cmp r10, r12; bne 1b"
                      : [plane] "+l"(plane), [k] "+l"(constants), "+r"(out)
                      : "r"(between), "r"(end), [pitch] "i"(pitch), [back] "i"(pitch - step), [shifted] "i"(shifted),
                        [zero_point] "i"(zero_point + 128), [lo] "i"(lo + 128), [hi] "i"(hi + 128)
