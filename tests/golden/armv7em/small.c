@@ -5,7 +5,7 @@
  *   0  stem       conv2d           image 8x6x2 -> 8x6x4                  3,456  conv2d_dense_s8__armv7em
  *   1  depthwise  conv2d           stem 8x6x4 -> 8x6x4                   1,728  depthwise_3x3_s8__armv7em
  *   2  add        add              stem 8x6x4, depthwise 8x6x4 -> 8x6x4  0      add_s8__armv7em
- *   3  pool       max_pool2d       add 8x6x4 -> 4x3x4                    0      max_pool2d_s8__portable
+ *   3  pool       max_pool2d       add 8x6x4 -> 4x3x4                    0      max_pool2d_s8__armv7em
  *   4  flat       reshape          pool 4x3x4 -> 48                      0      none: the same memory
  *   5  head       fully_connected  flat 48 -> 5                          240    fully_connected_dense_s8__armv7em
  *
@@ -180,8 +180,8 @@ static void add_s8__armv7em_2(const int8_t *x1, const int8_t *x2, int8_t *y)
     }
 }
 
-/* Maximum over each window, clipped at the image's border. */
-static void max_pool2d_s8__portable_3(const int8_t *x, int8_t *y)
+/* Maximum over each window, clipped at the image's border, four channels at a time; the last four may overlap. */
+static void max_pool2d_s8__armv7em_3(const int8_t *x, int8_t *y)
 {
     enum {
         IN_H = 8, IN_W = 6, C = 4, OUT_H = 4, OUT_W = 3,
@@ -197,15 +197,17 @@ static void max_pool2d_s8__portable_3(const int8_t *x, int8_t *y)
             const int left = ox * STRIDE_W - PAD_LEFT;
             const int kx_begin = left < 0 ? (-left + DILATION_W - 1) / DILATION_W : 0;
             const int kx_end = left + (K_W - 1) * DILATION_W < IN_W ? K_W : (IN_W - left + DILATION_W - 1) / DILATION_W;
-            for (int c = 0; c < C; c++) {
-                int32_t largest = -128;
-                for (int ky = ky_begin; ky < ky_end; ky++) {
-                    const int8_t *in = x + ((top + ky * DILATION_H) * IN_W + left + kx_begin * DILATION_W) * C + c;
+            const int8_t *const window = x + ((top + ky_begin * DILATION_H) * IN_W + left + kx_begin * DILATION_W) * C;
+            for (int tile = 0; tile < C; tile += 4) {
+                const int c = C % 4 == 0 || tile < C - 4 ? tile : C - 4;
+                uint32_t largest = 0x80808080;
+                for (int ky = 0; ky < ky_end - ky_begin; ky++) {
+                    const int8_t *in = window + ky * DILATION_H * IN_W * C + c;
                     for (int kx = kx_begin; kx < kx_end; kx++, in += DILATION_W * C) {
-                        largest = *in > largest ? *in : largest;
+                        largest = nn_larger(largest, *(const nn_word_at_1 *)in);
                     }
                 }
-                y[c] = (int8_t)largest;
+                *(nn_word_at_1 *)(y + c) = largest;
             }
         }
     }
@@ -271,7 +273,7 @@ void small_run(void *arena, const int8_t *const inputs[], int8_t *const outputs[
 
     /* pool */
     NN_PROFILE(3);
-    max_pool2d_s8__portable_3(base + 640, base + 96);
+    max_pool2d_s8__armv7em_3(base + 640, base + 96);
     trace(3, base + 96, 4, 12);
 
     /* flat */
