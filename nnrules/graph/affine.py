@@ -35,7 +35,8 @@ def lower_affine(lowering: "Lowering", node: "onnx.NodeProto", value: str, a: Re
     """
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise UserError(lowering.place(node), "its constant is not finite", "check the model for NaN and zeros")
-    if np.ptp(a) == np.ptp(b) == 0:
+    shape = lowering.view(node, value).index.shape
+    if np.ptp(a) == np.ptp(b) == 0 and np.broadcast_shapes(shape, a.shape, b.shape) == shape:
         slope, offset = float(a.flat[0]), float(b.flat[0])
         lower_unary(lowering, node, value, lambda x: x * slope + offset)
         return

@@ -237,3 +237,12 @@ def test_borders_that_are_not_constant_are_refused() -> None:
     assert str(caught.value) == (
         "net: node 'y' (Pad): its input 'read' is not a constant; only constant ones are supported"
     )
+
+
+def test_one_constant_number_for_each_of_several_makes_them_several() -> None:
+    m = FloatModel((5, 4))
+    mean = m.node("ReduceMean", ["x", m.constant("axes", np.array([2]))], "mean", keepdims=1)
+    m.node("Mul", [mean, m.constant("alike", np.full(3, 2, np.float32))], "y")
+    graph, apart = steps_apart(m.build("y"), (5, 4))
+    assert graph.tensors["y"].shape == (5, 3)
+    assert apart <= 1.01

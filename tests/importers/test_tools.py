@@ -44,6 +44,7 @@ def require_near(found: Imported, layers: int) -> None:
         ("keras_int8.tflite", True, 16),
         ("keras_float_edges.tflite", True, 16),
         ("keras_float.tflite", True, 16),
+        ("keras_sizes.tflite", True, 5),
     ],
 )
 def test_files_of_tools(name: str, channels_last: bool, layers: int, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from nnrules.graph.importers.tflite_writer import Writer
 
 UNARY = {
     "LOGISTIC": "Sigmoid", "TANH": "Tanh", "RELU": "Relu", "HARD_SWISH": "HardSwish", "ELU": "Elu", "ABS": "Abs",
-    "NEG": "Neg", "EXP": "Exp", "SQRT": "Sqrt",
+    "NEG": "Neg", "EXP": "Exp", "SQRT": "Sqrt", "LOG": "Log", "SIN": "Sin", "COS": "Cos", "FLOOR": "Floor",
 }  # fmt: skip
 BINARY = {"ADD": "Add", "SUB": "Sub", "MUL": "Mul", "DIV": "Div", "MAXIMUM": "Max", "MINIMUM": "Min"}
 REDUCTIONS = {"MEAN": "ReduceMean", "SUM": "ReduceSum", "REDUCE_MAX": "ReduceMax", "REDUCE_MIN": "ReduceMin"}
@@ -19,6 +19,12 @@ REDUCTIONS = {"MEAN": "ReduceMean", "SUM": "ReduceSum", "REDUCE_MAX": "ReduceMax
 def unary(writer: Writer, operator: TfliteOperator) -> None:
     """One of UNARY."""
     writer.finish(operator, writer.real(operator, UNARY[operator.kind], [writer.value(operator, 0)]))
+
+
+def gelu(writer: Writer, operator: TfliteOperator) -> None:
+    """Exact, or by the hyperbolic tangent."""
+    approximate = "tanh" if writer.options(operator).Approximate() else "none"
+    writer.finish(operator, writer.real(operator, "Gelu", [writer.value(operator, 0)], approximate=approximate))
 
 
 def binary(writer: Writer, operator: TfliteOperator) -> None:
@@ -99,6 +105,7 @@ ELEMENTWISE: Mapping[str, Callable[[Writer, TfliteOperator], None]] = {
     **dict.fromkeys(UNARY, unary),
     **dict.fromkeys(BINARY, binary),
     **dict.fromkeys(REDUCTIONS, reduce),
+    "GELU": gelu,
     "QUANTIZE": quantize,
     "DEQUANTIZE": dequantize,
     "SOFTMAX": softmax,

@@ -14,6 +14,7 @@ from nnrules.graph.importers.tflite_elementwise import ELEMENTWISE
 from nnrules.graph.importers.tflite_layers import LAYERS
 from nnrules.graph.importers.tflite_moves import MOVES
 from nnrules.graph.importers.tflite_schema import TfliteModel, TfliteOperator, parse
+from nnrules.graph.importers.tflite_sizes import without_sizes
 from nnrules.graph.importers.tflite_writer import Writer
 
 SUFFIXES = (".tflite",)
@@ -23,7 +24,7 @@ OPERATORS: Mapping[str, Callable[[Writer, TfliteOperator], None]] = {**LAYERS, *
 
 def read(path: Path, name: str, beside: Sequence[Path]) -> onnx.ModelProto:
     """The model as ONNX: QDQ where it is quantized."""
-    return written(parse(path, name), name)
+    return written(without_sizes(parse(path, name), name), name)
 
 
 def written(model: TfliteModel, name: str) -> onnx.ModelProto:

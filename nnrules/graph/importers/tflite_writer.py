@@ -11,7 +11,7 @@ from nnrules.error import UserError
 from nnrules.graph.importers.body import DEQUANTIZE, QUANTIZE
 from nnrules.graph.importers.tflite_schema import TfliteModel, TfliteOperator, TfliteTensor
 
-OPSET = 18
+OPSET = 20
 TO_NCHW, TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
 ACTIVATIONS: dict[int, tuple[float, float] | None] = {0: None, 1: (0.0, np.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 

@@ -27,6 +27,9 @@ def run(body: Body) -> None:
             del node.input[-1]
         if node.op_type in AXES:
             _attribute_to_input(body, node, "axes", 1)
+            axes = body.constant(body.input(node, 1))
+            if axes is not None and axes.size:
+                _drop_attribute(node, "noop_with_empty_axes")
         elif node.op_type == "Split" and body.opset < FORM:
             _split(body, node)
         elif node.op_type == "Softmax" and body.opset < 13:

@@ -1,6 +1,6 @@
 """MatMul of several rows with constant weights -> a 1x1 convolution between Transposes, which are views.
 
-A Gemm of rows alone, (rows, in), which ONNX Runtime makes of such a MatMul between Reshapes, too.
+A Gemm or MatMul of rows alone, (rows, in), which ONNX Runtime and TensorFlow make of it between Reshapes, too.
 """
 
 import numpy as np
@@ -13,8 +13,8 @@ from nnrules.graph.passes.fuse_bias import channel_constant, is_constant
 
 def run(body: Body) -> None:
     """(1, ..., in) x (in, out) -> Conv of (1, in, ...) with (out, in, 1, ...), for one or two axes in between."""
-    for node in [each for each in body.nodes if each.op_type == "Gemm"]:
-        _rows_of_gemm(body, node)
+    for node in [each for each in body.nodes if each.op_type in ("Gemm", "MatMul")]:
+        _rows_alone(body, node)
     for node in [each for each in body.nodes if each.op_type == "MatMul"]:
         shapes = body.shapes()
         known = [shapes[value][0] for value in node.input if value in shapes]
@@ -24,10 +24,13 @@ def run(body: Body) -> None:
                 _convolve(body, node, weights, len(known[0]), shapes)
 
 
-def _rows_of_gemm(body: Body, node: onnx.NodeProto) -> None:
-    """Gemm of (rows, in), the batch being one -> Reshape to (1, rows, in), MatMul, Add, and Reshape back."""
+def _rows_alone(body: Body, node: onnx.NodeProto) -> None:
+    """Of (rows, in), the batch being one -> Reshape to (1, rows, in), MatMul, Add, and Reshape back."""
     shapes = body.shapes()
-    rows, inner = shapes.get(node.input[0], ((1, 1), 0))[0]
+    given = shapes.get(node.input[0], ((1, 1), 0))[0]
+    if len(given) != 2 or node.output[0] not in shapes:
+        return
+    rows, inner = given
     plain = all(body.attribute(node, name, 1.0) == 1.0 for name in ("alpha", "beta")) and not body.attribute(
         node, "transA", 0
     )

@@ -3,6 +3,7 @@
 python make.py brevitas     pip install brevitas==0.13.4 onnx onnxscript torch
 python make.py nncf         pip install nncf==3.4.0 onnx onnxruntime onnxscript torch
 python make.py keras        pip install tensorflow-cpu==2.21.0 tf2onnx==1.17.0
+python make.py keras_sizes  pip install tensorflow-cpu==2.21.0
 python make.py torchao      pip install torchao==0.18.0 torch
 """
 
@@ -142,6 +143,24 @@ def keras() -> None:
     )
 
 
+def keras_sizes() -> None:
+    """TFLite from Keras with a batch that is not fixed: it computes sizes (SHAPE, STRIDED_SLICE, PACK, ...)."""
+    import tensorflow as tf
+
+    tf.keras.utils.set_random_seed(0)
+    layers = tf.keras.layers
+    source = layers.Input((*SHAPE[1:], SHAPE[0]))
+    x = layers.Conv2D(6, 3, 2, padding="same", activation="gelu")(source)
+    x = layers.Conv2DTranspose(4, 3, 2, padding="same")(x)
+    x = layers.Dense(5, activation="relu")(layers.Reshape((SHAPE[1], SHAPE[2] * 4))(x))
+    model = tf.keras.Model(source, layers.Dense(4)(layers.Flatten()(x)))
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([each[None]] for each in noise(64, True))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    (HERE / "keras_sizes.tflite").write_bytes(converter.convert())
+
+
 def torchao() -> None:
     """PT2E: int8 with the quantizer for XNNPACK, and half of uint8 (`reduce_range`) with the one for x86."""
     import torch
@@ -177,4 +196,4 @@ def _deflate(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"brevitas": brevitas, "nncf": nncf, "keras": keras, "torchao": torchao}[sys.argv[1]]()
+    {"brevitas": brevitas, "nncf": nncf, "keras": keras, "keras_sizes": keras_sizes, "torchao": torchao}[sys.argv[1]]()
