@@ -33,6 +33,27 @@ def test_a_float_program(archive: Path, tmp_path: Path) -> None:
     require_near(through(archive, tmp_path, samples(tmp_path)), 6)
 
 
+def test_a_batch_that_is_not_fixed(tmp_path: Path) -> None:
+    import torch
+    from torch import nn
+
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network, self.last = network(), nn.Linear(2, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.last(self.network(x).reshape(2 * x.shape[0], 2))
+            return y.reshape(x.shape[0], 6)
+
+    torch.manual_seed(1)
+    sizes = ({0: torch.export.Dim("n")},)
+    for made in (network(), Mixed().eval()):
+        path = tmp_path / "net.pt2"
+        torch.export.save(torch.export.export(made, (torch.from_numpy(noise(2)),), dynamic_shapes=sizes), path)
+        require_near(through(path, tmp_path, samples(tmp_path)), 6)
+
+
 def test_a_quantized_program(tmp_path: Path) -> None:
     import torch
     import torch.ao.quantization.fx._decomposed

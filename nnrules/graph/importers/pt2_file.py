@@ -23,7 +23,10 @@ from nnrules.graph.importers.pt2_ranges import clamp_ranges
 SUFFIXES = (".pt2",)
 LARGEST = 2**30  # of all that is in the archive
 TARGETS = re.compile(r"torch\.ops\.(aten|quantized_decomposed)\.\w+(\.\w+)?|_operator\.(getitem|add|mul|sub|floordiv)")
-SYMBOL = re.compile(r"[su]\d{1,6}|-?\d{1,18}")
+SIZE = re.compile(  # of numbers and symbols, as with a batch that is not fixed; possessive: nothing is tried twice
+    r"(?:[su]\d{1,6}|-?\d{1,18}|Symbol\('[su]\d{1,6}'(?:, (?:integer|positive|nonnegative)=True)*\)"
+    r"|(?:Mul|Add|Integer)\(|[), ])++"
+)
 DAMAGE = (zipfile.BadZipFile, KeyError, ValueError, OSError, RuntimeError, NotImplementedError, EOFError)
 
 
@@ -102,7 +105,7 @@ def _without_code(name: str, program: Any) -> bytes:
             fault = f"calls {target}"
             raise UserError(name, fault, "only torch's own operators (torch.ops.aten) are supported")
         for text in (each.get("expr_str", ""), *each.get("range_constraints", ())):
-            if text and not SYMBOL.fullmatch(str(text)):
+            if text and not SIZE.fullmatch(str(text)):
                 raise UserError(name, f"has a size that is computed: {text!s:.60}", "export the model with fixed sizes")
         if "as_custom_obj" in each or "as_graph" in each:
             raise UserError(name, "holds objects or graphs of its own", "export the model without control flow")
