@@ -170,3 +170,26 @@ def test_an_operator_of_a_later_opset_keeps_it(tmp_path: Path) -> None:
 
 def test_layers_of_equal_axes_are_compared_as_they_lie(tmp_path: Path) -> None:
     require_near(imported(Means(), (2, 8, 8), tmp_path), 7)
+
+
+class Block(nn.Module):
+    """What a transformer's block is made of, normalization before and behind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.LayerNorm(8), nn.LayerNorm(8, elementwise_affine=False)
+        self.dense = nn.Linear(8, 8)
+        self.first.weight.data.uniform_(0.5, 1.5)
+        self.first.bias.data.normal_()
+
+    def forward(self, x: Any) -> Any:
+        return self.second(x + functional.gelu(self.dense(self.first(x))))
+
+
+@pytest.mark.parametrize("opset", [12, 16, 17, 20])
+def test_layer_normalization_in_parts_or_as_one(opset: int, tmp_path: Path) -> None:
+    found = imported(Block(), (5, 8), tmp_path, opset)
+    require_near(found, 5)
+    operators = [node.operator.op for node in found.graph.nodes if not node.operator.is_alias]
+    assert operators[0] == operators[-1] == "layer_norm"
+    assert operators.count("layer_norm") == 2

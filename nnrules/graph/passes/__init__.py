@@ -19,6 +19,7 @@ ORDER = (
     "drop_casts",
     "unclip_integers",
     "merge_duplicates",
+    "join_layer_norm",
     "open_edges",
     "lift_integers",
     "read_quantized",
