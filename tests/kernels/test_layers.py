@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from nnrules.graph.operator import Geometry
 from nnrules.graph.ops.conv2d import Conv2d
 from nnrules.graph.ops.fully_connected import FullyConnected
+from nnrules.graph.ops.max_pool2d import MaxPool2d
 from tests.cases import Case
-from tests.cases.case import Draw, int8_arrays, linear_parts
+from tests.cases.case import Draw, geometries, int8_arrays, linear_parts
 from tests.kernels.test_kernels import KERNEL_LIST, check, long, quick, runs_of
 from tests.needs import need_target
 
@@ -71,6 +72,13 @@ def vectors(draw: Draw) -> Case:
     return Case(operator, (draw(int8_arrays((1, draw(st.integers(1, 2)), in_c))),))
 
 
+@st.composite
+def pools(draw: Draw) -> Case:
+    """Largest values of any window; the last four channels overlap those before, or not."""
+    geometry, size = draw(geometries())
+    return Case(MaxPool2d(geometry=geometry), (draw(int8_arrays((1, *size, draw(st.integers(4, 13))))),))
+
+
 KINDS = {
     "conv2d_winograd_s8__armv7em": winograd,
     "depthwise_3x3_s8__armv7em": depthwise,
@@ -80,6 +88,7 @@ KINDS = {
     "conv2d_1x1_s8__armv7em": windows,
     "fully_connected_dense_s8__armv7em": vectors,
     "fully_connected_s8__rv32imc": vectors,
+    "max_pool2d_s8__armv7em": pools,
 }
 GROUPS = st.tuples(*(st.lists(kind(), min_size=8, max_size=8) for kind in dict.fromkeys(KINDS.values())))
 
