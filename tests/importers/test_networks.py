@@ -193,3 +193,44 @@ def test_layer_normalization_in_parts_or_as_one(opset: int, tmp_path: Path) -> N
     operators = [node.operator.op for node in found.graph.nodes if not node.operator.is_alias]
     assert operators[0] == operators[-1] == "layer_norm"
     assert operators.count("layer_norm") == 2
+
+
+class Digits(nn.Module):
+    """torch's first example: it ends with the logarithm of probabilities."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.dense = nn.Conv2d(1, 6, 3, 2), nn.Linear(54, 10)
+
+    def forward(self, x: Any) -> Any:
+        return functional.log_softmax(self.dense(self.conv(x).relu().flatten(1)) * 4, dim=1)
+
+
+@pytest.mark.parametrize("opset", [11, 17])
+def test_the_logarithm_of_softmax(opset: int, tmp_path: Path) -> None:
+    found = imported(Digits(), (1, 7, 7), tmp_path, opset)
+    require_near(found, 7)
+    ((exact, integer),) = found.outputs()
+    assert (exact.argmax(1) == integer.argmax(1)).mean() > 0.9
+
+
+class Normed(nn.Module):
+    """Normalization by instance and by group."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.instance = nn.Conv2d(1, 8, 3, 2), nn.InstanceNorm2d(8, affine=True)
+        self.group = nn.GroupNorm(2, 8)
+        for norm in (self.instance, self.group):
+            norm.weight.data.uniform_(0.5, 1.5)
+            norm.bias.data.normal_()
+
+    def forward(self, x: Any) -> Any:
+        return self.group(self.instance(self.conv(x)).relu())
+
+
+@pytest.mark.parametrize(("opset", "dynamo"), [(13, False), (18, False), (18, True)])
+def test_normalization_by_instance_and_group(opset: int, dynamo: bool, tmp_path: Path) -> None:
+    found = imported(Normed(), (1, 9, 9), tmp_path, opset, dynamo=dynamo)
+    require_near(found, 5)
+    assert [node.operator.op for node in found.graph.nodes].count("layer_norm") == 2

@@ -20,6 +20,8 @@ ORDER = (
     "unclip_integers",
     "merge_duplicates",
     "join_layer_norm",
+    "split_instance_norm",
+    "split_log_softmax",
     "open_edges",
     "lift_integers",
     "read_quantized",

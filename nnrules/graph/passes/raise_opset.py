@@ -32,7 +32,7 @@ def run(body: Body) -> None:
                 _drop_attribute(node, "noop_with_empty_axes")
         elif node.op_type == "Split" and body.opset < FORM:
             _split(body, node)
-        elif node.op_type == "Softmax" and body.opset < 13:
+        elif node.op_type in ("Softmax", "LogSoftmax") and body.opset < 13:
             _old_softmax(body, node, shapes.get(node.input[0], ((), 0))[0])
         elif node.op_type == "Dropout":
             _drop_attribute(node, "ratio")
