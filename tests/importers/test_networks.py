@@ -234,3 +234,23 @@ def test_normalization_by_instance_and_group(opset: int, dynamo: bool, tmp_path:
     found = imported(Normed(), (1, 9, 9), tmp_path, opset, dynamo=dynamo)
     require_near(found, 5)
     assert [node.operator.op for node in found.graph.nodes].count("layer_norm") == 2
+
+
+class Embedding(nn.Module):
+    """A vector of length one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.dense = nn.Conv2d(1, 6, 3, 2), nn.Linear(54, 8)
+
+    def forward(self, x: Any) -> Any:
+        return functional.normalize(self.dense(self.conv(x).relu().flatten(1)))
+
+
+@pytest.mark.parametrize(("opset", "dynamo"), [(11, False), (18, False), (18, True)])
+def test_vectors_of_length_one(opset: int, dynamo: bool, tmp_path: Path) -> None:
+    found = imported(Embedding(), (1, 7, 7), tmp_path, opset, dynamo=dynamo)
+    assert max(each["largest"] for each in found.distances().values()) <= 1
+    ((exact, integer),) = found.outputs()
+    assert np.abs(exact - integer).max() < 0.05
+    assert np.allclose(np.linalg.norm(integer, axis=1), 1, atol=0.05)

@@ -22,6 +22,7 @@ ORDER = (
     "join_layer_norm",
     "split_instance_norm",
     "split_log_softmax",
+    "split_quotients",
     "open_edges",
     "lift_integers",
     "read_quantized",
