@@ -159,6 +159,23 @@ def test_part_of_a_type_by_a_tensor_is_refused(tmp_path: Path) -> None:
     )
 
 
+def test_what_onnx_does_not_have_is_refused(tmp_path: Path) -> None:
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.special.bessel_j0(x)
+
+    path = tmp_path / "bessel.pt2"
+    torch.export.save(torch.export.export(Net(), (torch.from_numpy(noise(1)),)), path)
+    with pytest.raises(UserError) as caught:
+        import_model(path, "net")
+    said = f"{path}: cannot be exported to ONNX by torch; it says: Failed to convert the exported program to an ONNX "
+    assert str(caught.value).startswith(said)
+    assert str(caught.value).isprintable()
+
+
 class Command:
     """Runs when it is unpickled."""
 

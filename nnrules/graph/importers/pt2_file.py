@@ -125,5 +125,6 @@ def _members(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _told(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    plain = re.sub(r"\x1b\[[\d;]*m", "", str(error))  # torch writes in colours
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
     return f"it says: {(lines[0] if lines else type(error).__name__)[:200]}"
