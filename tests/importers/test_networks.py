@@ -254,3 +254,24 @@ def test_vectors_of_length_one(opset: int, dynamo: bool, tmp_path: Path) -> None
     ((exact, integer),) = found.outputs()
     assert np.abs(exact - integer).max() < 0.05
     assert np.allclose(np.linalg.norm(integer, axis=1), 1, atol=0.05)
+
+
+class Tokens(nn.Module):
+    """A class token before a sequence, as vision transformers have it, and a ramp behind its features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(1, 1, 7))
+        self.ramp = nn.Parameter(torch.linspace(-1, 1, 6).reshape(1, 6, 1))
+        self.one, self.two, self.last = nn.Linear(4, 3), nn.Linear(4, 4), nn.Linear(8, 3)
+
+    def forward(self, x: Any) -> Any:
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), torch.cat([self.one(x), self.two(x)], 2)], 1)
+        return self.last(torch.cat([x, self.ramp], 2))
+
+
+@pytest.mark.parametrize("layout", ["", "QDQ", "QOperator"])
+def test_constants_beside_activations(layout: str, tmp_path: Path) -> None:
+    path = exported(Tokens(), (5, 4), tmp_path, 13, dynamo=False)
+    path = quantized_by_onnxruntime(path, layout) if layout else path
+    require_near(through(path, tmp_path, tmp_path / "samples.npz"), 6)

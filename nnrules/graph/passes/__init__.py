@@ -23,6 +23,7 @@ ORDER = (
     "split_instance_norm",
     "split_log_softmax",
     "split_quotients",
+    "pad_for_constants",
     "open_edges",
     "lift_integers",
     "read_quantized",
