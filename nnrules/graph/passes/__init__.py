@@ -37,6 +37,7 @@ ORDER = (
     "join_channel_scales",
     "fuse_activations",
     "split_wide_weights",
+    "refine_biases",
     "carry_quantization",
     "part_weights",
     "shorten_names",
