@@ -22,8 +22,9 @@ class Stored:
     def dequantized(self, value: str) -> onnx.NodeProto | None:
         """The DequantizeLinear of stored integers that makes a value, if one does."""
         source = self.producer.get(value)
-        stored = source is not None and source.op_type == DEQUANTIZE and source.input[0] in self.arrays
-        return source if stored else None
+        if source is None or source.op_type != DEQUANTIZE:
+            return None
+        return source if all(each in self.arrays for each in source.input if each) else None
 
     def centred(self, source: onnx.NodeProto) -> tuple[np.ndarray, int]:
         """A DequantizeLinear's stored integers less their zero point, int64, and the axis of its scales."""

@@ -44,7 +44,7 @@ def real_constant(body: Body, value: str) -> np.ndarray | None:
     if source is None or source.op_type != DEQUANTIZE or source.input[0] not in body.constants:
         return None
     stored, scale = body.constants[source.input[0]].astype(np.float64), body.constants.get(source.input[1])
-    if scale is None:
+    if scale is None or (body.input(source, 2) and source.input[2] not in body.constants):
         return None
     point = body.constants[source.input[2]].astype(np.float64) if body.input(source, 2) else np.float64(0)
     shape = _along(body.attribute(source, "axis", 1), stored.ndim)

@@ -50,6 +50,8 @@ def run(body: Body) -> None:
         stored = all(each.op_type == DEQUANTIZE for each in readers) and node.output[0] not in body.ends
         if scales is None or points is None or scales.size == 1 or node.input[0] not in body.producer or not stored:
             continue
+        if points.dtype not in (np.int8, np.uint8):
+            continue  # which is refused when the model is lowered
         limits = np.iinfo(points.dtype)
         full = np.broadcast_to(points.reshape(-1).astype(np.int64), scales.reshape(-1).shape)
         channels = Channels(scales.reshape(-1).astype(np.float64), limits.min, full, limits.max)
