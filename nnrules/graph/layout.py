@@ -106,6 +106,8 @@ class Layout(QdqReader):
         """An input worked on along one axis, which becomes the last in memory (channels of an image)."""
         rank = self.view(node, value).index.ndim
         axis = axis % (rank + 1) - 1
+        if axis < 0:
+            raise UserError(self.place(node), "works along the batch axis", "only axes from 1 on are supported")
         return self.laid(node, value, (*(each for each in range(rank) if each != axis), axis))
 
     def laid(self, node: onnx.NodeProto, value: str, order: Sequence[int] | None = None) -> Tensor:

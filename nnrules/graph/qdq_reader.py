@@ -164,16 +164,22 @@ class QdqReader:
         bias = self.stored.real(value)
         if bias is None or not np.isfinite(bias).all():
             raise UserError(self.place(node), "its bias is not a constant of finite numbers", "check the model for NaN")
-        if source is not None and np.allclose(self.initializers[source.input[1]], scales, rtol=1e-5, atol=0):
-            bias = self.stored.centred(source)[0]
-        else:
-            bias = np.rint(bias.astype(np.float64) / scales).astype(np.int64)
         if bias.size not in (1, len(scales)) or bias.size != max(bias.shape, default=1):
             fault = f"its bias has shape {bias.shape}"
             raise UserError(
                 self.place(node), fault, f"only one value for each of its {len(scales)} channels is supported"
             )
-        return np.broadcast_to(bias.reshape(-1), (len(scales),))
+        bias = bias.reshape(-1)
+        if source is not None and self._has_scales(source, scales):
+            bias = self.stored.centred(source)[0].reshape(-1)
+        else:
+            bias = np.rint(bias.astype(np.float64) / scales).astype(np.int64)
+        return np.broadcast_to(bias, (len(scales),))
+
+    def _has_scales(self, source: onnx.NodeProto, scales: np.ndarray) -> bool:
+        """Whether a DequantizeLinear counts in these units."""
+        own = self.initializers[source.input[1]]
+        return own.size in (1, len(scales)) and np.allclose(own, scales, rtol=1e-5, atol=0)
 
     def constant(self, node: onnx.NodeProto, position: int) -> np.ndarray | None:
         """A further input as a constant, None where it is left out; raises UserError where it is not constant."""

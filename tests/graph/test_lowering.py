@@ -286,6 +286,25 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     )
 
 
+def test_a_bias_of_another_length_is_refused() -> None:
+    model = quantized(linear("Conv", np.ones((3, 3, 1, 1)), np.zeros(3)).build("y"), (3, 4, 4))
+    (conv,) = (node for node in model.graph.node if node.op_type == "Conv")
+    conv.input[2] = "other"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(2, np.float32), "other"))
+    assert (
+        refused(model)
+        == "net: node 'y' (Conv): its bias has shape (2,); only one value for each of its 3 channels is supported"
+    )
+
+
+def test_softmax_over_the_batch_is_refused() -> None:
+    m = FloatModel((4,))
+    m.node("Softmax", ["x"], "y", axis=0)
+    assert refused(quantized(m.build("y"), (4,))) == (
+        "net: node 'y' (Softmax): works along the batch axis; only axes from 1 on are supported"
+    )
+
+
 def test_shapes_that_onnx_refuses_are_one_line() -> None:
     m = FloatModel((4,))
     m.node("Concat", [m.node("Sigmoid", ["x"], "s"), m.node("Tanh", ["x"], "t")], "y", axis=1)
