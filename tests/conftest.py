@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,11 @@ collect_ignore = ["rules/sample_project"]
 def pytest_addoption(parser: pytest.Parser) -> None:
     """--update-golden: take what is generated now as right."""
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
+
+
+def pytest_configure() -> None:
+    """Builds under test obey SIGINT, also where a shell that started pytest in the background has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
