@@ -38,7 +38,7 @@ NN_INLINE const int8_t *nn_rv_tile(int32_t acc[4][4], const int32_t *bias, const
                      "sw s2, 0(%[acc]); sw s3, 4(%[acc]); sw s4, 8(%[acc]); sw s5, 12(%[acc]); sw s6, 16(%[acc]); sw s7, 20(%[acc]); "
                      "sw s8, 24(%[acc]); sw s9, 28(%[acc]); sw s10, 32(%[acc]); sw s11, 36(%[acc]); sw a2, 40(%[acc]); "
                      "sw a3, 44(%[acc]); sw a4, 48(%[acc]); sw a5, 52(%[acc]); sw a6, 56(%[acc]); sw a7, 60(%[acc])"
-                     : [x] "+r"(x), [w] "+r"(weights), [end] "+r"(end), [left] "+m"(left)
+                     : [x] "+&r"(x), [w] "+&r"(weights), [end] "+&r"(end), [left] "+m"(left)
                      : [acc] "r"(acc), [down] "m"(down), [apart] "i"(apart), [n] "i"(n), [rows] "i"(rows),
                        [unroll] "i"(n % 4 == 0 ? 4 : n % 3 == 0 ? 3 : n % 2 == 0 ? 2 : 1)
                      : "t0", "t1", "t2", "t3", "t4", "t5", "t6", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11",
@@ -119,7 +119,7 @@ NN_INLINE void nn_rv_depthwise_3x3(int8_t *y, int apart, const int8_t *plane, in
                      NN_RV_THREE("2 * %[pitch]", "t0", "s8", "s9", "s10")
                      NN_RV_FINISH("t0", "0") "addi %[y], %[y], %[apart]; .endif; "
                      "addi %[x], %[x], %[down] - %[n] / 2 * 2 * %[step]; bne %[y], %[end], 1b"
-                     : [x] "+r"(plane), [y] "+r"(y)
+                     : [x] "+&r"(plane), [y] "+&r"(y) /* where the output ends may be where the plane begins */
                      : [k] "r"(channel), [end] "r"(end), [apart] "i"(apart), [pitch] "i"(pitch), [step] "i"(step), [down] "i"(down),
                        [n] "i"(n), [shifted] "i"(shifted), [zero_point] "i"(zero_point), [lo] "i"(lo), [hi] "i"(hi)
                      : "t0", "t1", "t2", "t3", "t4", "t5", "t6", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11",
