@@ -22,6 +22,21 @@ Shape = tuple[int, ...]
 Parameter = int | list[int]
 
 
+class RowWindow(msgspec.Struct, frozen=True):
+    """Row r of an output needs the input's rows r * stride - pad + dilation * (0 .. kernel - 1); outside is padding."""
+
+    kernel: int = 1
+    stride: int = 1
+    dilation: int = 1
+    pad: int = 0
+
+    def needed(self, first: int, count: int, height: int) -> range:
+        """The input's rows, those outside left out, for ``count`` rows of the output from ``first`` on."""
+        start = first * self.stride - self.pad
+        stop = start + (count - 1) * self.stride + (self.kernel - 1) * self.dilation + 1
+        return range(min(max(start, 0), height), max(min(stop, height), 0))
+
+
 class Operator(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all operators; the subclass's module name is its ``op`` in the graph, the plan and the kernels."""
 
@@ -60,6 +75,11 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         """The compile-time constants that kernels select on and templates are rendered with."""
         return {}
+
+    def row_window(self, *shapes: Shape) -> RowWindow | None:
+        """Which rows of each input a row of the output needs; None where an output needs all of them, or rows mean
+        nothing."""
+        return None
 
     @property
     def output_type(self) -> str:
@@ -169,6 +189,11 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
             **{f"{name}_{axis}": pair[i] for name, pair in pairs.items() for i, axis in enumerate("hw")},
             **{f"pad_{side}": amount for side, amount in zip(sides, self.padding, strict=True)},
         }
+
+    @property
+    def rows(self) -> RowWindow:
+        """The window's vertical part."""
+        return RowWindow(self.kernel[0], self.stride[0], self.dilation[0], self.padding[0])
 
     def onnx(self) -> dict[str, Any]:
         """The ONNX attributes of the same window."""

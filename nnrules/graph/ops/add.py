@@ -8,7 +8,7 @@ import numpy as np
 from nnrules.error import UserError
 from nnrules.graph.affine import lower_affine
 from nnrules.graph.broadcast import broadcast_parameters
-from nnrules.graph.operator import Operator, Parameter, Shape
+from nnrules.graph.operator import Operator, Parameter, RowWindow, Shape
 
 if TYPE_CHECKING:
     import onnx
@@ -94,6 +94,9 @@ class Add(Operator, frozen=True, kw_only=True):
         total = emitter.node("Add", [emitter.node("Add", terms), emitter.constant(output, "c", np.float64(self.c))])
         scaled = emitter.node("Mul", [total, emitter.constant(output, "scale", np.float64(2.0**-self.k))])
         emitter.saturate(emitter.node("Floor", [scaled]), self.lo, self.hi, output)
+
+    def row_window(self, *shapes: Shape) -> RowWindow | None:
+        return RowWindow() if len(shapes[0]) == 3 and len(set(shapes)) == 1 else None
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         loops = broadcast_parameters(shapes[0], shapes[1])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from nnrules.error import UserError
-from nnrules.graph.operator import Geometry, Operator, Parameter, Shape, both_axes
+from nnrules.graph.operator import Geometry, Operator, Parameter, RowWindow, Shape, both_axes
 from nnrules.graph.requant import Requantization, choose_multiplier, requantize
 
 if TYPE_CHECKING:
@@ -117,6 +117,10 @@ class AveragePool2d(Operator, frozen=True, kw_only=True):
         index = [[n * m for m in across] for n in down]
         chosen = Requantization(rule.multiplier[index], rule.shift[index], rule.zero_point, rule.lo, rule.hi)
         emitter.requantize(acc, chosen, output, channel_axis=(1, 1, len(down), len(across)))
+
+    def row_window(self, *shapes: Shape) -> RowWindow | None:
+        vertical = any(self.geometry.padding[::2])
+        return self.geometry.rows if self.is_uniform or not vertical else None
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         return {

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from nnrules.graph.operator import Operator, Parameter, Shape
+from nnrules.graph.operator import Operator, Parameter, RowWindow, Shape
 from nnrules.graph.requant import Requantization, choose_multiplier
 
 if TYPE_CHECKING:
@@ -66,6 +66,9 @@ class Concat(Operator, frozen=True, kw_only=True):
             centred = emitter.node("Sub", [emitter.cast(x, "INT32"), point])
             parts.append(emitter.requantize(centred, self.part(index), f"{output}.part{index}", channel_axis=(-1,)))
         emitter.node("Concat", parts, output, axis=emitter.axis(inputs[0], self.axis))
+
+    def row_window(self, *shapes: Shape) -> RowWindow | None:
+        return RowWindow() if len(shapes[0]) == 3 and self.axis > 0 else None
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         return {

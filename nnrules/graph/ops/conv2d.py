@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from nnrules.graph.operator import Geometry, Operator, Parameter, Shape
+from nnrules.graph.operator import Geometry, Operator, Parameter, RowWindow, Shape
 from nnrules.graph.requant import Requantization, accumulator_bound
 
 if TYPE_CHECKING:
@@ -110,6 +110,9 @@ class Conv2d(Operator, frozen=True, kw_only=True):
         acc = emitter.node("ConvInteger", [inputs[0], weights, zero_point], group=self.groups, **self.geometry.onnx())
         bias = emitter.constant(output, "bias", self.bias.reshape(1, -1, 1, 1))
         emitter.requantize(emitter.node("Add", [acc, bias]), self.requantization, output, channel_axis=(1, -1, 1, 1))
+
+    def row_window(self, *shapes: Shape) -> RowWindow | None:
+        return self.geometry.rows
 
     def macs(self, *shapes: Shape) -> int:
         height, width, _ = self.infer(*shapes)

@@ -8,7 +8,7 @@ import numpy as np
 
 from nnrules.error import UserError
 from nnrules.graph.extremes import lower_extreme
-from nnrules.graph.operator import Operator, Parameter, Shape
+from nnrules.graph.operator import Operator, Parameter, RowWindow, Shape
 
 if TYPE_CHECKING:
     import onnx
@@ -115,6 +115,9 @@ class Lookup(Operator, frozen=True, kw_only=True):
         offset = emitter.constant(output, "offset", np.int32(128))
         index = emitter.node("Add", [emitter.cast(inputs[0], "INT32"), offset])
         emitter.node("Gather", [emitter.constant(output, "table", self.table), index], output, axis=0)
+
+    def row_window(self, *shapes: Shape) -> RowWindow | None:
+        return RowWindow() if len(shapes[0]) == 3 and len(set(shapes)) == 1 else None
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         return {"size": int(np.prod(shapes[0], dtype=np.int64))}

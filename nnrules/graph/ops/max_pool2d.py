@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from nnrules.graph.operator import Geometry, Operator, Parameter, Shape, both_axes
+from nnrules.graph.operator import Geometry, Operator, Parameter, RowWindow, Shape, both_axes
 
 if TYPE_CHECKING:
     import onnx
@@ -51,6 +51,9 @@ class MaxPool2d(Operator, frozen=True, kw_only=True):
 
     def emit(self, emitter: "Emitter", inputs: list[str], output: str) -> None:
         emitter.node("MaxPool", inputs, output, **self.geometry.onnx())
+
+    def row_window(self, *shapes: Shape) -> RowWindow | None:
+        return self.geometry.rows
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         return self.geometry.parameters(shapes[0], shapes[0][2])

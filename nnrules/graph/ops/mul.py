@@ -10,7 +10,7 @@ import numpy as np
 from nnrules.error import UserError
 from nnrules.graph.affine import lower_affine
 from nnrules.graph.broadcast import broadcast_parameters
-from nnrules.graph.operator import Operator, Parameter, Shape
+from nnrules.graph.operator import Operator, Parameter, RowWindow, Shape
 from nnrules.graph.ops.lookup import lower_unary
 from nnrules.graph.requant import Requantization, channel_requantization
 
@@ -90,6 +90,9 @@ class Mul(Operator, frozen=True, kw_only=True):
             for index, (x, point) in enumerate(zip(inputs, self.x_zero_points, strict=True), 1)
         ]
         emitter.requantize(emitter.node("Mul", centred), self.requantization, output, channel_axis=(-1,))
+
+    def row_window(self, *shapes: Shape) -> RowWindow | None:
+        return RowWindow() if len(shapes[0]) == 3 and len(set(shapes)) == 1 else None
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         return {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from nnrules.graph.affine import by_channel
-from nnrules.graph.operator import Operator, Parameter, Shape
+from nnrules.graph.operator import Operator, Parameter, RowWindow, Shape
 from nnrules.graph.ops.lookup import lower_unary
 from nnrules.graph.requant import Requantization, choose_multiplier
 
@@ -80,6 +80,9 @@ class Prelu(Operator, frozen=True, kw_only=True):
         ]
         below = emitter.node("Less", [acc, emitter.constant(output, "nought", np.int32(0))])
         emitter.cast(emitter.node("Where", [below, *sides]), "INT8", output)
+
+    def row_window(self, *shapes: Shape) -> RowWindow | None:
+        return RowWindow() if len(shapes[0]) == 3 and len(set(shapes)) == 1 else None
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         return {
