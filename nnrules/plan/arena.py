@@ -38,9 +38,9 @@ def assign_offsets(buffers: Sequence[Buffer]) -> tuple[list[int], int]:
 
 
 def live_bytes(buffers: Sequence[Buffer]) -> int:
-    """The most bytes alive at one node, alignment included: no arena is smaller."""
-    ends = {buffer.last for buffer in buffers}
-    return max((sum(_aligned(b.bytes) for b in buffers if b.first <= end <= b.last) for end in ends), default=0)
+    """The most bytes alive at one step, alignment included: no arena is smaller."""
+    steps = max((buffer.last for buffer in buffers), default=-1) + 1
+    return max((sum(_aligned(b.bytes) for b in buffers if b.held >> step & 1) for step in range(steps)), default=0)
 
 
 def _place(buffers: Sequence[Buffer], order: Sequence[int]) -> tuple[list[int], int]:
@@ -49,7 +49,7 @@ def _place(buffers: Sequence[Buffer], order: Sequence[int]) -> tuple[list[int], 
     placed: list[int] = []
     for index in order:
         buffer = buffers[index]
-        alive = [i for i in placed if buffers[i].first <= buffer.last and buffer.first <= buffers[i].last]
+        alive = [i for i in placed if buffers[i].held & buffer.held]
         offset = 0
         for start, stop in sorted((offsets[i], offsets[i] + _aligned(buffers[i].bytes)) for i in alive):
             if start - offset >= _aligned(buffer.bytes):

@@ -7,7 +7,7 @@ from nnrules.catalog.paths import KERNELS
 from nnrules.graph.ir import Graph
 from nnrules.plan.arena import assign_offsets, live_bytes
 from nnrules.plan.costs import Costs
-from nnrules.plan.lifetimes import Buffer, buffers, scratch_buffers
+from nnrules.plan.lifetimes import Buffer, Memory
 from nnrules.plan.record import UNBOUNDED, Layer, Plan, Refusal, Room, Slot
 from nnrules.plan.select import Candidate, Flash, Selection, select_kernels
 
@@ -31,7 +31,8 @@ def make_plan(
 def plan_of(graph: Graph, target: str, selected: Sequence[Selection], room: Room = UNBOUNDED) -> Plan:
     """The plan with these kernels, chosen within ``room``."""
     chosen = [candidate for candidate, _ in selected]
-    activations, scratch = buffers(graph, chosen), scratch_buffers(graph, chosen)
+    memory = Memory(graph, chosen)
+    activations, scratch = memory.tensors, memory.scratch
     together = [*activations, *scratch.values()]
     offsets, arena_bytes = assign_offsets(together)
     scratch_offsets = dict(zip(scratch, offsets[len(activations) :], strict=True))

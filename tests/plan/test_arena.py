@@ -4,14 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnrules.plan.arena import ALIGNMENT, assign_offsets, live_bytes
-from nnrules.plan.lifetimes import Buffer
+from nnrules.plan.lifetimes import Buffer, span
 
 
 @st.composite
 def lives(draw: st.DrawFn) -> Buffer:
-    """A buffer of any size, alive for some nodes."""
+    """A buffer of any size, held for some steps."""
     first, length = draw(st.integers(0, 12)), draw(st.integers(0, 5))
-    return Buffer(["t"], draw(st.integers(1, 5000)), first, first + length)
+    return Buffer(["t"], draw(st.integers(1, 5000)), span(first, first + length))
 
 
 @settings(max_examples=80, deadline=None, derandomize=True)
@@ -23,12 +23,12 @@ def test_buffers_alive_together_do_not_overlap(buffers: list[Buffer]) -> None:
     for i, a in enumerate(buffers):
         assert offsets[i] + a.bytes <= total
         for j, b in enumerate(buffers[:i]):
-            together = a.first <= b.last and b.first <= a.last
+            together = a.held & b.held
             apart = offsets[i] + a.bytes <= offsets[j] or offsets[j] + b.bytes <= offsets[i]
             assert apart or not together
 
 
 def test_a_chain_needs_its_largest_pair() -> None:
     sizes = [96, 640, 320, 320, 1280, 64]
-    chain = [Buffer([str(i)], size, max(0, i - 1), i) for i, size in enumerate(sizes)]
+    chain = [Buffer([str(i)], size, span(max(0, i - 1), i)) for i, size in enumerate(sizes)]
     assert assign_offsets(chain)[1] == live_bytes(chain) == 1600
