@@ -81,6 +81,15 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
         nothing."""
         return None
 
+    def on_rows(self) -> "Operator":
+        """The same on images that come with the rows above and below them: without padding there."""
+        return self
+
+    @property
+    def row_padding(self) -> int:
+        """What is in the rows above and below an image."""
+        return 0
+
     @property
     def output_type(self) -> str:
         """The output's type: int8, or int32 for positions."""
@@ -194,6 +203,10 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
     def rows(self) -> RowWindow:
         """The window's vertical part."""
         return RowWindow(self.kernel[0], self.stride[0], self.dilation[0], self.padding[0])
+
+    def on_rows(self) -> Self:
+        """Without the padding above and below."""
+        return msgspec.structs.replace(self, padding=(0, self.padding[1], 0, self.padding[3]))
 
     def onnx(self) -> dict[str, Any]:
         """The ONNX attributes of the same window."""

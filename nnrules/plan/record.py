@@ -4,6 +4,8 @@ from pathlib import Path
 
 import msgspec
 
+from nnrules.plan.schedule import Event
+
 MARGIN = 512  # bytes by which the code of other kernels may differ from what is reckoned
 
 
@@ -28,6 +30,9 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     template: str = ""
     scratch_offset: int = 0
     scratch_bytes: int = 0
+    band: int = 0
+    gather_offset: int = 0
+    gather_bytes: int = 0
     instructions: float = 0.0
     weight_bytes: int = 0
     in_place: bool = False
@@ -44,6 +49,33 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     first: int
     last: int
+
+
+class Lane(msgspec.Struct, frozen=True, kw_only=True):
+    """A tensor of which only rows are in memory, or whose rows come one by one: ``ring`` rows from ``ring_offset`` on that
+    are kept, ``fresh`` rows from ``fresh_offset`` on as they are made (0 rows: it is in memory as a whole, or pushed)."""
+
+    tensor: str
+    height: int
+    row_bytes: int
+    ring: int = 0
+    ring_offset: int = 0
+    fresh: int = 0
+    fresh_offset: int = 0
+
+
+class Flow(msgspec.Struct, frozen=True, kw_only=True):
+    """Nodes ``first`` to ``last``, through which rows pass in the order of ``events``; ``pushed``: the tensor whose rows
+    the caller brings, ``state_offset``: of the counters."""
+
+    first: int
+    last: int
+    pushed: str
+    events: tuple[Event, ...]
+    lanes: tuple[Lane, ...]
+    sums: dict[str, int]
+    state_offset: int
+    state_bytes: int
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +116,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     live_bytes: int
     tensors: tuple[Slot, ...]
     layers: tuple[Layer, ...]
+    flow: Flow | None = None
     room: Room = UNBOUNDED
 
     def offset(self, tensor: str) -> int:

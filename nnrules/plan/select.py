@@ -6,7 +6,7 @@ Which of them to take is a knapsack over the layers, see nnrules.plan.knapsack. 
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,10 +15,11 @@ import msgspec
 from nnrules.catalog.kernel import Kernel
 from nnrules.error import UserError
 from nnrules.graph.ir import Graph, Node
-from nnrules.graph.operator import Operator, Parameter
+from nnrules.graph.operator import Operator, Parameter, Shape
 from nnrules.plan.costs import Costs
 from nnrules.plan.knapsack import Choice, cheapest, least_flash, total_flash
 from nnrules.plan.record import Refusal, Room
+from nnrules.plan.schedule import sums_up
 
 GRAIN = 64
 CALL_BYTES = 32  # of code that calls a layer's kernel
@@ -76,6 +77,7 @@ def select_kernels(
     extra_weights: float = 1.0,
     costs: Costs | None = None,
     flash: Flash | None = None,
+    bands: Mapping[int, int] | None = None,
 ) -> tuple[list[Selection], Room]:
     """For each node, the candidate taken (None for a reshape) and why each other one was not; and what bounded them.
 
@@ -86,7 +88,11 @@ def select_kernels(
     """
     kernels = list(kernels)
     known = costs or Costs()
-    found = [([], {}) if n.operator.is_alias else candidates(graph, n, kernels, isa, known) for n in graph.nodes]
+    rows = bands or {}
+    found = [
+        ([], {}) if n.operator.is_alias else candidates(graph, n, kernels, isa, known, rows.get(i, 0))
+        for i, n in enumerate(graph.nodes)
+    ]
     weights = int(sum(node.operator.weight_bytes() for node in graph.nodes) * (1 + extra_weights))
     layers = [(node.operator, fitting) for node, (fitting, _) in zip(graph.nodes, found, strict=True) if fitting]
     numbers, room = _Selector(layers, weights, flash).select()
@@ -180,18 +186,36 @@ def _grains(candidate: Candidate) -> int:
     return -(-candidate.weight_bytes // GRAIN)
 
 
-def layer_parameters(graph: Graph, node: Node) -> dict[str, Parameter]:
+def kernel_op(graph: Graph, node: Node, band: int = 0) -> str:
+    """The name of the operator that kernels are found by."""
+    return "average_rows" if band and sums_up(graph, graph.nodes.index(node)) else node.operator.op
+
+
+def work(graph: Graph, node: Node, band: int = 0) -> tuple[Operator, list[Shape]]:
+    """What a kernel computes at once: the operator and the inputs' shapes, of the layer or of ``band`` rows of it."""
+    shapes = graph.shapes(node)
+    window = node.operator.row_window(*shapes) if band else None
+    if window is None or kernel_op(graph, node, band) != node.operator.op:
+        return node.operator, shapes
+    rows = (band - 1) * window.stride + (window.kernel - 1) * window.dilation + 1
+    return node.operator.on_rows(), [(rows, *shape[1:]) for shape in shapes]
+
+
+def layer_parameters(graph: Graph, node: Node, band: int = 0) -> dict[str, Parameter]:
     """What kernels are selected on and rendered with."""
-    return node.operator.parameters(*graph.shapes(node))
+    operator, shapes = work(graph, node, band)
+    return operator.parameters(*shapes)
 
 
 def candidates(
-    graph: Graph, node: Node, kernels: Sequence[Kernel], isa: tuple[str, ...], costs: Costs
+    graph: Graph, node: Node, kernels: Sequence[Kernel], isa: tuple[str, ...], costs: Costs, band: int = 0
 ) -> tuple[list[Candidate], dict[str, str]]:
     """What can run a layer, and the reasons of what cannot. Raises UserError where nothing can."""
-    own = layer_parameters(graph, node)
+    own = layer_parameters(graph, node, band)
+    times = -(-graph.tensors[node.output].shape[0] // band) if band else 1
     fitting, refused = [], {}
-    for kernel, variant in ((k, v) for k in kernels if k.op == node.operator.op for v in k.variants()):
+    op = kernel_op(graph, node, band)
+    for kernel, variant in ((k, v) for k in kernels if k.op == op for v in k.variants()):
         parameters = {**own, **variant}
         reason = kernel.refusal(parameters, isa)
         if reason is None:
@@ -200,7 +224,7 @@ def candidates(
                     kernel=kernel,
                     variant=variant,
                     parameters=parameters,
-                    instructions=costs.instructions(kernel, parameters),
+                    instructions=costs.instructions(kernel, parameters) * times,
                     weight_bytes=kernel.weight_bytes(parameters),
                     code_bytes=costs.code(kernel, parameters),
                 )
@@ -210,7 +234,7 @@ def candidates(
     if not fitting:
         reasons = (
             ", ".join(f"{name} {reason}" for name, reason in refused.items())
-            or f"there is no kernel for {node.operator.op}"
+            or f"there is no kernel for {op}"
         )
         raise UserError(
             f"{graph.name}: layer '{node.name}'", reasons, "add a kernel under kernels/ or change the layer"

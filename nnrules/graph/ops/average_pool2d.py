@@ -1,7 +1,8 @@
 """Average over a window, or over the whole image."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import msgspec
 import numpy as np
 
 from nnrules.error import UserError
@@ -121,6 +122,13 @@ class AveragePool2d(Operator, frozen=True, kw_only=True):
     def row_window(self, *shapes: Shape) -> RowWindow | None:
         vertical = any(self.geometry.padding[::2])
         return self.geometry.rows if self.is_uniform or not vertical else None
+
+    def on_rows(self) -> Self:
+        return msgspec.structs.replace(self, geometry=self.geometry.on_rows())
+
+    @property
+    def row_padding(self) -> int:
+        return self.x_zero_point
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         return {

@@ -3,8 +3,9 @@
 A signal is an image of height 1.
 """
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import msgspec
 import numpy as np
 
 from nnrules.graph.operator import Geometry, Operator, Parameter, RowWindow, Shape
@@ -113,6 +114,13 @@ class Conv2d(Operator, frozen=True, kw_only=True):
 
     def row_window(self, *shapes: Shape) -> RowWindow | None:
         return self.geometry.rows
+
+    def on_rows(self) -> Self:
+        return msgspec.structs.replace(self, geometry=self.geometry.on_rows())
+
+    @property
+    def row_padding(self) -> int:
+        return self.x_zero_point
 
     def macs(self, *shapes: Shape) -> int:
         height, width, _ = self.infer(*shapes)

@@ -1,7 +1,8 @@
 """Maximum over a window, or over the whole image; the output keeps the input's quantization."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import msgspec
 import numpy as np
 
 from nnrules.graph.operator import Geometry, Operator, Parameter, RowWindow, Shape, both_axes
@@ -54,6 +55,13 @@ class MaxPool2d(Operator, frozen=True, kw_only=True):
 
     def row_window(self, *shapes: Shape) -> RowWindow | None:
         return self.geometry.rows
+
+    def on_rows(self) -> Self:
+        return msgspec.structs.replace(self, geometry=self.geometry.on_rows())
+
+    @property
+    def row_padding(self) -> int:
+        return -128
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         return self.geometry.parameters(shapes[0], shapes[0][2])
