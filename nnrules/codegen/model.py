@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from nnrules.catalog.kernel import load_kernel
@@ -17,7 +18,8 @@ from nnrules.codegen.render import render
 from nnrules.error import UserError
 from nnrules.graph.ir import Graph, Node, Tensor, dump
 from nnrules.plan.record import Plan
-from nnrules.plan.select import layer_parameters
+from nnrules.plan.schedule import Act
+from nnrules.plan.select import layer_parameters, work
 
 ALIGNMENT = 8
 UNNAMED = "nn_unnamed"  # what a template is rendered as before it is known whether another layer has the same
@@ -34,6 +36,7 @@ class Step:
     output: str
     rows: int
     row_bytes: int
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class ModelCode:
         self._functions: dict[str, str] = {}
         self._constants: list[str] = []
         self.steps = [self._step(index, node) for index, node in enumerate(graph.nodes)]
+        if plan.flow is not None:
+            self._flow()
 
     def source(self) -> str:
         """M.c"""
@@ -109,6 +114,7 @@ class ModelCode:
             outputs=[self._edge(graph.tensors[name]) for name in graph.outputs],
             steps=self.steps,
             macs=sum(step.macs for step in self.steps),
+            flow=self._flow() if plan.flow else None,
             **context,
         )
 
@@ -148,7 +154,7 @@ class ModelCode:
             name=comment_text(tensor.name),
             bytes=tensor.bytes,
             dtype=tensor.dtype,
-            offset=self.plan.offset(tensor.name),
+            offset=self.plan.offset(tensor.name) if self.plan.flow is None or tensor.name != self.plan.flow.pushed else 0,
             scale=real(tensor.scale),
             zero_point=tensor.zero_point,
             shape=tensor.shape,
@@ -162,11 +168,107 @@ class ModelCode:
             index=index,
             name=comment_text(node.name),
             macs=self.graph.macs(node),
-            call="" if node.operator.is_alias else self._call(index, node),
-            output=self._pointer(node.output),
+            call="" if node.operator.is_alias or self._streamed(index) else self._call(index, node),
+            output="" if self._streamed(index) else self._pointer(node.output),
             rows=rows,
             row_bytes=output.bytes // rows,
+            whole=not self._streamed(index),
         )
+
+    def _streamed(self, index: int) -> bool:
+        flow = self.plan.flow
+        return flow is not None and flow.first <= index <= flow.last
+
+    def _flow(self) -> dict[str, Any]:
+        """What the template of the rows prints."""
+        flow = self.plan.flow
+        assert flow is not None
+        ids = {lane.tensor: f"LANE_{i}" for i, lane in enumerate(flow.lanes)}
+        fires = {self.graph.nodes[i].name: f"FIRE_{i}" for i in range(flow.first, flow.last + 1)}
+        schedule, line = [], list[str]()
+        for event in flow.events:
+            if event.act is Act.PUSH:
+                if event.first:
+                    line.append("NEXT")
+                if line:
+                    schedule.append(", ".join(line) + ",")
+                line = []
+            elif event.act is Act.KEEP:
+                line += ["KEEP", ids[event.name], str(event.count)]
+            else:
+                line.append(fires[event.name])
+        schedule.append(", ".join([*line, "END"]))
+        return {
+            "lanes": [
+                {**msgspec.structs.asdict(lane), "id": ids[lane.tensor], "name": comment_text(lane.tensor)}
+                for lane in flow.lanes
+            ],
+            "pushed": ids.get(flow.pushed, ""),
+            "steps": [
+                {"id": fires[self.graph.nodes[i].name], "name": comment_text(self.graph.nodes[i].name), "index": i,
+                 "lines": self._fire(i, ids)}
+                for i in range(flow.first, flow.last + 1)
+            ],
+            "schedule": schedule,
+            "state_offset": flow.state_offset,
+            "state_bytes": flow.state_bytes,
+            "input_row": next(lane.row_bytes for lane in flow.lanes if lane.tensor == flow.pushed),
+        }
+
+    def _fire(self, index: int, ids: Mapping[str, str]) -> list[str]:
+        """The lines that compute a band of a layer."""
+        flow, node, layer = self.plan.flow, self.graph.nodes[index], self.plan.layers[index]
+        assert flow is not None
+        lanes = {lane.tensor: lane for lane in flow.lanes}
+        out = lanes[node.output]
+        window = node.operator.row_window(*self.graph.shapes(node))
+        assert window is not None
+        lines = []
+        name = ids[node.output]
+        if node.name in flow.sums:
+            lines.append(f"const int row = state->taken++;")
+            y = self._pointer(node.output) if not out.fresh else f"base + {out.fresh_offset}"
+            x = f"row_at(base, state, pushed, {ids[node.inputs[0]]}, row)"
+            lines.append(self._banded_call(index, node, [x, y, f"(int32_t *)(void *)(base + {flow.sums[node.name]})", "row"]))
+            lines.append(f"if (row == {lanes[node.inputs[0]].height - 1}) {{ trace({index}, {y}, 0, 1, {out.row_bytes}); state->made[{name}] = 1; }}")
+            return lines
+        lines.append(f"const int first = state->made[{name}];")
+        if out.fresh:
+            place = f"base + {out.fresh_offset}"
+            if out.fresh > 1:
+                place += f" + first % {out.fresh} * {out.row_bytes}"
+                lines.append(f"if (first % {out.fresh} == 0) state->fresh[{name}] = (uint16_t)first;")
+            else:
+                lines.append(f"state->fresh[{name}] = (uint16_t)first;")
+        else:
+            place = f"{self._pointer(node.output)} + first * {out.row_bytes}"
+        lines.append(f"int8_t *const y = {place};")
+        if layer.gather_bytes:
+            rows = (layer.band - 1) * window.stride + (window.kernel - 1) * window.dilation + 1
+            lines.append(f"gather(base + {layer.gather_offset}, base, state, pushed, {ids[node.inputs[0]]}, first * {window.stride} - {window.pad}, {rows}, {node.operator.row_padding});")
+            x = [f"base + {layer.gather_offset}"]
+        else:
+            x = [f"row_at(base, state, pushed, {ids[each]}, first)" for each in node.inputs]
+        lines.append(self._banded_call(index, node, [*x, "y"]))
+        lines.append(f"trace({index}, y, (uint32_t)first, {layer.band}, {out.row_bytes});")
+        lines.append(f"state->made[{name}] = (uint16_t)(first + {layer.band});")
+        return lines
+
+    def _banded_call(self, index: int, node: Node, arguments: list[str]) -> str:
+        layer = self.plan.layers[index]
+        kernel = load_kernel((self.kernels / layer.template).with_suffix("").with_suffix(".toml"))
+        operator, shapes = work(self.graph, node, layer.band)
+        parameters = {**operator.parameters(*shapes), **layer.variant}
+        function = self._function(layer.kernel, layer.template, kernel.known(parameters))
+        arguments = list(arguments)
+        for role, values in pack(kernel.packing, operator, parameters).items():
+            text = array(f"{self._identifiers[index]}_{role}", values, "NN_WEIGHTS static const")
+            if text not in self._constants:
+                self._constants.append(text)
+            arguments.append(f"{self._identifiers[index]}_{role}")
+        if layer.scratch_bytes:
+            arguments.append(f"base + {layer.scratch_offset}")
+        return call(function, arguments)
 
     def _call(self, index: int, node: Node) -> str:
         """The C call of a layer's kernel; renders the kernel unless an equal one is there, and adds the constants."""
