@@ -8,6 +8,7 @@ of the tensor's own. The order follows from the shapes alone: it is found here, 
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from functools import cached_property
 
 import msgspec
 
@@ -110,7 +111,7 @@ class _Rows:
         self.kept = range(0)
         self.ring = self.band = 0
 
-    @property
+    @cached_property
     def passes_on(self) -> bool:
         """Whether each row goes to one consumer that needs nothing else of the tensor for it: there is no ring then."""
         return len(self.consumers) == 1 and self.consumers[0].window == RowWindow() and self.consumers[0].arity == 1
@@ -131,7 +132,7 @@ class _Worker:
         self.arity = len(set(node.inputs))
         self.sums = sums_up(graph, index)
         self.inputs: list[_Rows] = []
-        self.next = 0
+        self.next = self.position = 0
 
     def connect(self, inputs: list[_Rows], output: _Rows) -> None:
         """Tell it where its rows come from and go to."""
@@ -167,11 +168,13 @@ class _Simulation:
     ) -> None:
         self.scratch, self.events, self.fires, self.copied = scratch, list[Event](), 0, 0
         self.lives: dict[tuple[str, str], Life] = {}
+        self.held: dict[tuple[str, str], int] = {}  # since when
         self.workers = [_Worker(graph, index, bands.get(index, 1)) for index in nodes]
         names = dict.fromkeys(name for i in nodes for name in (*graph.nodes[i].inputs, graph.nodes[i].output))
         self.tensors = {name: _Rows(graph, name) for name in names}
         for worker in self.workers:
             node = graph.nodes[worker.index]
+            worker.position = self.workers.index(worker)
             worker.connect([self.tensors[name] for name in dict.fromkeys(node.inputs)], self.tensors[node.output])
         made = {graph.nodes[index].output for index in nodes}
         outside = {name for i, node in enumerate(graph.nodes) if i not in nodes for name in node.inputs}
@@ -186,14 +189,19 @@ class _Simulation:
 
     def run(self) -> Schedule:
         """From the first row to the last."""
-        self._drain()
+        for rows in self.tensors.values():
+            if rows.whole and rows.made:
+                self._hold("whole", rows.name, rows.row_bytes * rows.height)
+        self._drain(len(self.workers) - 1)
         source = next((rows for rows in self.tensors.values() if rows.pushed), None)
         while source is not None and source.made < source.height:
             self.events.append(Event(Act.PUSH, source.name, source.made, 1))
             source.made += 1
-            self._drain()
+            self._drain(max(worker.position for worker in source.consumers))
             self._keep(source)  # the caller's row is gone after this
         assert all(worker.next == worker.end for worker in self.workers)
+        for kind, name in list(self.held):
+            self._let_go(kind, name)
         tensors = self.tensors.values()
         return Schedule(
             events=tuple(self.events),
@@ -205,68 +213,79 @@ class _Simulation:
             copied=self.copied,
         )
 
-    def _drain(self) -> None:
-        while True:
-            worker, count = next(((w, n) for w in reversed(self.workers) if (n := w.ready())), (None, 0))
-            if worker is None:
-                return
+    def _drain(self, start: int) -> None:
+        """Compute what can be computed; nothing behind worker number ``start`` can."""
+        while start >= 0:
+            worker = self.workers[start]
+            count = worker.ready()
+            if not count:
+                start -= 1
+                continue
             self._fire(worker, count)
-            for rows in self.tensors.values():
-                done = not any(w.ready() for w in rows.consumers)
-                if done and not rows.passes_on and not rows.pushed:
+            for rows in (*worker.inputs, worker.output):
+                if not rows.passes_on and not rows.pushed and not any(each.ready() for each in rows.consumers):
                     self._keep(rows)
+            start = max([start, *(each.position for each in worker.output.consumers)])
 
     def _fire(self, worker: _Worker, count: int) -> None:
         output = worker.output
-        last = worker.next + count == worker.end
         if not worker.sums and output.made - output.fresh + count > output.band:
             self._keep(output)
         self.events.append(Event(Act.FIRE, worker.name, worker.next, count))
         worker.next += count
         if not worker.sums:
             output.made += count
-        elif last:
+        elif worker.next == worker.end:
             output.made = 1
-        self._hold(worker)
+        if worker.sums:
+            self._hold("sums", worker.name, 4 * output.row_bytes)
+        if output.made and output.whole:
+            self._hold("whole", output.name, output.row_bytes * output.height)
+        elif output.made > output.fresh:
+            self._hold("fresh", output.name, output.row_bytes * output.band)
+        if size := self.scratch.get(worker.index):
+            self._hold("scratch", worker.name, size)
         self.fires += 1
+        self._let_go("scratch", worker.name)
+        if output.made and worker.sums:
+            self._let_go("sums", worker.name)
         for rows in worker.inputs:
-            rows.kept = range(max(rows.kept.start, min(rows.low(), rows.kept.stop)), rows.kept.stop)
-            if rows.passes_on and worker.low(rows) >= rows.made:
+            low = rows.low()
+            rows.kept = range(max(rows.kept.start, min(low, rows.kept.stop)), rows.kept.stop)
+            if not rows.kept:
+                self._let_go("ring", rows.name)
+            if rows.passes_on and low >= rows.made:
                 rows.fresh = rows.made
+                self._let_go("fresh", rows.name)
 
     def _keep(self, rows: _Rows) -> None:
         """Let go of a fresh band: what is needed later goes to the ring."""
-        first, stop = max(rows.low(), rows.fresh), rows.made
+        low = rows.low()
+        first, stop = max(low, rows.fresh), rows.made
         rows.fresh = rows.made
-        if rows.whole or first >= stop:
+        if rows.whole:
+            return
+        self._let_go("fresh", rows.name)
+        if first >= stop:
             return
         self.events.append(Event(Act.KEEP, rows.name, first, stop - first))
-        start = min(rows.low(), first)
+        start = min(low, first)
         rows.kept = range(start, stop)
         rows.ring = max(rows.ring, stop - start)
-        self._live("ring", rows.name, 0, max(self.fires - 1, 0))  # other bands are in memory still, to be kept after it
+        self._hold("ring", rows.name, 0, max(self.fires - 1, 0))  # others that are kept after the same fire are still there
         self.copied += (stop - first) * rows.row_bytes
 
-    def _hold(self, worker: _Worker) -> None:
-        """Note what is in memory while a node fires."""
-        for rows in self.tensors.values():
-            if rows.whole and rows.made > 0:
-                self._live("whole", rows.name, rows.row_bytes * rows.height)
-            elif not rows.whole and not rows.pushed and rows.made > rows.fresh:
-                self._live("fresh", rows.name, rows.row_bytes * rows.band)
-            if rows.kept:
-                self._live("ring", rows.name, 0)
-        for each in self.workers:
-            begun = each.next > 0 and not each.output.made
-            if each.sums and (begun or each is worker):
-                self._live("sums", each.name, 4 * each.output.row_bytes)
-        if self.scratch.get(worker.index):
-            self._live("scratch", worker.name, self.scratch[worker.index])
-
-    def _live(self, kind: str, name: str, size: int, fire: int | None = None) -> None:
+    def _hold(self, kind: str, name: str, size: int, since: int | None = None) -> None:
+        """Memory is in use from the present fire on."""
         life = self.lives.setdefault((kind, name), Life())
         life.bytes = max(life.bytes, size)
-        life.held |= 1 << (self.fires if fire is None else fire)
+        self.held.setdefault((kind, name), self.fires if since is None else since)
+
+    def _let_go(self, kind: str, name: str) -> None:
+        """It was in use up to the last fire."""
+        since = self.held.pop((kind, name), None)
+        if since is not None:
+            self.lives[kind, name].held |= (1 << self.fires) - (1 << since)
 
     def _sized(self, key: tuple[str, str], life: Life) -> Life:
         """A ring's size is known at the end."""
