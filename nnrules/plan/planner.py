@@ -89,7 +89,8 @@ def plan_of(
             for i, (layer, candidate) in enumerate(zip(layers, chosen, strict=True))
         ]
     return Plan(
-        flow=_flow(graph, streams[0], row_offsets, state[0].bytes, offsets[-1]) if streams else None,
+        flows=tuple(_flow(graph, each, row_offsets, state[0].bytes, offsets[-1]) for each in streams),
+        steps=tuple(memory.nodes),
         model=graph.name,
         target=target,
         arena_bytes=arena_bytes,

@@ -20,7 +20,9 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     """One node of the graph, in its order; a reshape has no kernel and its output is its input's memory.
 
     ``variant`` holds the kernel's own parameters, ``template`` is relative to the kernels folder, ``instructions`` the
-    kernel's own estimate, ``weight_bytes`` the size of the packed weights.
+    kernel's own estimate of an inference, ``weight_bytes`` the size of the packed weights. ``band``: rows that it
+    computes at a time where rows stream (they divide the output's height), else 0; ``gather_bytes``: of the rows that
+    it sees at once, copied together; 0 where it reads them where they are.
     """
 
     name: str
@@ -40,8 +42,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes of the arena: tensor ``name`` (or a layer's scratch) while nodes ``first`` to ``last`` run, both
-    included.
+    """Bytes of the arena: tensor ``name`` (or a layer's scratch, or rows) in the steps ``first`` to ``last``, both
+    included; see Plan.steps.
     """
 
     name: str
@@ -52,8 +54,9 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lane(msgspec.Struct, frozen=True, kw_only=True):
-    """A tensor of which only rows are in memory, or whose rows come one by one: ``ring`` rows from ``ring_offset`` on that
-    are kept, ``fresh`` rows from ``fresh_offset`` on as they are made (0 rows: it is in memory as a whole, or pushed)."""
+    """A tensor of which only rows are in memory, or whose rows come one by one: ``ring`` rows from ``ring_offset`` on
+    that are kept, ``fresh`` rows from ``fresh_offset`` on as they are made (0 rows: it is in memory as a whole, or
+    pushed). ``fresh_offset`` may be that of another lane: a kernel works in place."""
 
     tensor: str
     height: int
@@ -66,7 +69,8 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """Nodes ``first`` to ``last``, through which rows pass in the order of ``events``; ``pushed``: the tensor whose rows
-    the caller brings, ``state_offset``: of the counters."""
+    the caller brings, "" where it is in memory; ``sums``: offsets of the sums of nodes that sum up a whole image;
+    ``state_offset``: of the counters, which all flows share."""
 
     first: int
     last: int
@@ -108,7 +112,11 @@ UNBOUNDED = Room()
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Arena and kernels; ``live_bytes`` is the most that is alive at once, below which no arena can be."""
+    """Arena and kernels; ``live_bytes`` is the most that is alive at once, below which no arena can be.
+
+    ``flows``: the parts through which rows stream, in their order; the other nodes see whole tensors. ``steps``: the
+    node of each step: a step is a node that sees whole tensors, or a band of rows of one that does not.
+    """
 
     model: str
     target: str
@@ -116,8 +124,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     live_bytes: int
     tensors: tuple[Slot, ...]
     layers: tuple[Layer, ...]
-    flow: Flow | None = None
+    flows: tuple[Flow, ...] = ()
+    steps: tuple[int, ...] = ()
     room: Room = UNBOUNDED
+
+    @property
+    def flow(self) -> Flow | None:
+        """The part that takes the input's rows as they come; None where the input is in memory."""
+        return next((flow for flow in self.flows if flow.pushed), None)
 
     def offset(self, tensor: str) -> int:
         """Where a tensor starts in the arena."""
