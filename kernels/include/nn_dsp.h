@@ -694,6 +694,237 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
     *(nn_word *)(to + 3 * plane) = nn_pkhtb(odd0, odd1);
 }
 
+/* A row of a depthwise 3x3 convolution, four channels at a time: their three rows of input are widened to `columns`, side by
+ * side, so that a multiplication takes two taps one below the other; then each channel's weights stay in registers.
+ *
+ * NN_DEPTHWISE_BY_ROWS(name, channels, width, stride, inside) defines name(job): `width` outputs, from `inside` columns of input
+ * (`width` * `stride` + 3 - `stride` with those outside). A column is eight words, for each channel: the first two rows, and the
+ * third in the low half. The stream holds for each channel three words of weights, int8: first and second row by turns of the
+ * first two columns, (0, 0), (0, 1), (1, 0), (1, 1); then (0, 2), (2, 0), (1, 2), (2, 1); (2, 2) and zeros; bias and multiplier. */
+struct nn_depthwise_row {
+    const uint32_t *stream, *group; /* where the first four channels' constants end */
+    nn_word *columns;               /* those outside hold what is there */
+    int8_t *y;
+    const int8_t *x[3];
+    int32_t step[3]; /* bytes from a pixel to the next, 0: of a row outside, of which x is one word */
+    int32_t zero_point;
+    const uint32_t *end;  /* of the stream */
+    nn_word *inside;      /* of `columns`, the first that is filled in */
+    const nn_word *round; /* used by name() */
+    int32_t edge;         /* whether any step is 0 */
+};
+
+#if NN_HAS_DSP
+#define NN_COLUMN_WIDEN \
+    "pkhtb r10, r6, r4, asr #16\n\t" \
+    "pkhbt r4, r4, r6, lsl #16\n\t" \
+    "sxtb16 r5, r12\n\t" \
+    "sxtb16 r7, r12, ror #8\n\t" \
+    "sxtb16 r9, r12, ror #16\n\t" \
+    "sxtb16 r11, r12, ror #24\n\t" \
+    "sxtb16 r6, r4, ror #8\n\t" \
+    "sxtb16 r4, r4\n\t" \
+    "sxtb16 r8, r10\n\t" \
+    "sxtb16 r10, r10, ror #8\n\t" \
+    "stmia.w r0!, {r4-r11}\n\t"
+#define NN_COLUMN_NEXT(register, from, channels) \
+    ".if " #channels " < 256\n\t" \
+    "ldr " register ", [" from "], #" #channels "\n\t" \
+    ".else\n\t" \
+    "ldr " register ", [" from "]\n\t" \
+    "add " from ", " from ", #" #channels "\n\t" \
+    ".endif\n\t"
+#define NN_COLUMN(channels) \
+    NN_COLUMN_NEXT("r4", "r1", channels) NN_COLUMN_NEXT("r6", "r2", channels) NN_COLUMN_NEXT("r12", "r3", channels) \
+    NN_COLUMN_WIDEN
+/* The column that ends the output in register a, is in the middle of that in b, and begins the next one, in a. */
+#define NN_ROW_LOAD "ldrd r10, r11, [r0], #32\n\t"
+#define NN_ROW_BEGIN(a) \
+    "smlad " a ", r10, r2, r7\n\t" \
+    "smlabb " a ", r11, r5, " a "\n\t"
+#define NN_ROW_MIDDLE(a) \
+    "smlad " a ", r10, r3, " a "\n\t" \
+    "smlabt " a ", r11, r5, " a "\n\t"
+#define NN_ROW_FINISH(a, channels) \
+    "smlad " a ", r10, r4, " a "\n\t" \
+    "smlabb " a ", r11, r6, " a "\n\t" \
+    "smmlar " a ", " a ", r8, r9\n\t" \
+    "ssat " a ", #8, " a "\n\t" \
+    ".if " #channels " < 256\n\t" \
+    "strb " a ", [r1], #" #channels "\n\t" \
+    ".else\n\t" \
+    "strb " a ", [r1]\n\t" \
+    "add r1, r1, #" #channels "\n\t" \
+    ".endif\n\t"
+#define NN_ROW_OUTPUT(channels, stride) \
+    NN_ROW_LOAD \
+    ".if " #stride " == 2\n\t" \
+    NN_ROW_MIDDLE("r12") NN_ROW_LOAD NN_ROW_FINISH("r12", channels) NN_ROW_BEGIN("r12") \
+    ".elseif nn_odd\n\t" \
+    NN_ROW_FINISH("lr", channels) NN_ROW_MIDDLE("r12") NN_ROW_BEGIN("lr") \
+    ".else\n\t" \
+    NN_ROW_FINISH("r12", channels) NN_ROW_MIDDLE("lr") NN_ROW_BEGIN("r12") \
+    ".endif\n\t" \
+    ".set nn_odd, 1 - nn_odd\n\t"
+/* On the stack: the job. All outputs but the last two (stride 2: the last) are made by loops of six where they are many. */
+#define NN_DEPTHWISE_BY_ROWS(name, channels, width, stride, inside) \
+    NN_NAKED void name(const struct nn_depthwise_row *job __attribute__((unused))) { \
+        __asm__ volatile("push {r4-r11, lr}\n\t" \
+                         "add r1, r0, #48\n\t" \
+                         "ldmia.w r1, {r2-r4}\n\t" \
+                         "push {r2-r4}\n\t" \
+                         "ldmia.w r0, {r1-r12}\n\t" \
+                         "push {r1-r12}\n" \
+                         "1:\n\t" \
+                         "add r4, sp, #16\n\t" \
+                         "ldmia.w r4, {r1-r3}\n\t" \
+                         "ldr r0, [sp, #48]\n\t" \
+                         "ldr r5, [sp, #56]\n\t" \
+                         "cmp r5, #0\n\t" \
+                         "bne 4f\n\t" \
+                         ".if " #inside " > 7\n\t" \
+                         "mov lr, #" #inside " / 4\n" \
+                         "2:\n\t" \
+                         NN_COLUMN(channels) NN_COLUMN(channels) NN_COLUMN(channels) NN_COLUMN(channels) \
+                         "subs lr, lr, #1\n\t" \
+                         "bne 2b\n\t" \
+                         ".rept " #inside " % 4\n\t" \
+                         NN_COLUMN(channels) \
+                         ".endr\n\t" \
+                         ".else\n\t" \
+                         ".rept " #inside "\n\t" \
+                         NN_COLUMN(channels) \
+                         ".endr\n\t" \
+                         ".endif\n\t" \
+                         "sub r1, r1, #" #channels " * " #inside " - 4\n\t" \
+                         "sub r2, r2, #" #channels " * " #inside " - 4\n\t" \
+                         "sub r3, r3, #" #channels " * " #inside " - 4\n\t" \
+                         "b 7f\n" \
+                         "4:\n\t" \
+                         "mov lr, #" #inside "\n" \
+                         "5:\n\t" \
+                         "ldr r4, [r1]\n\t" \
+                         "ldr r6, [r2]\n\t" \
+                         "ldr r12, [r3]\n\t" \
+                         NN_COLUMN_WIDEN \
+                         "add r4, sp, #28\n\t" \
+                         "ldmia.w r4, {r4-r6}\n\t" \
+                         "add r1, r1, r4\n\t" \
+                         "add r2, r2, r5\n\t" \
+                         "add r3, r3, r6\n\t" \
+                         "subs lr, lr, #1\n\t" \
+                         "bne 5b\n\t" \
+                         ".irp row, 1, 2, 3\n\t" \
+                         "ldr r5, [sp, #24 + 4 * \\row]\n\t" \
+                         "ldr r\\row, [sp, #12 + 4 * \\row]\n\t" \
+                         "cbz r5, 6f\n\t" \
+                         "adds r\\row, r\\row, #4\n" \
+                         "6:\n\t" \
+                         ".endr\n" \
+                         "7:\n\t" \
+                         "add r4, sp, #16\n\t" \
+                         "stmia.w r4, {r1-r3}\n\t" \
+                         ".set nn_full, " #width " - 3 + " #stride "\n\t" \
+                         ".set nn_looped, 0\n\t" \
+                         ".if nn_full > 10\n\t" \
+                         ".set nn_looped, nn_full / 6 * 6\n\t" \
+                         ".endif\n\t" \
+                         "ldrd r0, r1, [sp, #8]\n\t" \
+                         "ldr r9, [sp, #40]\n\t" \
+                         ".if nn_looped > 0\n\t" \
+                         "add r2, r0, #32 * (nn_looped * " #stride " + 3 - " #stride ")\n\t" \
+                         "str r2, [sp, #52]\n\t" \
+                         ".endif\n" \
+                         "2:\n\t" \
+                         "ldrd r12, lr, [sp]\n\t" \
+                         "ldmia.w r12!, {r2, r4, r6-r8}\n\t" \
+                         "str r12, [sp]\n\t" \
+                         "cmp r12, lr\n\t" \
+                         "sxtb16 r3, r2, ror #8\n\t" \
+                         "sxtb16 r5, r4, ror #8\n\t" \
+                         "sxtb16 r2, r2\n\t" \
+                         "sxtb16 r4, r4\n\t" \
+                         "sxtb16 r6, r6\n\t" \
+                         ".set nn_odd, 0\n\t" \
+                         NN_ROW_LOAD NN_ROW_BEGIN("r12") \
+                         ".if " #stride " == 1\n\t" \
+                         NN_ROW_LOAD NN_ROW_MIDDLE("r12") \
+                         ".if " #width " > 1\n\t" \
+                         NN_ROW_BEGIN("lr") \
+                         ".endif\n\t" \
+                         ".endif\n\t" \
+                         ".if nn_looped > 0\n" \
+                         "3:\n\t" \
+                         ".rept 6\n\t" \
+                         NN_ROW_OUTPUT(channels, stride) \
+                         ".endr\n\t" \
+                         "ldr r10, [sp, #52]\n\t" \
+                         "cmp r0, r10\n\t" \
+                         "bne 3b\n\t" \
+                         "adds r10, r10, #8\n\t" \
+                         "str r10, [sp, #52]\n\t" \
+                         ".endif\n\t" \
+                         ".if nn_full > nn_looped\n\t" \
+                         ".rept nn_full - nn_looped\n\t" \
+                         NN_ROW_OUTPUT(channels, stride) \
+                         ".endr\n\t" \
+                         ".endif\n\t" \
+                         NN_ROW_LOAD \
+                         ".if " #stride " == 2\n\t" \
+                         NN_ROW_MIDDLE("r12") NN_ROW_LOAD NN_ROW_FINISH("r12", channels) \
+                         ".elseif " #width " == 1\n\t" \
+                         NN_ROW_FINISH("r12", channels) \
+                         ".elseif nn_odd\n\t" \
+                         NN_ROW_FINISH("lr", channels) NN_ROW_MIDDLE("r12") NN_ROW_LOAD NN_ROW_FINISH("r12", channels) \
+                         ".else\n\t" \
+                         NN_ROW_FINISH("r12", channels) NN_ROW_MIDDLE("lr") NN_ROW_LOAD NN_ROW_FINISH("lr", channels) \
+                         ".endif\n\t" \
+                         "sub r0, r0, #32 * (" #width " * " #stride " + 3 - " #stride ") - 8\n\t" \
+                         "sub r1, r1, #" #channels " * " #width " - 1\n\t" \
+                         ".if nn_looped > 0\n\t" \
+                         "ldrd r10, r11, [sp]\n\t" \
+                         "cmp r10, r11\n\t" \
+                         ".endif\n\t" \
+                         "bne 2b\n\t" \
+                         "ldr r0, [sp, #4]\n\t" \
+                         "ldr r2, [sp, #44]\n\t" \
+                         "str r1, [sp, #12]\n\t" \
+                         "add r3, r0, #80\n\t" \
+                         "str r3, [sp, #4]\n\t" \
+                         "cmp r0, r2\n\t" \
+                         "bne 1b\n\t" \
+                         "add sp, sp, #60\n\t" \
+                         "pop {r4-r11, pc}"); \
+    }
+#else
+NN_INLINE void nn_depthwise_row(const struct nn_depthwise_row *job, int channels, int width, int stride, int inside) {
+    for (int c = 0; c < channels; c++) {
+        if (c % 4 == 0) {
+            int16_t *to = (int16_t *)job->inside;
+            for (int column = 0; column < inside; column++) {
+                for (int i = 0; i < 4; i++, to += 4) {
+                    for (int row = 0; row < 3; row++) {
+                        to[row] = job->x[row][column * job->step[row] + i + (job->step[row] != 0 ? c : 0)];
+                    }
+                }
+            }
+        }
+        const uint32_t *const stream = job->stream + 5 * c;
+        static const uint8_t at[9] = {0, 1, 4, 2, 3, 6, 5, 7, 8};
+        for (int i = 0; i < width; i++) {
+            const int16_t *const columns = (const int16_t *)(job->columns + i * stride * 8 + c % 4 * 2);
+            int32_t acc = (int32_t)stream[3];
+            for (int tap = 0; tap < 9; tap++) {
+                acc += columns[tap % 3 * 16 + tap / 3] * (int8_t)(stream[at[tap] / 4] >> at[tap] % 4 * 8);
+            }
+            job->y[i * channels + c] = nn_requantize(acc, (int32_t)stream[4], job->zero_point, -128, 127);
+        }
+    }
+}
+#define NN_DEPTHWISE_BY_ROWS(name, channels, width, stride, inside) \
+    static void name(const struct nn_depthwise_row *job) { nn_depthwise_row(job, (channels), (width), (stride), (inside)); }
+#endif
+
 /* Winograd's F(2x2, 3x3) in integers (Lavin and Gray, 2015, arXiv:1509.09308): from tiles of 4x4 inputs d, transformed as
  * V = B'dB, and weights g, transformed offline as U = (2G)g(2G)', come 2x2 outputs: four times the accumulators are
  * A'MA, where M is the sum of U * V over the input channels, for each of the 16 positions by itself.

@@ -12,6 +12,7 @@ from nnrules.catalog.paths import KERNELS
 from nnrules.error import UserError
 
 TEMPLATE_SUFFIX = ".c.j2"
+BY_ROWS = "by_rows"  # a parameter: 1 where x is an array of pointers to rows, NULL for those outside the image
 
 
 class _Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,6 +24,7 @@ class _Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     when: tuple[str, ...] = ()
     scratch: str = "0"
     in_place: bool | str = False
+    rows: bool = False
     packing: str | None = None
     params: dict[str, tuple[int, ...]] = {}
     weights: str = "0"
@@ -33,7 +35,8 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     """One kernel.
 
     ``let``: names for expressions that those further down and all others may use; ``when``: conditions that must all
-    hold; ``in_place``: whether, or when, the output may start where the first input does; ``packing``: the module of
+    hold; ``in_place``: whether, or when, the output may start where the first input does; ``rows``: whether the template
+    also takes the rows of its input one by one, see BY_ROWS; ``packing``: the module of
     nnrules/codegen/packing that makes its constants, None without; ``params``: further parameters and the values to try
     for each, every combination a variant; ``weights``: bytes of the packed weights; ``template``: C.
     """
@@ -45,6 +48,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     when: tuple[str, ...]
     scratch: str
     in_place: bool | str
+    rows: bool
     packing: str | None
     params: dict[str, tuple[int, ...]]
     weights: str
@@ -80,7 +84,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
 
     def known(self, parameters: Parameters) -> dict[str, Any]:
         """The parameters and the values of ``let``: what the template is rendered with."""
-        known: dict[str, Any] = dict(parameters)
+        known: dict[str, Any] = {BY_ROWS: 0, **parameters}
         for name, text in self.let.items():
             known[name] = evaluate(text, known)
         return known

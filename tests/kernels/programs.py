@@ -1,5 +1,6 @@
 """Many kernels in one C program: built for the host under sanitizers or for an emulator, run once, outputs compared."""
 
+import math
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnrules.catalog.kernel import Kernel
+from nnrules.catalog.kernel import BY_ROWS, Kernel
 from nnrules.catalog.paths import KERNELS, TOOLCHAINS
 from nnrules.catalog.toolchain import Toolchain, load_toolchain
 from nnrules.codegen.ctext import array
@@ -24,16 +25,25 @@ PATTERNS = (0xA5, 0x5A)
 
 @dataclass(frozen=True)
 class Run:
-    """One kernel, in one of its variants, on one case."""
+    """One kernel, in one of its variants, on one case; with a ``band`` so many rows of outputs at a time, from pointers to
+    their rows of input.
+    """
 
     kernel: Kernel
     case: Case
     variant: Mapping[str, int] = field(default_factory=dict)
+    band: int = 0
 
     @property
     def parameters(self) -> dict[str, Parameter]:
         """What the kernel is rendered with."""
-        return {**self.case.operator.parameters(*self.case.shapes), **self.variant}
+        operator, (shape, *others) = self.case.operator, self.case.shapes
+        if not self.band:
+            return {**operator.parameters(shape, *others), **self.variant}
+        window = operator.row_window(shape)
+        assert window is not None
+        rows = (self.band - 1) * window.stride + (window.kernel - 1) * window.dilation + 1
+        return {**operator.on_rows().parameters((rows, *shape[1:])), **self.variant, BY_ROWS: 1}
 
     @property
     def expected(self) -> np.ndarray:
@@ -49,15 +59,32 @@ class Run:
         names = {role: f"{role}_{index}" for role in constants}
         template = self.kernel.template.relative_to(KERNELS).as_posix()
         sizes = ", ".join(str(x.size) for x in self.case.inputs)
-        arguments = [*(f"x[{i}]" for i in range(len(shapes))), "y", *names.values(), *(["scratch"] if scratch else [])]
+        after = [*names.values(), *(["scratch"] if scratch else [])]
+        body = f"kernel_{index}({', '.join([*(f'x[{i}]' for i in range(len(shapes))), 'y', *after])});"
+        if self.band:
+            body = self._banded(f"kernel_{index}({', '.join(['rows', 'y', *after])});")
         return "\n".join([
             *(array(names[role], values, "NN_WEIGHTS static const") for role, values in constants.items()),
             render(template, name=f"kernel_{index}", **self.kernel.known(parameters)),
             f"static void call_{index}(int8_t **x, int8_t *y, void *scratch)",
-            f"{{ (void)scratch; kernel_{index}({', '.join(arguments)}); }}",
+            f"{{ (void)scratch; {body} }}",
             f"static const struct test test_{index} = {{call_{index}, {len(shapes)}, {{{sizes}}}, "
-            f"{self.expected.size}, {scratch}, {int(self.kernel.runs_in_place(parameters))}}};",
+            f"{self.expected.size}, {scratch}, {int(not self.band and self.kernel.runs_in_place(parameters))}}};",
         ])  # fmt: skip
+
+    def _banded(self, call: str) -> str:
+        """The C that calls it for each band."""
+        shape = self.case.shapes[0]
+        window = self.case.operator.row_window(shape)
+        height, *row = self.case.operator.infer(shape)
+        assert window is not None
+        count, bytes_in, bytes_out = self.parameters["in_h"], math.prod(shape[1:]), math.prod(row)
+        return (
+            f"for (int oy = 0; oy < {height}; oy += {self.band}, y += {self.band * bytes_out}) {{ "
+            f"const int8_t *rows[{count}]; for (int i = 0; i < {count}; i++) {{ "
+            f"const int iy = oy * {window.stride} - {window.pad} + i; "
+            f"rows[i] = iy >= 0 && iy < {shape[0]} ? x[0] + iy * {bytes_in} : NULL; }} {call} }}"
+        )
 
 
 def program(runs: Sequence[Run]) -> str:

@@ -27,6 +27,7 @@ EVERY_ISA = tuple({kernel.isa for kernel in KERNEL_LIST})
 EMULATED = ["cortex-m7", "riscv32", "cortex-m55", "cortex-m0plus"]  # a core of each set of kernels
 BATCH = {"conv2d": 32, "fully_connected": 12}
 TILES = {
+    "dsp_depthwise_rows": 1,
     "dsp_dense": 2,
     "dsp_dense_1x4": 4,
     "dsp_winograd": 2,
@@ -53,15 +54,22 @@ def batches(op: str) -> st.SearchStrategy[list[Case]]:
 
 
 def runs_of(cases: list[Case], isa: tuple[str, ...]) -> list[Run]:
-    """Every case with every variant of each kernel that takes it on a target with these features."""
+    """Every case with every variant of each kernel that takes it on a target with these features, also by rows."""
     runs = [
-        Run(kernel, case, variant)
+        Run(kernel, case, variant, band)
         for case in cases
         for kernel in KERNEL_LIST
         if kernel.op == case.operator.op
         for variant in kernel.variants()
+        for band in (0, *(bands(case) if kernel.rows else ()))
     ]
     return [run for run in runs if run.kernel.refusal(run.parameters, isa) is None]
+
+
+def bands(case: Case) -> list[int]:
+    """Of one row of outputs, and of two or three where they divide the image."""
+    height = case.operator.infer(*case.shapes)[0]
+    return [1, *(band for band in (2, 3) if height % band == 0)] if case.operator.row_window(*case.shapes) else []
 
 
 def check(cases: list[Case], target: str, sanitize: bool = False) -> None:
