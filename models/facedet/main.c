@@ -62,13 +62,15 @@ static void print_face(line *out, size_t index, const facedet_face *face)
 
 int nn_main(void)
 {
-    int8_t *input = (int8_t *)&arena[FACEDET_INPUT_0_OFFSET];
+    const int8_t *row = facedet_selftest_input; /* in the place of a sensor */
     int8_t *output = (int8_t *)&arena[FACEDET_OUTPUT_0_OFFSET];
-    for (size_t i = 0; i < FACEDET_INPUT_0_BYTES; i++) {
-        input[i] = facedet_selftest_input[i];
-    }
     uint32_t start = board_ticks();
-    facedet_run(arena, (const int8_t *const[]){input}, (int8_t *const[]){output});
+    if (facedet_reset(arena, sizeof arena) != FACEDET_DONE) {
+        return 1;
+    }
+    while (facedet_push_row(arena, row, FACEDET_ROW_BYTES) == FACEDET_MORE) {
+        row += FACEDET_ROW_BYTES;
+    }
     uint32_t ticks = board_ticks() - start;
 
     facedet_face faces[MOST_FACES];

@@ -60,8 +60,19 @@ def call(function: str, arguments: list[str], indent: int = 4) -> str:
     >>> call("f", ["a", "b"])
     'f(a, b);'
     """
-    wrapped = textwrap.wrap(", ".join(arguments), WIDTH - indent - len(function), break_long_words=False)
-    return f"{function}(" + ("\n" + " " * (indent + len(function) + 1)).join(wrapped) + ");"
+    space = " " * (indent + len(function) + 1)
+    return f"{function}({filled(arguments, space)});"
+
+
+def filled(parts: Sequence[str], space: str) -> str:
+    """Parts with commas between them on lines as full as they get, ``space`` before each line but the first.
+
+    >>> filled(["a + 1", "b"], "")
+    'a + 1, b'
+    """
+    whole = ", ".join(part.replace(" ", "\0") for part in parts)
+    lines = textwrap.wrap(whole, WIDTH + 1 - len(space), break_long_words=False, break_on_hyphens=False)
+    return ("\n" + space).join(lines).replace("\0", " ")
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:

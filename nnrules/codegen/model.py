@@ -1,28 +1,25 @@
 """The C of one model on one target: source, header, self test and check program."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
-from nnrules.catalog.kernel import load_kernel
 from nnrules.catalog.names import c_identifier
 from nnrules.catalog.paths import KERNELS
-from nnrules.codegen.ctext import array, call, columns, comment_text, real, unique_identifiers
-from nnrules.codegen.packing import pack
+from nnrules.codegen.calls import Calls, place
+from nnrules.codegen.ctext import array, columns, comment_text, real
 from nnrules.codegen.render import render
+from nnrules.codegen.rows import RowProgram
 from nnrules.error import UserError
 from nnrules.graph.ir import Graph, Node, Tensor, dump
 from nnrules.plan.record import Plan
-from nnrules.plan.schedule import Act
-from nnrules.plan.select import layer_parameters, work
 
 ALIGNMENT = 8
-UNNAMED = "nn_unnamed"  # what a template is rendered as before it is known whether another layer has the same
+COUNTERS = 8  # bytes of the state of a program that does not stream
+IMAGE_AXES = 3
 
 
 @dataclass(frozen=True)
@@ -36,16 +33,26 @@ class Step:
     output: str
     rows: int
     row_bytes: int
-    whole: bool = True
+
+
+@dataclass(frozen=True)
+class Pushes:
+    """How an image is handed over row by row; ``state``: the place in the arena where the rows are counted."""
+
+    rows: int
+    row_bytes: int
+    state: int
 
 
 @dataclass(frozen=True)
 class Edge:
-    """An input or output of the model, for the header's macros."""
+    """An input or output of the model, for the header's macros. ``argument``: its name where it is handed over;
+    ``offset``: None where it is not in the arena."""
 
     name: str
+    argument: str
     bytes: int
-    offset: int
+    offset: int | None
     scale: str
     zero_point: int
     shape: tuple[int, ...]
@@ -59,21 +66,18 @@ class ModelCode:
     def __init__(self, graph: Graph, plan: Plan, kernels: Path = KERNELS) -> None:
         self.graph, self.plan, self.kernels = graph, plan, kernels
         self.prefix = c_identifier(graph.name)
-        self._identifiers = unique_identifiers([node.name for node in graph.nodes])
         self._homes = _homes(graph)
-        self._functions: dict[str, str] = {}
-        self._constants: list[str] = []
+        self.calls = Calls(graph, plan, kernels)
+        self.rows = RowProgram(graph, plan, self.calls) if plan.flow else None
         self.steps = [self._step(index, node) for index, node in enumerate(graph.nodes)]
-        if plan.flow is not None:
-            self._flow()
 
     def source(self) -> str:
         """M.c"""
         return self._render(
             "program/model.c.j2",
-            functions=[_named(text, name) for text, name in self._functions.items()],
+            functions=self.calls.functions,
             uses_arena=any("base" in step.call for step in self.steps),
-            constants=self._constants,
+            constants=self.calls.constants,
             layers=self._layer_table(),
             arena=self._arena_table(),
         )
@@ -110,13 +114,31 @@ class ModelCode:
             digest=sha256(dump(graph)).hexdigest(),
             arena_bytes=plan.arena_bytes,
             arena_align=ALIGNMENT,
-            inputs=[self._edge(graph.tensors[name]) for name in graph.inputs],
-            outputs=[self._edge(graph.tensors[name]) for name in graph.outputs],
+            inputs=[self._edge("input", index, name) for index, name in enumerate(graph.inputs)],
+            outputs=[self._edge("output", index, name) for index, name in enumerate(graph.outputs)],
             steps=self.steps,
             macs=sum(step.macs for step in self.steps),
-            flow=self._flow() if plan.flow else None,
+            rows=self.rows,
+            pushes=self._pushes(),
             **context,
         )
+
+    def _pushes(self) -> Pushes | None:
+        """None with several inputs, or where the arena has no room beside the input."""
+        if len(self.graph.inputs) > 1:
+            return None
+        tensor = self.graph.tensors[self.graph.inputs[0]]
+        rows = tensor.shape[0] if len(tensor.shape) == IMAGE_AXES else 1
+        state = self.rows.state_offset if self.rows else self._beside(tensor)
+        return None if state is None else Pushes(rows, tensor.bytes // rows, state)
+
+    def _beside(self, tensor: Tensor) -> int | None:
+        """Where a program that does not stream counts the rows: behind the input, or before it."""
+        start = self.plan.offset(tensor.name)
+        stop = -(-(start + tensor.bytes) // ALIGNMENT) * ALIGNMENT
+        if stop + COUNTERS <= self.plan.arena_bytes:
+            return stop
+        return start - COUNTERS if start >= COUNTERS else None
 
     def _sample_names(self) -> list[str]:
         """The self test's inputs: <model>_selftest_input, numbered where there are several."""
@@ -149,12 +171,14 @@ class ModelCode:
         rows = [(str(s.offset), str(s.offset + s.bytes), f"{s.first}..{s.last}", comment_text(s.name)) for s in slots]
         return columns([heading, *rows])
 
-    def _edge(self, tensor: Tensor) -> Edge:
+    def _edge(self, kind: str, index: int, name: str) -> Edge:
+        tensor = self.graph.tensors[name]
         return Edge(
             name=comment_text(tensor.name),
+            argument=_argument(kind, index, len(self.graph.inputs if kind == "input" else self.graph.outputs)),
             bytes=tensor.bytes,
             dtype=tensor.dtype,
-            offset=self.plan.offset(tensor.name) if self.plan.flow is None or tensor.name != self.plan.flow.pushed else 0,
+            offset=None if self.plan.flow is not None and name == self.plan.flow.pushed else self.plan.offset(name),
             scale=real(tensor.scale),
             zero_point=tensor.zero_point,
             shape=tensor.shape,
@@ -164,141 +188,28 @@ class ModelCode:
     def _step(self, index: int, node: Node) -> Step:
         output = self.graph.tensors[node.output]
         rows = output.shape[0] if len(output.shape) > 1 else 1
+        apart = node.operator.is_alias or self.rows is not None
         return Step(
             index=index,
             name=comment_text(node.name),
             macs=self.graph.macs(node),
-            call="" if node.operator.is_alias or self._streamed(index) else self._call(index, node),
-            output="" if self._streamed(index) else self._pointer(node.output),
+            call=""
+            if apart
+            else self.calls.statement(index, [*map(self._pointer, node.inputs), self._pointer(node.output)]),
+            output="" if self.rows is not None else self._pointer(node.output),
             rows=rows,
             row_bytes=output.bytes // rows,
-            whole=not self._streamed(index),
         )
-
-    def _streamed(self, index: int) -> bool:
-        flow = self.plan.flow
-        return flow is not None and flow.first <= index <= flow.last
-
-    def _flow(self) -> dict[str, Any]:
-        """What the template of the rows prints."""
-        flow = self.plan.flow
-        assert flow is not None
-        ids = {lane.tensor: f"LANE_{i}" for i, lane in enumerate(flow.lanes)}
-        fires = {self.graph.nodes[i].name: f"FIRE_{i}" for i in range(flow.first, flow.last + 1)}
-        schedule, line = [], list[str]()
-        for event in flow.events:
-            if event.act is Act.PUSH:
-                if event.first:
-                    line.append("NEXT")
-                if line:
-                    schedule.append(", ".join(line) + ",")
-                line = []
-            elif event.act is Act.KEEP:
-                line += ["KEEP", ids[event.name], str(event.count)]
-            else:
-                line.append(fires[event.name])
-        schedule.append(", ".join([*line, "END"]))
-        return {
-            "lanes": [
-                {**msgspec.structs.asdict(lane), "id": ids[lane.tensor], "name": comment_text(lane.tensor)}
-                for lane in flow.lanes
-            ],
-            "pushed": ids.get(flow.pushed, ""),
-            "steps": [
-                {"id": fires[self.graph.nodes[i].name], "name": comment_text(self.graph.nodes[i].name), "index": i,
-                 "lines": self._fire(i, ids)}
-                for i in range(flow.first, flow.last + 1)
-            ],
-            "schedule": schedule,
-            "state_offset": flow.state_offset,
-            "state_bytes": flow.state_bytes,
-            "input_row": next(lane.row_bytes for lane in flow.lanes if lane.tensor == flow.pushed),
-        }
-
-    def _fire(self, index: int, ids: Mapping[str, str]) -> list[str]:
-        """The lines that compute a band of a layer."""
-        flow, node, layer = self.plan.flow, self.graph.nodes[index], self.plan.layers[index]
-        assert flow is not None
-        lanes = {lane.tensor: lane for lane in flow.lanes}
-        out = lanes[node.output]
-        window = node.operator.row_window(*self.graph.shapes(node))
-        assert window is not None
-        lines = []
-        name = ids[node.output]
-        if node.name in flow.sums:
-            lines.append(f"const int row = state->taken++;")
-            y = self._pointer(node.output) if not out.fresh else f"base + {out.fresh_offset}"
-            x = f"row_at(base, state, pushed, {ids[node.inputs[0]]}, row)"
-            lines.append(self._banded_call(index, node, [x, y, f"(int32_t *)(void *)(base + {flow.sums[node.name]})", "row"]))
-            lines.append(f"if (row == {lanes[node.inputs[0]].height - 1}) {{ trace({index}, {y}, 0, 1, {out.row_bytes}); state->made[{name}] = 1; }}")
-            return lines
-        lines.append(f"const int first = state->made[{name}];")
-        if out.fresh:
-            place = f"base + {out.fresh_offset}"
-            if out.fresh > 1:
-                place += f" + first % {out.fresh} * {out.row_bytes}"
-                lines.append(f"if (first % {out.fresh} == 0) state->fresh[{name}] = (uint16_t)first;")
-            else:
-                lines.append(f"state->fresh[{name}] = (uint16_t)first;")
-        else:
-            place = f"{self._pointer(node.output)} + first * {out.row_bytes}"
-        lines.append(f"int8_t *const y = {place};")
-        if layer.gather_bytes:
-            rows = (layer.band - 1) * window.stride + (window.kernel - 1) * window.dilation + 1
-            lines.append(f"gather(base + {layer.gather_offset}, base, state, pushed, {ids[node.inputs[0]]}, first * {window.stride} - {window.pad}, {rows}, {node.operator.row_padding});")
-            x = [f"base + {layer.gather_offset}"]
-        else:
-            x = [f"row_at(base, state, pushed, {ids[each]}, first)" for each in node.inputs]
-        lines.append(self._banded_call(index, node, [*x, "y"]))
-        lines.append(f"trace({index}, y, (uint32_t)first, {layer.band}, {out.row_bytes});")
-        lines.append(f"state->made[{name}] = (uint16_t)(first + {layer.band});")
-        return lines
-
-    def _banded_call(self, index: int, node: Node, arguments: list[str]) -> str:
-        layer = self.plan.layers[index]
-        kernel = load_kernel((self.kernels / layer.template).with_suffix("").with_suffix(".toml"))
-        operator, shapes = work(self.graph, node, layer.band)
-        parameters = {**operator.parameters(*shapes), **layer.variant}
-        function = self._function(layer.kernel, layer.template, kernel.known(parameters))
-        arguments = list(arguments)
-        for role, values in pack(kernel.packing, operator, parameters).items():
-            text = array(f"{self._identifiers[index]}_{role}", values, "NN_WEIGHTS static const")
-            if text not in self._constants:
-                self._constants.append(text)
-            arguments.append(f"{self._identifiers[index]}_{role}")
-        if layer.scratch_bytes:
-            arguments.append(f"base + {layer.scratch_offset}")
-        return call(function, arguments)
-
-    def _call(self, index: int, node: Node) -> str:
-        """The C call of a layer's kernel; renders the kernel unless an equal one is there, and adds the constants."""
-        layer = self.plan.layers[index]
-        kernel = load_kernel((self.kernels / layer.template).with_suffix("").with_suffix(".toml"))
-        parameters = {**layer_parameters(self.graph, node), **layer.variant}
-        function = self._function(layer.kernel, layer.template, kernel.known(parameters))
-        arguments = [*map(self._pointer, node.inputs), self._pointer(node.output)]
-        for role, values in pack(kernel.packing, node.operator, parameters).items():
-            name = f"{self._identifiers[index]}_{role}"
-            self._constants.append(array(name, values, "NN_WEIGHTS static const"))
-            arguments.append(name)
-        if layer.scratch_bytes:
-            arguments.append(f"base + {layer.scratch_offset}" if layer.scratch_offset else "base")
-        return call(function, arguments)
-
-    def _function(self, kernel: str, template: str, parameters: Mapping[str, Any]) -> str:
-        text = render(template, self.kernels, name=UNNAMED, **parameters)
-        return self._functions.setdefault(text, f"{kernel}_{len(self._functions)}")
 
     def _pointer(self, tensor: str) -> str:
         """A C expression for where a tensor lies when it is read or written."""
-        offset = self.plan.offset(tensor)
-        return self._homes.get(tensor) or (f"base + {offset}" if offset else "base")
+        return self._homes.get(tensor) or place(self.plan.offset(tensor))
 
 
 def _homes(graph: Graph) -> dict[str, str]:
     """The caller's pointers: of inputs, of outputs, and of the tensors that share their memory through reshapes."""
-    homes = {name: f"inputs[{index}]" for index, name in enumerate(graph.inputs)}
-    homes |= {name: f"outputs[{index}]" for index, name in enumerate(graph.outputs)}
+    homes = {name: _argument("input", index, len(graph.inputs)) for index, name in enumerate(graph.inputs)}
+    homes |= {name: _argument("output", index, len(graph.outputs)) for index, name in enumerate(graph.outputs)}
     aliases = [(node.inputs[0], node.output) for node in graph.nodes if node.operator.is_alias]
     for source, view in reversed(aliases):
         if view in homes:
@@ -313,15 +224,9 @@ def _homes(graph: Graph) -> dict[str, str]:
     return homes
 
 
-def _named(text: str, name: str) -> str:
-    """A rendered kernel under its name, the further lines of its parameters moved below the first; what else begins
-    with the name goes along.
-    """
-    before, _, after = text.partition(f"{UNNAMED}(")
-    parameters, _, body = after.partition(")")
-    column = len(before.rpartition("\n")[2]) + len(name) + 1
-    lines = ("\n" + " " * column).join(line.strip() for line in parameters.splitlines())
-    return f"{before}{name}({lines}){body}".replace(UNNAMED, name)
+def _argument(kind: str, index: int, count: int) -> str:
+    """The name of a pointer that <model>_run takes: numbered where there are several."""
+    return kind if count == 1 else f"{kind}_{index}"
 
 
 def _described(tensor: Tensor) -> str:

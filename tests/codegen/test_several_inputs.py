@@ -89,5 +89,5 @@ def test_the_self_test_holds_all_inputs(folder: Path) -> None:
     inputs = {role: [str(folder / name)] for role, name in names.items()}
     generate.run(Request("generate", "blend", "host", GenerateOptions(), inputs, files))
     selftest = Path(files["selftest"]).read_text()
-    assert "const int8_t *const inputs[] = {blend_selftest_input_0, blend_selftest_input_1};" in selftest
+    assert "blend_run(base, blend_selftest_input_0, blend_selftest_input_1, base + BLEND_OUTPUT_0_OFFSET," in selftest
     assert "extern const int8_t blend_selftest_input_1[3];" in Path(files["header"]).read_text()

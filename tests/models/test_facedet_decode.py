@@ -81,16 +81,19 @@ def console_line(index: int, face: Face) -> str:
 
 
 HEADER = """
+#include <stddef.h>
 #include <stdint.h>
+#define FACEDET_DONE 0
+#define FACEDET_MORE 1
+#define FACEDET_ROW_BYTES 96
 #define FACEDET_ARENA_BYTES 10000
 #define FACEDET_ARENA_ALIGN 16
-#define FACEDET_INPUT_0_OFFSET 0
-#define FACEDET_INPUT_0_BYTES 9216
 #define FACEDET_OUTPUT_0_OFFSET 9216
 #define FACEDET_OUTPUT_0_SCALE {scale}
 #define FACEDET_OUTPUT_0_ZERO_POINT {zero_point}
 extern const int8_t facedet_selftest_input[];
-void facedet_run(void *arena, const int8_t *const inputs[], int8_t *const outputs[]);
+int facedet_reset(void *arena, size_t bytes);
+int facedet_push_row(void *arena, const int8_t *row, size_t bytes);
 """
 BOARD = """
 #include <stdio.h>
@@ -99,10 +102,15 @@ BOARD = """
 #include "nn_board.h"
 const int8_t facedet_selftest_input[9216] = {1, 2, 3};
 static const int8_t answer[720] = {ANSWER};
-void facedet_run(void *arena, const int8_t *const inputs[], int8_t *const outputs[])
+static size_t pushed;
+int facedet_reset(void *arena, size_t bytes) { (void)arena, pushed = 0; return bytes == FACEDET_ARENA_BYTES ? 0 : -1; }
+int facedet_push_row(void *arena, const int8_t *row, size_t bytes)
 {
-    (void)arena;
-    memcpy(outputs[0], answer, memcmp(inputs[0], facedet_selftest_input, 9216) == 0 ? sizeof answer : 0);
+    const int same = memcmp(row, facedet_selftest_input + pushed, bytes) == 0;
+    pushed += bytes;
+    if (pushed < sizeof facedet_selftest_input) return same ? FACEDET_MORE : -2;
+    memcpy((int8_t *)arena + FACEDET_OUTPUT_0_OFFSET, answer, same ? sizeof answer : 0);
+    return FACEDET_DONE;
 }
 void board_write(const char *text, size_t n) { fwrite(text, 1, n, stdout); }
 uint32_t board_ticks(void) { static uint32_t ticks; return ticks += 1234; }

@@ -263,48 +263,117 @@ static void fully_connected_s8__portable_4(const int8_t *x, int8_t *y, const int
 }
 
 #if defined(NN_TRACE_ROWS)
-static void trace(uint32_t layer, const int8_t *data, uint32_t rows, uint32_t bytes)
+static void trace(uint32_t layer, const int8_t *data, uint32_t first, int rows, uint32_t bytes)
 {
-    for (uint32_t row = 0; row < rows; row++) {
-        NN_TRACE(layer, row, data + row * bytes, bytes);
+    for (uint32_t row = 0; row < (uint32_t)rows; row++) {
+        NN_TRACE(layer, first + row, data + row * bytes, bytes);
     }
 }
 #else
-#define trace(layer, data, rows, bytes) ((void)0)
+#define trace(layer, data, first, rows, bytes) ((void)0)
 #endif
 
-void small_run(void *arena, const int8_t *const inputs[], int8_t *const outputs[])
+static bool misplaced(const void *arena)
 {
+    return arena == NULL || (uintptr_t)arena % SMALL_ARENA_ALIGN != 0;
+}
+
+static void copy(int8_t *to, const int8_t *from, int bytes)
+{
+    int i = 0;
+    for (; i + 8 <= bytes; i += 8) {
+        const uint32_t a = *(const nn_word_at_1 *)(from + i), b = *(const nn_word_at_1 *)(from + i + 4);
+        *(nn_word_at_1 *)(to + i) = a;
+        *(nn_word_at_1 *)(to + i + 4) = b;
+    }
+    for (; i < bytes; i++) {
+        to[i] = from[i];
+    }
+}
+
+int small_run(void *arena, const int8_t *input, int8_t *output)
+{
+    if (misplaced(arena)) {
+        return SMALL_ERROR_ARENA;
+    }
+    if (input == NULL || output == NULL) {
+        return SMALL_ERROR_DATA;
+    }
     int8_t *const base = arena;
 
     /* stem */
     NN_PROFILE(0);
-    conv2d_s8__portable_0(inputs[0], base, stem_weights, stem_bias, stem_multiplier);
-    trace(0, base, 8, 24);
+    conv2d_s8__portable_0(input, base, stem_weights, stem_bias, stem_multiplier);
+    trace(0, base, 0, 8, 24);
 
     /* depthwise */
     NN_PROFILE(1);
-    depthwise_plane_s8__portable_1(base, base + 192, depthwise_weights, depthwise_bias, depthwise_multiplier, base +
-                                   384);
-    trace(1, base + 192, 8, 24);
+    depthwise_plane_s8__portable_1(base, base + 192, depthwise_weights, depthwise_bias, depthwise_multiplier,
+                                   base + 384);
+    trace(1, base + 192, 0, 8, 24);
 
     /* add */
     NN_PROFILE(2);
     add_s8__portable_2(base, base + 192, base);
-    trace(2, base, 8, 24);
+    trace(2, base, 0, 8, 24);
 
     /* pool */
     NN_PROFILE(3);
     max_pool2d_s8__portable_3(base, base + 192);
-    trace(3, base + 192, 4, 12);
+    trace(3, base + 192, 0, 4, 12);
 
     /* flat */
     NN_PROFILE(4);
-    trace(4, base + 192, 1, 48);
+    trace(4, base + 192, 0, 1, 48);
 
     /* head */
     NN_PROFILE(5);
-    fully_connected_s8__portable_4(base + 192, outputs[0], head_weights, head_bias, head_multiplier);
-    trace(5, outputs[0], 1, 5);
+    fully_connected_s8__portable_4(base + 192, output, head_weights, head_bias, head_multiplier);
+    trace(5, output, 0, 1, 5);
     NN_PROFILE(6);
+    return SMALL_DONE;
+}
+
+/* Beside the input while its rows arrive. */
+struct state {
+    uint32_t mark; /* MARK while rows are wanted */
+    int32_t taken;
+};
+enum { MARK = 0x6e6e7273 };
+
+static struct state *state_of(void *arena)
+{
+    return (struct state *)(void *)((int8_t *)arena + 288);
+}
+
+int small_reset(void *arena, size_t bytes)
+{
+    if (misplaced(arena) || bytes < SMALL_ARENA_BYTES) {
+        return SMALL_ERROR_ARENA;
+    }
+    struct state *const state = state_of(arena);
+    state->mark = MARK;
+    state->taken = 0;
+    return SMALL_DONE;
+}
+
+int small_push_row(void *arena, const int8_t *row, size_t bytes)
+{
+    if (misplaced(arena)) {
+        return SMALL_ERROR_ARENA;
+    }
+    if (row == NULL || bytes != SMALL_ROW_BYTES) {
+        return SMALL_ERROR_DATA;
+    }
+    struct state *const state = state_of(arena);
+    if (state->mark != MARK) {
+        return SMALL_ERROR_RESET;
+    }
+    int8_t *const base = arena;
+    copy(base + SMALL_INPUT_0_OFFSET + state->taken * SMALL_ROW_BYTES, row, SMALL_ROW_BYTES);
+    if (++state->taken < SMALL_ROWS) {
+        return SMALL_MORE;
+    }
+    state->mark = 0;
+    return small_run(arena, base + SMALL_INPUT_0_OFFSET, base + SMALL_OUTPUT_0_OFFSET);
 }

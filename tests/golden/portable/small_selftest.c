@@ -21,20 +21,18 @@ static int differs(const int8_t *a, const int8_t *b, int n)
     return n > 0;
 }
 
-void small_selftest_run(void *arena)
+int small_selftest_run(void *arena)
 {
     int8_t *const base = arena;
-    const int8_t *const inputs[] = {small_selftest_input};
-    int8_t *const outputs[] = {
-        base + SMALL_OUTPUT_0_OFFSET,
-    };
-    small_run(arena, inputs, outputs);
+    return small_run(base, small_selftest_input, base + SMALL_OUTPUT_0_OFFSET);
 }
 
 int small_selftest(void *arena)
 {
     const int8_t *const base = arena;
-    small_selftest_run(arena);
+    if (small_selftest_run(arena) != SMALL_DONE) {
+        return SMALL_ERROR_ARENA;
+    }
     if (differs(base + SMALL_OUTPUT_0_OFFSET, expected_0, SMALL_OUTPUT_0_BYTES)) {
         return 1;
     }

@@ -1,0 +1,294 @@
+"""The C of a program through which rows stream: its tensors, its steps, and the table of what each row sets off."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from nnrules.codegen.calls import Calls, place
+from nnrules.codegen.ctext import comment_text, filled, unique_identifiers
+from nnrules.graph.ir import Graph, Node
+from nnrules.plan.record import Flow, Lane, Plan
+from nnrules.plan.schedule import Act, Event, sums_up
+
+INDENT = 12  # columns before a statement of a step
+LARGEST_BYTE = 255
+LEAST_SHORTENED = 4  # numbers that follow each other at one distance
+
+
+@dataclass(frozen=True)
+class Track:
+    """A tensor on its way, for C: ``ring`` rows from ``ring_offset`` on that are kept, ``fresh`` ones as they are made;
+    a tensor that is in memory in one piece is all fresh."""
+
+    id: str
+    name: str
+    ring_offset: int
+    ring: int
+    fresh_offset: int
+    fresh: int
+    row_bytes: int
+    height: int
+    about: str
+
+
+@dataclass(frozen=True)
+class RowStep:
+    """A case of the switch: its name in C, the layer in words, its number and statements."""
+
+    id: str
+    about: str
+    index: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Entries of the schedule that follow each other, for all rows (or parts of the end) in ``about``."""
+
+    about: str
+    entries: str
+    start: int
+
+
+class RowProgram:
+    """What the template of the rows prints. ``pushed``: the id of the input whose rows the caller brings, ""
+    where the whole input is in memory."""
+
+    def __init__(self, graph: Graph, plan: Plan, calls: Calls) -> None:
+        assert plan.flow is not None
+        self.graph, self.plan, self.calls = graph, plan, calls
+        self.flows = [plan.flow]
+        self._lanes = {lane.tensor: lane for flow in self.flows for lane in flow.lanes}
+        self._ids = _ids("ROWS", self._lanes)
+        names = [node.name for node in graph.nodes]
+        self._fires = dict(zip(names, _ids("FIRE", dict.fromkeys(names)).values(), strict=True))
+        self._parts = {index: flow for flow in self.flows for index in range(flow.first, flow.last + 1)}
+        source = self.flows[0].pushed
+        self.pushed = self._ids.get(source, "")
+        self.state_offset, self.state_bytes = plan.flow.state_offset, plan.flow.state_bytes
+        self.tracks = [self._track(lane) for lane in self._lanes.values()]
+        self.steps = [self._step(index, node) for index, node in enumerate(graph.nodes)]
+        self._script = list(self._entries())
+
+    @property
+    def count_type(self) -> str:
+        """Of a number of rows."""
+        return _unsigned(max(track.height for track in self.tracks))
+
+    @property
+    def gathers(self) -> bool:
+        """Whether any layer's rows are brought together."""
+        return any(self.plan.layers[index].gather_bytes for index in self._parts)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether any rows are kept in rings."""
+        return any(track.ring for track in self.tracks)
+
+    @property
+    def lines(self) -> list[Line]:
+        """The schedule: equal lines once, with the numbers of the input's rows that set them off."""
+        rows = self._lanes[self.flows[0].pushed].height if self.pushed else 0
+        found, start = [], 0
+        for entries, numbers in self._equal().items():
+            pushed = _progressions([number for number in numbers if number < rows])
+            about = [f"row {pushed}"] if pushed else []
+            if numbers[-1] >= rows:
+                about.append("the end" if rows else "no row")
+            found.append(Line(" and ".join(about), filled(entries, "    "), start))
+            start += sum(entry.count(",") + 1 for entry in entries)
+        return found
+
+    @property
+    def starts(self) -> list[int]:
+        """For each line in its order in time, where it is in the table."""
+        pairs = zip(self.lines, self._equal().values(), strict=True)
+        places = {number: line.start for line, numbers in pairs for number in numbers}
+        return [places[number] for number in range(len(places))]
+
+    @property
+    def start_type(self) -> str:
+        """Of a place in the table."""
+        return _unsigned(max(self.starts))
+
+    @property
+    def entry_type(self) -> str:
+        """Of an entry of the table."""
+        return _unsigned(max(len(self.steps) + 4, *(track.height for track in self.tracks)))
+
+    def _equal(self) -> dict[tuple[str, ...], list[int]]:
+        found: dict[tuple[str, ...], list[int]] = {}
+        for number, line in enumerate(self._script):
+            found.setdefault(line, []).append(number)
+        return found
+
+    def _entries(self) -> Iterator[tuple[str, ...]]:
+        """Line by line what is done: up to the next row of the input, to where the first layer of a part computes its
+        next rows from an input that is there, to the end."""
+        line: list[str] = []
+        for index, node in enumerate(self.graph.nodes):
+            flow = self._parts.get(index)
+            if flow is None:
+                line.append(self._fires[node.name])
+            elif flow.first == index:
+                begins, waiting = self.graph.nodes[index].name, bool(flow.pushed)
+                pushes = sum(event.act is Act.PUSH for event in flow.events)
+                for event in flow.events:
+                    if event.act is Act.PUSH:
+                        pushes -= 1
+                        if event.first:
+                            yield (*line, "NEXT_ROW")
+                            line = []
+                        waiting = pushes > 0
+                    elif event.act is Act.KEEP:
+                        line.append(f"KEEP, {self._ids[event.name]}, {event.count}")
+                    else:
+                        if event.name == begins and not waiting and line:
+                            yield (*line, "NEXT_LINE")
+                            line = []
+                        line.append(self._fires[event.name])
+        yield (*line, "END")
+
+    def _track(self, lane: Lane) -> Track:
+        whole = not lane.fresh and lane.tensor not in (flow.pushed for flow in self.flows)
+        kept = f", {lane.ring} kept" if lane.ring else ""
+        about = "in one piece" if whole else f"{lane.fresh} fresh{kept}" if lane.fresh else f"pushed{kept}"
+        return Track(
+            id=self._ids[lane.tensor],
+            name=comment_text(lane.tensor),
+            ring_offset=lane.ring_offset,
+            ring=lane.ring,
+            fresh_offset=self.plan.offset(lane.tensor) if whole else lane.fresh_offset,
+            fresh=lane.height if whole else lane.fresh,
+            row_bytes=lane.row_bytes,
+            height=lane.height,
+            about=about,
+        )
+
+    def _step(self, index: int, node: Node) -> RowStep:
+        name = comment_text(node.name)
+        if index not in self._parts:
+            return RowStep(self._fires[node.name], f"{name}, whole", index, tuple(self._whole(index, node)))
+        if node.name in self._parts[index].sums:
+            return RowStep(self._fires[node.name], f"{name}, summed up", index, tuple(self._sum(index, node)))
+        band = self.plan.layers[index].band
+        about = f"{name}, a row" if band == 1 else f"{name}, {band} rows"
+        return RowStep(self._fires[node.name], about, index, tuple(self._band(index, node)))
+
+    def _whole(self, index: int, node: Node) -> Iterator[str]:
+        tensor = self.graph.tensors[node.output]
+        rows = tensor.shape[0] if len(tensor.shape) > 1 else 1
+        y = self._place(node.output)
+        if not node.operator.is_alias:
+            yield self.calls.statement(index, [*map(self._place, node.inputs), y], 0, INDENT)
+        yield f"trace({index}, {y}, 0, {rows}, {tensor.bytes // rows});"
+
+    def _sum(self, index: int, node: Node) -> Iterator[str]:
+        """Takes all rows that there are; the counter of the output's rows is that of the rows taken until the end."""
+        source, own = self._lanes[node.inputs[0]], self._ids[node.output]
+        there = str(source.height) if self._is_given(source) else f"state->made[{self._ids[source.tensor]}]"
+        out = self._lanes[node.output]
+        y = place(out.fresh_offset) if out.fresh else self._place(node.output)
+        sums = f"(int32_t *)(void *)({place(self._parts[index].sums[node.name])})"
+        yield f"const int stop = {there};"
+        yield f"for (int row = state->made[{own}]; row < stop; row++) {{"
+        x = self._row(source.tensor, "row")
+        yield "    " + self.calls.statement(index, [x, y, sums, "row"], 1, INDENT + 4)
+        yield "}"
+        yield f"state->made[{own}] = ({self.count_type})(stop == {source.height} ? 1 : stop);"
+        yield f"if (stop == {source.height}) {{"
+        yield f"    trace({index}, {y}, 0, 1, {out.row_bytes});"
+        yield "}"
+
+    def _band(self, index: int, node: Node) -> Iterator[str]:
+        """A band of rows; at the end of an image that it does not divide, fewer."""
+        out, band = self._lanes[node.output], self.plan.layers[index].band
+        own, rest = self._ids[node.output], out.height % band
+        yield f"const int first = state->made[{own}];"
+        count = str(band)
+        if rest:
+            yield f"const int count = first + {band} <= {out.height} ? {band} : {rest};"
+            count = "count"
+        yield f"int8_t *const y = next_rows(base, {own}, {count});"
+        if not rest:
+            yield from self._fire(index, node, band, INDENT)
+        else:
+            for head, rows in ((f"if (count == {band}) {{", band), ("} else {", rest)):
+                yield head
+                for line in self._fire(index, node, rows, INDENT + 4):
+                    yield f"    {line}"
+            yield "}"
+        yield f"trace({index}, y, (uint32_t)first, {count}, {out.row_bytes});"
+
+    def _fire(self, index: int, node: Node, rows: int, indent: int) -> Iterator[str]:
+        layer = self.plan.layers[index]
+        window = node.operator.row_window(*self.graph.shapes(node))
+        assert window is not None
+        if not layer.gather_bytes:
+            x = [self._row(name, _times("first", window.stride)) for name in node.inputs]
+        else:
+            seen = (rows - 1) * window.stride + (window.kernel - 1) * window.dilation + 1
+            first = _plus(_times("first", window.stride), -window.pad)
+            source = f"base{self.argument}, {self._ids[node.inputs[0]]}, {first}, {seen}"
+            yield f"gather({place(layer.gather_offset)}, {source}, {node.operator.row_padding});"
+            x = [place(layer.gather_offset)]
+        yield self.calls.statement(index, [*x, "y"], rows, indent)
+
+    def _row(self, tensor: str, row: str) -> str:
+        return f"row_at(base{self.argument}, {self._ids[tensor]}, {row})"
+
+    @property
+    def argument(self) -> str:
+        """What a function that reads rows is handed besides the arena."""
+        return ", pushed" if self.pushed else ""
+
+    @property
+    def parameter(self) -> str:
+        """The same in its declaration."""
+        return ", const int8_t *pushed" if self.pushed else ""
+
+    def _is_given(self, lane: Lane) -> bool:
+        """Whether a tensor is there before the part begins."""
+        made = {self.graph.nodes[index].output for index in self._parts}
+        return lane.tensor not in made and not any(flow.pushed == lane.tensor for flow in self.flows)
+
+    def _place(self, tensor: str) -> str:
+        return place(self.plan.offset(tensor))
+
+
+def _ids(prefix: str, names: Mapping[str, object]) -> dict[str, str]:
+    """Names of C constants."""
+    return {n: f"{prefix}_{own}" for n, own in zip(names, unique_identifiers([n.upper() for n in names]), strict=True)}
+
+
+def _unsigned(largest: int) -> str:
+    """The smallest C type that holds numbers up to ``largest``."""
+    return "uint8_t" if largest <= LARGEST_BYTE else "uint16_t"
+
+
+def _times(text: str, factor: int) -> str:
+    return text if factor == 1 else f"{text} * {factor}"
+
+
+def _plus(text: str, number: int) -> str:
+    return text if number == 0 else f"{text} {'+' if number > 0 else '-'} {abs(number)}"
+
+
+def _progressions(numbers: Sequence[int]) -> str:
+    """Ascending numbers in short.
+
+    >>> _progressions([0, 1, 2, 3, 7, 9, 11, 13, 20])
+    '0 .. 3, 7, 9 .. 13, 20'
+    """
+    parts, at = [], 0
+    while at < len(numbers):
+        stop = at + 1
+        while stop < len(numbers) and numbers[stop] - numbers[stop - 1] == numbers[at + 1] - numbers[at]:
+            stop += 1
+        if stop - at < LEAST_SHORTENED:
+            stop = at + 1
+            parts.append(str(numbers[at]))
+        else:
+            second = "" if numbers[at + 1] == numbers[at] + 1 else f", {numbers[at + 1]}"
+            parts.append(f"{numbers[at]}{second} .. {numbers[stop - 1]}")
+        at = stop
+    return ", ".join(parts)
