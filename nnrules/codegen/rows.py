@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from nnrules.catalog.kernel import BY_ROWS
 from nnrules.codegen.calls import Calls, place
 from nnrules.codegen.ctext import comment_text, filled, unique_identifiers
 from nnrules.graph.ir import Graph, Node
@@ -78,6 +79,11 @@ class RowProgram:
     def gathers(self) -> bool:
         """Whether any layer's rows are brought together."""
         return any(self.plan.layers[index].gather_bytes for index in self._parts)
+
+    @property
+    def windows(self) -> bool:
+        """Whether any kernel takes its rows from where they are."""
+        return any(BY_ROWS in self.plan.layers[index].variant for index in self._parts)
 
     @property
     def keeps(self) -> bool:
@@ -223,12 +229,16 @@ class RowProgram:
         layer = self.plan.layers[index]
         window = node.operator.row_window(*self.graph.shapes(node))
         assert window is not None
-        if not layer.gather_bytes:
+        seen = (rows - 1) * window.stride + (window.kernel - 1) * window.dilation + 1
+        first = _plus(_times("first", window.stride), -window.pad)
+        source = f"base{self.argument}, {self._ids[node.inputs[0]]}, {first}, {seen}"
+        if BY_ROWS in layer.variant:
+            yield f"const int8_t *x[{seen}];"
+            yield f"window(x, {source});"
+            x = ["x"]
+        elif not layer.gather_bytes:
             x = [self._row(name, _times("first", window.stride)) for name in node.inputs]
         else:
-            seen = (rows - 1) * window.stride + (window.kernel - 1) * window.dilation + 1
-            first = _plus(_times("first", window.stride), -window.pad)
-            source = f"base{self.argument}, {self._ids[node.inputs[0]]}, {first}, {seen}"
             yield f"gather({place(layer.gather_offset)}, {source}, {node.operator.row_padding});"
             x = [place(layer.gather_offset)]
         yield self.calls.statement(index, [*x, "y"], rows, indent)
