@@ -68,7 +68,7 @@ class ModelCode:
         self.prefix = c_identifier(graph.name)
         self._homes = _homes(graph)
         self.calls = Calls(graph, plan, kernels)
-        self.rows = RowProgram(graph, plan, self.calls) if plan.flow else None
+        self.rows = RowProgram(graph, plan, self.calls) if plan.flows else None
         self.steps = [self._step(index, node) for index, node in enumerate(graph.nodes)]
 
     def source(self) -> str:

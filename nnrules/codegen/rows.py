@@ -7,8 +7,8 @@ from nnrules.catalog.kernel import BY_ROWS
 from nnrules.codegen.calls import Calls, place
 from nnrules.codegen.ctext import comment_text, filled, unique_identifiers
 from nnrules.graph.ir import Graph, Node
-from nnrules.plan.record import Flow, Lane, Plan
-from nnrules.plan.schedule import Act, Event, sums_up
+from nnrules.plan.record import Lane, Plan
+from nnrules.plan.schedule import Act
 
 INDENT = 12  # columns before a statement of a step
 LARGEST_BYTE = 255
@@ -55,17 +55,15 @@ class RowProgram:
     where the whole input is in memory."""
 
     def __init__(self, graph: Graph, plan: Plan, calls: Calls) -> None:
-        assert plan.flow is not None
         self.graph, self.plan, self.calls = graph, plan, calls
-        self.flows = [plan.flow]
-        self._lanes = {lane.tensor: lane for flow in self.flows for lane in flow.lanes}
+        self._lanes = {lane.tensor: lane for flow in plan.flows for lane in flow.lanes}
         self._ids = _ids("ROWS", self._lanes)
         names = [node.name for node in graph.nodes]
         self._fires = dict(zip(names, _ids("FIRE", dict.fromkeys(names)).values(), strict=True))
-        self._parts = {index: flow for flow in self.flows for index in range(flow.first, flow.last + 1)}
-        source = self.flows[0].pushed
-        self.pushed = self._ids.get(source, "")
-        self.state_offset, self.state_bytes = plan.flow.state_offset, plan.flow.state_bytes
+        self._parts = {index: flow for flow in plan.flows for index in range(flow.first, flow.last + 1)}
+        self._source = plan.flow.pushed if plan.flow else ""
+        self.pushed = self._ids.get(self._source, "")
+        self.state_offset, self.state_bytes = plan.flows[0].state_offset, plan.flows[0].state_bytes
         self.tracks = [self._track(lane) for lane in self._lanes.values()]
         self.steps = [self._step(index, node) for index, node in enumerate(graph.nodes)]
         self._script = list(self._entries())
@@ -93,7 +91,7 @@ class RowProgram:
     @property
     def lines(self) -> list[Line]:
         """The schedule: equal lines once, with the numbers of the input's rows that set them off."""
-        rows = self._lanes[self.flows[0].pushed].height if self.pushed else 0
+        rows = self._lanes[self._source].height if self.pushed else 0
         found, start = [], 0
         for entries, numbers in self._equal().items():
             pushed = _progressions([number for number in numbers if number < rows])
@@ -155,7 +153,7 @@ class RowProgram:
         yield (*line, "END")
 
     def _track(self, lane: Lane) -> Track:
-        whole = not lane.fresh and lane.tensor not in (flow.pushed for flow in self.flows)
+        whole = not lane.fresh and lane.tensor != self._source
         kept = f", {lane.ring} kept" if lane.ring else ""
         about = "in one piece" if whole else f"{lane.fresh} fresh{kept}" if lane.fresh else f"pushed{kept}"
         return Track(
@@ -259,7 +257,7 @@ class RowProgram:
     def _is_given(self, lane: Lane) -> bool:
         """Whether a tensor is there before the part begins."""
         made = {self.graph.nodes[index].output for index in self._parts}
-        return lane.tensor not in made and not any(flow.pushed == lane.tensor for flow in self.flows)
+        return lane.tensor not in {*made, self._source}
 
     def _place(self, tensor: str) -> str:
         return place(self.plan.offset(tensor))
