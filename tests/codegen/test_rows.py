@@ -1,0 +1,113 @@
+"""Rows pushed into generated C: right and wrong use, of programs that stream and of those that do not."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnrules.catalog.paths import KERNELS
+from nnrules.codegen.ctext import array
+from nnrules.codegen.model import ModelCode
+from tests.codegen.plans import streamed_plan, whole_plan
+from tests.codegen.test_strict_code import COMPILERS, STRICT, needed
+from tests.needs import need_command
+from tests.verify.graphs import INPUT, small_graph
+
+SANITIZED = ["-std=c11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wall", "-Wextra"]
+PORTABLE, DSP = ("portable",), ("armv7em", "portable")
+HERE = Path(__file__).parent
+
+
+def code(streamed: bool, isa: tuple[str, ...] = PORTABLE) -> ModelCode:
+    graph = small_graph()
+    plan = (streamed_plan if streamed else whole_plan)(graph, isa)
+    assert bool(plan.flow) == streamed
+    return ModelCode(graph, plan)
+
+
+def written(made: ModelCode, folder: Path) -> None:
+    """The source, the header, an image and what comes of it."""
+    image = np.random.default_rng(4).integers(-128, 128, INPUT).astype(np.int8)
+    (folder / "small.c").write_text(made.source())
+    (folder / "small.h").write_text(made.header())
+    values = array("image", image, "const") + array("expected", made.graph.run(image[np.newaxis])["head"], "const")
+    (folder / "image.c").write_text(f'#include "small.h"\nextern const int8_t image[], expected[];\n{values}')
+
+
+def told(folder: Path) -> str:
+    """What the program of uses prints."""
+    sources = ["small.c", "image.c", str(HERE / "wrong_use.c")]
+    command = ["gcc", *SANITIZED, "-I.", f"-I{KERNELS / 'include'}", *sources, "-o", "use"]
+    subprocess.run(command, cwd=folder, check=True)
+    return subprocess.run([folder / "use"], capture_output=True, text=True, check=False).stdout
+
+
+@pytest.mark.parametrize("isa", [PORTABLE, DSP])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_use_and_misuse(streamed: bool, isa: tuple[str, ...], tmp_path: Path) -> None:
+    written(code(streamed, isa), tmp_path)
+    assert told(tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "sentence"),
+    [
+        ("bytes < SMALL_ARENA_BYTES", "bytes + 1 < SMALL_ARENA_BYTES", "reset refuses an arena one byte short"),
+        ("bytes != SMALL_ROW_BYTES", "bytes < SMALL_ROW_BYTES", "push_row refuses a long row"),
+        ("row == NULL ||", "", "push_row refuses a short row (written)"),
+        ("state->mark = 0;", ";", "a row too many"),
+        ("state->line = 0;", ";", "right after a reset in between"),
+        ("state->made[tensor] = 0;", ";", "right after a reset in between"),
+    ],
+)
+def test_a_mistake_in_the_program_is_found(right: str, wrong: str, sentence: str, tmp_path: Path) -> None:
+    written(code(True), tmp_path)
+    source = tmp_path / "small.c"
+    assert right in source.read_text()
+    source.write_text(source.read_text().replace(right, wrong))
+    sources = ["small.c", "image.c", str(HERE / "wrong_use.c")]
+    command = ["gcc", *SANITIZED, "-I.", f"-I{KERNELS / 'include'}", *sources, "-o", "use"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    done = subprocess.run([tmp_path / "use"], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert sentence in done.stdout or "Sanitizer" in done.stderr or "runtime error" in done.stderr
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_no_warnings(compiler: str, tmp_path: Path) -> None:
+    words, isa = COMPILERS[compiler]
+    next(needed(words))
+    written(code(True, isa), tmp_path)
+    command = [*words, *STRICT, f"-I{KERNELS / 'include'}", "-c", "small.c", "-o", "small.o"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+def test_cppcheck_finds_nothing(tmp_path: Path) -> None:
+    need_command("cppcheck", "cppcheck")
+    written(code(True), tmp_path)
+    checks = [
+        "--enable=warning,performance,portability",
+        "--inline-suppr",
+        "--error-exitcode=1",
+        "--quiet",
+        "--std=c11",
+    ]
+    command = ["cppcheck", *checks, f"-I{KERNELS / 'include'}", "small.c"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_the_image_has_no_place_in_the_arena_of_a_program_that_streams() -> None:
+    assert "SMALL_INPUT_0_OFFSET" in code(False).header()
+    assert "SMALL_INPUT_0_OFFSET" not in code(True).header()
+
+
+def test_the_schedule_tells_of_its_rows_and_layers() -> None:
+    source = code(True).source()
+    table = source.partition("schedule[] = {\n")[2].partition("};")[0]
+    assert table.startswith("    /* row 0")
+    assert {"FIRE_STEM", "FIRE_DEPTHWISE", "FIRE_ADD", "FIRE_POOL", "FIRE_HEAD"} <= set(re.findall(r"FIRE_\w+", table))
+    assert re.search(r"/\* image: pushed, \d+ kept \*/", source)
