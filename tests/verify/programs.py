@@ -5,29 +5,28 @@ from pathlib import Path
 
 import numpy as np
 
-from nnrules.catalog.kernel import load_kernel
-from nnrules.catalog.paths import KERNELS, TOOLCHAINS
+from nnrules.catalog.paths import TOOLCHAINS
 from nnrules.codegen.model import ModelCode
 from nnrules.codegen.render import port_header
 from nnrules.graph.ir import Graph
-from nnrules.plan.planner import make_plan
 from nnrules.plan.record import Plan
+from tests.codegen.plans import streamed_plan, whole_plan
 from tests.needs import need_target
 
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 TRACE, PROFILE = "-DNN_TRACE_ROWS", "-DNN_PROFILE_LAYERS"
 
 
-def plan(graph: Graph, target: str) -> Plan:
-    """The graph's plan with the kernels that ship."""
-    kernels = [load_kernel(path) for path in sorted(KERNELS.rglob("*.toml"))]
-    return make_plan(graph, kernels, target, need_target(target).isa)
+def plan(graph: Graph, target: str, streamed: bool = False) -> Plan:
+    """The graph's plan with the kernels that ship; where rows stream, with the least RAM."""
+    isa = need_target(target).isa
+    return streamed_plan(graph, isa, target) if streamed else whole_plan(graph, isa, target)
 
 
-def generate(graph: Graph, target: str, sample: np.ndarray, folder: Path) -> None:
+def generate(graph: Graph, target: str, sample: np.ndarray, folder: Path, streamed: bool = False) -> None:
     """Write small.c, small.h, small_selftest.c, small_check.c and nn_port.h."""
     folder.mkdir(parents=True, exist_ok=True)
-    code = ModelCode(graph, plan(graph, target))
+    code = ModelCode(graph, plan(graph, target, streamed))
     texts = {".c": code.source(), ".h": code.header(), "_selftest.c": code.selftest(sample), "_check.c": code.check()}
     for ending, text in texts.items():
         (folder / f"small{ending}").write_text(text)

@@ -22,10 +22,10 @@ from tests.verify.programs import PROFILE, checker, compile_object, generate, li
 Inputs = dict[str, list[str]]
 
 
-def build(target: str, folder: Path, sample: np.ndarray) -> Inputs:
+def build(target: str, folder: Path, sample: np.ndarray, streamed: bool = False) -> Inputs:
     """The stage's input files on a target, by input name."""
     graph = small_graph()
-    generate(graph, target, sample, folder)
+    generate(graph, target, sample, folder, streamed)
     model = compile_object(target, folder, "small.c")
     names = ("-DNN_MODEL=small", "-DNN_MODEL_MACRO=SMALL", '-DNN_MODEL_HEADER="small.h"')
     objects = [model, *(compile_object(target, folder, s, *names) for s in ("small_selftest.c", MAIN))]
@@ -41,7 +41,7 @@ def build(target: str, folder: Path, sample: np.ndarray) -> Inputs:
         "objects": model,
     }
     np.savez(files["samples"], x=sample[np.newaxis])
-    files["plan"].write_bytes(dump_plan(plan(graph, target)))
+    files["plan"].write_bytes(dump_plan(plan(graph, target, streamed)))
     files["graph"].write_bytes(dump(graph))
     files["metric"].write_text('{"name": null, "float": null, "integer": null, "samples": 0}')
     verified: dict[str, Any] = {"samples": 5, "target_samples": 2, "values": 9, "differing": 0, "engines": ["torch"]}
@@ -60,9 +60,10 @@ def run(target: str, inputs: Inputs, folder: Path) -> tuple[dict[str, Any], str]
     return json.loads(Path(outputs["measured"]).read_text()), Path(outputs["console"]).read_text()
 
 
+@pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("target", ["cortex-m7", "riscv32"])
-def test_firmware(target: str, graph: Graph, samples: dict[str, np.ndarray], tmp_path: Path) -> None:
-    inputs = build(target, tmp_path, samples["image"][0])
+def test_firmware(target: str, streamed: bool, graph: Graph, samples: dict[str, np.ndarray], tmp_path: Path) -> None:
+    inputs = build(target, tmp_path, samples["image"][0], streamed)
     measured, text = run(target, inputs, tmp_path)
     assert "self test passed\n" in text
     assert measured["macs"] == sum(graph.macs(node) for node in graph.nodes)
@@ -71,7 +72,7 @@ def test_firmware(target: str, graph: Graph, samples: dict[str, np.ndarray], tmp
     by_layer = sum(layer["instructions"] for layer in measured["layers"])
     assert 0.9 * measured["instructions"] < by_layer < 1.2 * measured["instructions"]
     ram, flash = measured["ram"], measured["flash"]
-    assert ram["arena"] == plan(graph, target).arena_bytes
+    assert ram["arena"] == plan(graph, target, streamed).arena_bytes
     assert 0 < ram["stack"] == console.number(text, "stack")
     assert ram["total"] == ram["arena"] + ram["stack"] + ram["data"] + ram["bss"]
     assert flash["total"] == flash["code"] + flash["weights"] + flash["rodata"]

@@ -31,13 +31,18 @@ PROGRAMS = {
 @pytest.fixture(scope="module")
 def inputs(samples: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     """The stage's input files for the small graph, by input name."""
-    folder, graph = tmp_path_factory.mktemp("good"), small_graph()
+    return built(samples, tmp_path_factory.mktemp("good"), streamed=False)
+
+
+def built(samples: dict[str, np.ndarray], folder: Path, streamed: bool) -> Inputs:
+    """Those of a program through which rows stream, or of one that has all tensors in one piece."""
+    graph = small_graph()
     (folder / "small.graph.json").write_bytes(dump(graph))
     onnx.save(integer_model(graph), folder / "small.integer.onnx")
     onnx.save(float_model(graph, "stem"), folder / "small.float.onnx")
     onnx.save(qdq_model(graph, "stem"), folder / "small.onnx")
     np.savez(folder / "small.samples.npz", x=samples["image"])
-    generate(graph, TARGET, samples["image"][0], folder)
+    generate(graph, TARGET, samples["image"][0], folder, streamed)
     files = {
         "graph": folder / "small.graph.json",
         "integer": folder / "small.integer.onnx",
@@ -73,6 +78,15 @@ def test_all_engines_agree(inputs: Inputs, graph: Graph, tmp_path: Path) -> None
     assert list(record["objects"]) == ["small.o"]
     first = result.read_bytes()
     assert run(inputs, tmp_path).read_bytes() == first
+
+
+def test_a_program_through_which_rows_stream_is_verified_likewise(
+    samples: dict[str, np.ndarray], inputs: Inputs, tmp_path: Path
+) -> None:
+    streamed = built(samples, tmp_path, streamed=True)
+    record, other = (json.loads(run(each, tmp_path).read_text()) for each in (streamed, inputs))
+    assert record.pop("objects") != other.pop("objects")
+    assert record == other
 
 
 def test_target_without_a_runner_is_compared_on_the_host(inputs: Inputs, tmp_path: Path) -> None:
