@@ -37,8 +37,13 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 
     def instructions(self, kernel: Kernel, parameters: Mapping[str, Any]) -> float:
         """Of one run, measured or else estimated."""
+        known = self.measured(kernel, parameters)
+        return kernel.instructions(parameters) if known is None else known
+
+    def measured(self, kernel: Kernel, parameters: Mapping[str, Any]) -> float | None:
+        """Of one run, None where it was not measured."""
         known = self.costs.get(kernel.name, {}).get(key(parameters))
-        return float(known.instructions) if known else kernel.instructions(parameters)
+        return float(known.instructions) if known else None
 
     def code(self, kernel: Kernel, parameters: Mapping[str, Any]) -> int:
         """Bytes of its function, without what kernels share: measured, else the most measured of the kernel."""

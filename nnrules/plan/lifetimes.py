@@ -1,25 +1,47 @@
 """When each byte of activations is needed: one buffer per tensor, shared by views and by layers that work in place.
 
 Time goes in steps: a layer that sees whole tensors is one step, a part through which rows stream has a step for each
-band of rows that one of its layers computes.
+band of rows that one of its layers computes. A whole tensor that such a part reads dies row by row, one that it makes
+grows row by row.
 """
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import msgspec
 
-from nnrules.graph.ir import Graph
-from nnrules.plan.schedule import Act, Life, Schedule
+from nnrules.graph.ir import Graph, Node
+from nnrules.plan.schedule import Act, Extent, Key, Schedule, aligned
 from nnrules.plan.select import Candidate
 
 
+class Piece(NamedTuple):
+    """Bytes ``low`` to ``high - 1`` of a buffer are in use in the steps that are the bits of ``held``."""
+
+    held: int
+    low: int
+    high: int
+
+
 class Buffer(msgspec.Struct):
-    """Memory for ``tensors`` (one, or several that follow each other in place); the bits of ``held`` are the steps."""
+    """Memory for ``tensors`` (one, or several that follow each other in place)."""
 
     tensors: list[str]
-    bytes: int
-    held: int
+    pieces: list[Piece]
+
+    @property
+    def bytes(self) -> int:
+        """The most that it is."""
+        return max(piece.high for piece in self.pieces)
+
+    @property
+    def held(self) -> int:
+        """All steps, as bits."""
+        bits = 0
+        for piece in self.pieces:
+            bits |= piece.held
+        return bits
 
     @property
     def first(self) -> int:
@@ -34,20 +56,21 @@ class Buffer(msgspec.Struct):
 
 def span(first: int, last: int) -> int:
     """The bits of the steps first..last."""
-    return (1 << (last + 1)) - (1 << first)
+    return (1 << max(last + 1, first)) - (1 << first)
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """Nodes ``first`` to ``last`` (both included) pass rows on."""
+    """Nodes ``first`` to ``last`` (both included) pass rows on; those ``in_place`` write over their first input."""
 
     first: int
     last: int
     schedule: Schedule
+    in_place: tuple[int, ...] = ()
 
     @property
-    def steps(self) -> int:
-        """How many bands are computed."""
-        return sum(event.act is Act.FIRE for event in self.schedule.events)
+    def pushed(self) -> str:
+        """The tensor whose rows come one by one, "" if it is in memory."""
+        return next((name for act, name, _, _ in self.schedule.acts if act is Act.PUSH), "")
 
 
 class Memory:
@@ -64,9 +87,7 @@ class Memory:
             if stream is None:
                 self.nodes.append(index)
             elif stream.first == index:
-                names = {node.name: i for i, node in enumerate(graph.nodes)}
-                fires = (event.name for event in stream.schedule.events if event.act is Act.FIRE)
-                self.nodes += [names[name] for name in fires]
+                self.nodes += stream.schedule.nodes
             else:
                 self._start[index] = self._start[stream.first]
 
@@ -77,79 +98,129 @@ class Memory:
         Inputs live from the start, outputs to the end: the caller may keep both inside the arena.  Neither is worked on
         in place, since the caller may as well keep them elsewhere.
         """
-        graph, end = self.graph, len(self.nodes) - 1
-        edges = {*graph.inputs, *graph.outputs}
-        within = {name for stream in self.streams for name in _passing(stream.schedule)}
-        last = {name: self._last(name) for name in graph.tensors}
-        owner = {
-            name: Buffer([name], graph.tensors[name].bytes, span(0, last[name]))
-            for name in graph.inputs
-            if name not in within
-        }
+        graph = self.graph
+        within = {name for each in self.streams for name in (each.pushed, *each.schedule.fresh)}
+        inputs = [name for name in graph.inputs if name not in within]
+        owner = {name: Buffer([name], self._pieces(name, 0)) for name in inputs}
         found = list(owner.values())
         for index, (node, kernel) in enumerate(zip(graph.nodes, self.kernels, strict=True)):
             if node.output in within:
                 continue
-            size, start = graph.tensors[node.output].bytes, self._first(index)
-            stop = end if node.output in graph.outputs else max(last[node.output], start)
+            pieces = self._pieces(node.output, self._first(index))
             source = owner.get(node.inputs[0])
-            if source is not None and (
-                node.operator.is_alias
-                or kernel is not None
-                and index not in self._streamed
-                and kernel.in_place
-                and source.last == start
-                and size <= source.bytes
-                and not edges & {*source.tensors, node.output}
-            ):
+            if source is not None and (node.operator.is_alias or self._overwrites(index, node, kernel, source)):
                 source.tensors.append(node.output)
-                source.held |= span(source.first, stop)
+                source.pieces += pieces
                 owner[node.output] = source
             else:
-                owner[node.output] = Buffer([node.output], size, span(start, stop))
+                owner[node.output] = Buffer([node.output], pieces)
                 found.append(owner[node.output])
         return found
 
     @cached_property
     def scratch(self) -> dict[int, Buffer]:
-        """Of the kernels that see whole tensors, by node."""
-        sizes = {i: kernel.scratch_bytes for i, kernel in enumerate(self.kernels) if kernel and i not in self._streamed}
-        names = {index: f"{self.graph.nodes[index].name} (scratch)" for index in sizes}
-        steps = {index: span(self._start[index], self._start[index]) for index in sizes}
-        return {index: Buffer([names[index]], size, steps[index]) for index, size in sizes.items() if size}
+        """Working memory of the kernels, by node: first the rows that are brought together."""
+        found = {}
+        for index, kernel in enumerate(self.kernels):
+            if kernel is not None and kernel.working_bytes:
+                start, stream = self._start[index], self._streamed.get(index)
+                held = 1 << start
+                if stream is not None:
+                    held = sum(1 << start + i for i, node in enumerate(stream.schedule.nodes) if node == index)
+                name = f"{self.graph.nodes[index].name} (scratch)"
+                found[index] = Buffer([name], [Piece(held, 0, kernel.working_bytes)])
+        return found
 
     @cached_property
-    def rows(self) -> dict[tuple[str, str], Buffer]:
-        """Of rows on their way, by kind ("ring", "fresh", "sums", "scratch") and tensor or node."""
-        return {
-            key: Buffer([f"{key[1]} ({key[0]})"], life.bytes, life.held << self._start[stream.first])
-            for stream in self.streams
-            for key, life in stream.schedule.lives.items()
-            if key[0] != "whole"
-        }
+    def rows(self) -> dict[Key, Buffer]:
+        """Of rows on their way; those that share memory have the same buffer."""
+        found: dict[Key, Buffer] = {}
+        for stream in self.streams:
+            plan, start = stream.schedule, self._start[stream.first]
+            held = dict.fromkeys(plan.sizes, 0)
+            for bit, key in enumerate(plan.sizes):
+                held[key] = sum(1 << start + fire for fire, live in enumerate(plan.live) if live >> bit & 1)
+            for group, _ in plan.groups(stream.in_place):
+                pieces = [Piece(held[key], 0, plan.sizes[key]) for key in group]
+                found.update(dict.fromkeys(group, Buffer([f"{key.name} ({key.kind})" for key in group], pieces)))
+        return found
 
-    def _life(self, tensor: str, stream: Stream) -> Life:
-        return stream.schedule.lives["whole", tensor]
+    def _overwrites(self, index: int, node: Node, kernel: Candidate | None, source: Buffer) -> bool:
+        """Whether a layer that sees whole tensors works in place."""
+        edges = {*self.graph.inputs, *self.graph.outputs}
+        return (
+            kernel is not None
+            and index not in self._streamed
+            and kernel.in_place
+            and source.last == self._start[index]
+            and self.graph.tensors[node.output].bytes <= self.graph.tensors[node.inputs[0]].bytes
+            and not edges & {*source.tensors, node.output}
+        )
+
+    def _pieces(self, tensor: str, first: int) -> list[Piece]:
+        """Of a whole tensor that is there from step ``first`` on."""
+        last, whole = self._last(tensor, first), Extent(0, self.graph.tensors[tensor].bytes)
+        held: dict[Extent, int] = {}
+        step = first
+        for stream in self.streams:
+            start = self._start[stream.first]
+            extents = stream.schedule.extents.get(tensor, ())
+            if extents and start <= last:
+                held[whole] = held.get(whole, 0) | span(step, start - 1)
+                for fire, extent in enumerate(extents):
+                    if extent.high > extent.low:
+                        held[extent] = held.get(extent, 0) | 1 << start + fire
+                step = start + len(extents)
+        held[whole] = held.get(whole, 0) | span(step, last)
+        return [Piece(bits, *extent) for extent, bits in held.items() if bits]
 
     def _first(self, index: int) -> int:
         """The step in which a node first writes its output."""
         stream = self._streamed.get(index)
         if stream is None:
             return self._start[index]
-        held = self._life(self.graph.nodes[index].output, stream).held
-        return self._start[index] + (held & -held).bit_length() - 1
+        extents = stream.schedule.extents[self.graph.nodes[index].output]
+        return self._start[index] + next(fire for fire, extent in enumerate(extents) if extent.high)
 
-    def _last(self, tensor: str) -> int:
-        """The last step that reads or writes a tensor."""
-        steps = [0]
+    def _last(self, tensor: str, first: int) -> int:
+        """The last step that needs a tensor."""
+        if tensor in self.graph.outputs:
+            return len(self.nodes) - 1
+        steps = [first]
         for index, node in enumerate(self.graph.nodes):
             stream = self._streamed.get(index)
-            if tensor in (*node.inputs, node.output) and (stream is None or tensor in stream.schedule.whole):
-                life = self._life(tensor, stream).held.bit_length() - 1 if stream else 0
-                steps.append(self._start[index] + life)
+            if tensor in node.inputs and stream is None:
+                steps.append(self._start[index])
+            elif tensor in node.inputs and stream is not None:
+                extents = stream.schedule.extents[tensor]
+                steps.append(self._start[index] + max(i for i, extent in enumerate(extents) if extent.high > extent.low))
         return max(steps)
 
 
-def _passing(schedule: Schedule) -> set[str]:
-    """Tensors of which only rows are in memory."""
-    return {event.name for event in schedule.events if event.act is Act.PUSH} | set(schedule.fresh)
+def step_bytes(buffers: Sequence[Buffer]) -> list[int]:
+    """The bytes in use in each step, buffers rounded up to 8: no arena is smaller than the most of them."""
+    steps = [0] * (max((buffer.last for buffer in buffers), default=-1) + 1)
+    for held, low, high in (piece for buffer in buffers for piece in _outline(buffer)):
+        size = aligned(high) - low // 8 * 8
+        for step in range(len(steps)):
+            if held >> step & 1:
+                steps[step] += size
+    return steps
+
+
+def _outline(buffer: Buffer) -> list[Piece]:
+    """Of pieces in use at the same time, the union."""
+    found: list[Piece] = []
+    for piece in buffer.pieces:
+        held, grown = piece.held, list[Piece]()
+        for other in found:
+            both = other.held & held
+            if both:
+                grown.append(Piece(both, min(piece.low, other.low), max(piece.high, other.high)))
+                held &= ~both
+            if other.held & ~both:
+                grown.append(Piece(other.held & ~both, other.low, other.high))
+        if held:
+            grown.append(Piece(held, piece.low, piece.high))
+        found = grown
+    return found

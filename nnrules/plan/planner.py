@@ -1,19 +1,37 @@
 """Graph and kernels -> plan."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-import msgspec
-import numpy as np
+from msgspec.structs import replace
 
 from nnrules.catalog.kernel import Kernel
 from nnrules.catalog.paths import KERNELS
 from nnrules.graph.ir import Graph
-from nnrules.plan.arena import assign_offsets, live_bytes
+from nnrules.plan.arena import assign_offsets
 from nnrules.plan.costs import Costs
-from nnrules.plan.lifetimes import Buffer, Memory, Stream, span
-from nnrules.plan.record import UNBOUNDED, Flow, Lane, Layer, Plan, Refusal, Room, Slot
-from nnrules.plan.select import Candidate, Flash, Selection, select_kernels, work
-from nnrules.plan.schedule import Act, schedule, sums_up
+from nnrules.plan.flows import make_flow, state_bytes
+from nnrules.plan.lifetimes import Buffer, Memory, Piece, Stream, span, step_bytes
+from nnrules.plan.record import UNBOUNDED, Layer, Plan, Point, Room, Slot
+from nnrules.plan.schedule import aligned, height, row_window
+from nnrules.plan.search import Program, Search
+from nnrules.plan.select import Flash, Offers, Selection
+
+MORE_INSTRUCTIONS = 1.05  # times those without streaming, where nothing is said of the RAM
+PACKINGS = 8  # programs that are packed, at most, to find one that is as small as said
+
+
+@dataclass(frozen=True)
+class Ram:
+    """What is asked of the arena. `stream`: whether rows may stream; `bytes`: the fewest instructions that keep it;
+    `least`: as little as can be. With neither it is the least with up to MORE_INSTRUCTIONS, if rows may stream."""
+
+    stream: bool = False
+    bytes: int | None = None
+    least: bool = False
+
+
+UNSTREAMED = Ram()
 
 
 def make_plan(
@@ -24,24 +42,42 @@ def make_plan(
     extra_weights: float = 1.0,
     costs: Costs | None = None,
     flash: Flash | None = None,
-    stream: bool = False,
+    ram: Ram = UNSTREAMED,
 ) -> Plan:
     """The plan of ``graph`` on a target with the kernel features ``isa``; the others as in select_kernels.
 
-    Raises UserError where a layer has no kernel.
+    Where nothing keeps ``ram.bytes``, the plan takes the least that was found. Raises UserError where a layer has no
+    kernel.
     """
-    kernels = list(kernels)
-    whole = plan_of(graph, target, *select_kernels(graph, kernels, isa, extra_weights, costs, flash))
-    if not stream:
-        return whole
-    plans = [whole]
-    for stop in range(1, len(graph.nodes) + 1):
-        bands = dict.fromkeys(range(stop), 1)
-        if schedule(graph, range(stop), bands, {}, True) is None:
+    offers = Offers(graph, tuple(kernels), isa, costs or Costs())
+    selected, room = offers.select(extra_weights, flash)
+    if ram == UNSTREAMED:
+        return plan_of(graph, target, selected, room)
+    front = Search(offers, [candidate for candidate, _ in selected], state_bytes(graph), ram.stream).front
+    smallest: Plan | None = None
+    for program in _wanted(front, ram):
+        if smallest is not None and program.bytes >= smallest.arena_bytes:
+            continue  # packed, it takes no less
+        taken, room = offers.select(extra_weights, flash, program.bands, program.limits(state_bytes(graph)))
+        plan = plan_of(graph, target, taken, room, program.streams, program.bands)
+        if smallest is None or plan.arena_bytes < smallest.arena_bytes:
+            smallest = plan
+        if ram.bytes is not None and plan.arena_bytes <= ram.bytes:
             break
-        selected, room = select_kernels(graph, kernels, isa, extra_weights, costs, flash, bands)
-        plans.append(plan_of(graph, target, selected, room, bands))
-    return min(plans, key=lambda plan: plan.arena_bytes)
+    assert smallest is not None
+    points = tuple(Point(bytes=each.bytes, instructions=each.instructions) for each in front)
+    return replace(smallest, front=points, stops=_stops(graph))
+
+
+def _wanted(front: Sequence[Program], ram: Ram) -> list[Program]:
+    """What is packed until one is as small as said, the best first: of many, those that take fewer bytes by far."""
+    if ram.bytes is not None:
+        fitting = [program for program in front if program.bytes <= ram.bytes]
+        return [*fitting[:PACKINGS], *front[::-1][:PACKINGS]]
+    if ram.least:
+        return list(front[::-1][:PACKINGS])
+    most = front[0].instructions * MORE_INSTRUCTIONS
+    return [program for program in front[::-1] if program.instructions <= most][:PACKINGS]
 
 
 def plan_of(
@@ -49,85 +85,67 @@ def plan_of(
     target: str,
     selected: Sequence[Selection],
     room: Room = UNBOUNDED,
+    streams: Sequence[Stream] = (),
     bands: Mapping[int, int] | None = None,
 ) -> Plan:
-    """The plan with these kernels, chosen within ``room``."""
+    """The plan with these kernels, chosen within ``room``; ``streams``: the parts through which rows stream, ``bands``
+    of them at a time."""
     chosen = [candidate for candidate, _ in selected]
-    bands = bands or {}
-    streams, gathers = [], dict[int, int]()
-    if bands:
-        gathers = {index: _gathered(graph, index, band) for index, band in bands.items()}
-        taken = {i: candidate for i, candidate in enumerate(chosen) if candidate and i in bands}
-        extra = {i: _aligned(gathers[i]) + candidate.scratch_bytes for i, candidate in taken.items()}
-        found = schedule(graph, sorted(bands), bands, extra, True)
-        assert found is not None
-        streams = [Stream(0, max(bands), found)]
     memory = Memory(graph, chosen, streams)
-    activations, scratch = memory.tensors, memory.scratch
-    state = [Buffer(["(state)"], 8 + 4 * len(graph.tensors), span(0, len(memory.nodes) - 1))] if streams else []
-    together = [*activations, *scratch.values(), *memory.rows.values(), *state]
+    whole, scratch, rows = memory.tensors, memory.scratch, memory.rows
+    state = [Buffer(["(state)"], [Piece(span(0, len(memory.nodes) - 1), 0, state_bytes(graph))])] if streams else []
+    together = list({id(each): each for each in (*whole, *scratch.values(), *rows.values(), *state)}.values())
     offsets, arena_bytes = assign_offsets(together)
-    scratch_offsets = dict(zip(scratch, offsets[len(activations) :], strict=False))
-    row_offsets = dict(zip(memory.rows, offsets[len(activations) + len(scratch) :], strict=False))
-    shared = {name for buffer in activations for name in buffer.tensors[1:]}
-    layers = [
-        _layer(graph, index, kernel, reasons, scratch.get(index), scratch_offsets.get(index, 0), shared)
-        for index, (kernel, reasons) in enumerate(selected)
-    ]
-    if streams:
-        layers = [
-            msgspec.structs.replace(
-                layer,
-                band=bands.get(i, 0),
-                gather_offset=row_offsets.get(("scratch", layer.name), 0),
-                gather_bytes=gathers.get(i, 0),
-                scratch_offset=row_offsets.get(("scratch", layer.name), 0) + _aligned(gathers.get(i, 0)),
-                scratch_bytes=candidate.scratch_bytes if candidate else 0,
-            )
-            if i in bands
-            else layer
-            for i, (layer, candidate) in enumerate(zip(layers, chosen, strict=True))
-        ]
+    places = {id(buffer): offset for buffer, offset in zip(together, offsets, strict=True)}
+    in_steps = step_bytes(together)
+    peak = in_steps.index(max(in_steps)) if in_steps else 0
+    shared = {name for buffer in whole for name in buffer.tensors[1:]}
+    shared |= {graph.nodes[index].output for stream in streams for index in stream.in_place}
     return Plan(
-        flows=tuple(_flow(graph, each, row_offsets, state[0].bytes, offsets[-1]) for each in streams),
-        steps=tuple(memory.nodes),
         model=graph.name,
         target=target,
         arena_bytes=arena_bytes,
-        live_bytes=live_bytes(together),
-        tensors=tuple(
-            Slot(name=name, offset=offset, bytes=buffer.bytes, first=buffer.first, last=buffer.last)
-            for buffer, offset in zip(together, offsets, strict=True)
-            for name in buffer.tensors
+        live_bytes=max(in_steps, default=0),
+        peak=graph.nodes[memory.nodes[peak]].name if memory.nodes else "",
+        tensors=tuple(slot for buffer in together for slot in _slots(buffer, places[id(buffer)])),
+        layers=tuple(
+            _layer(graph, index, each, places[id(scratch[index])] if index in scratch else 0, (bands or {}).get(index, 0), shared)
+            for index, each in enumerate(selected)
         ),
-        layers=tuple(layers),
+        flows=tuple(
+            make_flow(graph, stream, {key: places[id(buffer)] for key, buffer in rows.items()}, offsets[-1])
+            for stream in streams
+        ),
+        steps=tuple(memory.nodes),
         room=room,
     )
 
 
-def _layer(
-    graph: Graph,
-    index: int,
-    taken: Candidate | None,
-    refused: tuple[Refusal, ...],
-    scratch: Buffer | None,
-    scratch_offset: int,
-    shared: set[str],
-) -> Layer:
-    node = graph.nodes[index]
+def _slots(buffer: Buffer, offset: int) -> list[Slot]:
+    """What lies there, each tensor under its own name."""
+    return [
+        Slot(name=name, offset=offset, bytes=buffer.bytes, first=buffer.first, last=buffer.last)
+        for name in buffer.tensors
+    ]
+
+
+def _layer(graph: Graph, index: int, selection: Selection, working: int, band: int, shared: set[str]) -> Layer:
+    """``working``: the offset of its working memory; ``shared``: tensors that lie where another one did."""
+    node, (taken, refused) = graph.nodes[index], selection
     if taken is None:
         return Layer(name=node.name, op=node.operator.op)
-    kernel = taken.kernel
+    template = taken.kernel.template
     return Layer(
         name=node.name,
         op=node.operator.op,
-        kernel=kernel.name,
+        kernel=taken.kernel.name,
         variant=taken.variant,
-        template=kernel.template.relative_to(KERNELS).as_posix()
-        if kernel.template.is_relative_to(KERNELS)
-        else str(kernel.template),
-        scratch_offset=scratch_offset,
-        scratch_bytes=scratch.bytes if scratch else 0,
+        template=template.relative_to(KERNELS).as_posix() if template.is_relative_to(KERNELS) else str(template),
+        scratch_offset=working + aligned(taken.gather_bytes) if taken.scratch_bytes else 0,
+        scratch_bytes=taken.scratch_bytes,
+        band=band,
+        gather_offset=working if taken.gather_bytes else 0,
+        gather_bytes=taken.gather_bytes,
         instructions=taken.instructions,
         weight_bytes=taken.weight_bytes,
         in_place=node.output in shared,
@@ -135,48 +153,7 @@ def _layer(
     )
 
 
-def _aligned(size: int) -> int:
-    return -(-size // 8) * 8
-
-
-def _gathered(graph: Graph, index: int, band: int) -> int:
-    """Bytes of the rows that a kernel sees at once, where they do not lie one after the other."""
-    node = graph.nodes[index]
-    window = node.operator.row_window(*graph.shapes(node))
-    assert window is not None
-    if (window.kernel == 1 and window.stride == 1) or sums_up(graph, index):
-        return 0
-    return int(np.prod(work(graph, node, band)[1][0]))
-
-
-def _flow(graph: Graph, stream: Stream, offsets: Mapping[tuple[str, str], int], state: int, state_offset: int) -> Flow:
-    plan = stream.schedule
-    pushed = next((event.name for event in plan.events if event.act is Act.PUSH), "")
-    names = dict.fromkeys(
-        name for i in range(stream.first, stream.last + 1) for name in (*graph.nodes[i].inputs, graph.nodes[i].output)
-    )
-    lanes = []
-    for name in names:
-        shape = graph.tensors[name].shape
-        height = shape[0] if len(shape) == 3 else 1
-        lanes.append(
-            Lane(
-                tensor=name,
-                height=height,
-                row_bytes=graph.tensors[name].bytes // height,
-                ring=plan.rings.get(name, 0),
-                ring_offset=offsets.get(("ring", name), 0),
-                fresh=plan.fresh.get(name, 0),
-                fresh_offset=offsets.get(("fresh", name), 0),
-            )
-        )
-    return Flow(
-        first=stream.first,
-        last=stream.last,
-        pushed=pushed,
-        events=plan.events,
-        lanes=tuple(lanes),
-        sums={name: offsets["sums", name] for name in plan.sums},
-        state_offset=state_offset,
-        state_bytes=state,
-    )
+def _stops(graph: Graph) -> tuple[str, ...]:
+    """Layers that need all rows of an image at once."""
+    nodes = [node for index, node in enumerate(graph.nodes) if row_window(graph, index) is None]
+    return tuple(node.name for node in nodes if any(height(graph, name) > 1 for name in node.inputs))

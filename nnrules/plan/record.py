@@ -111,11 +111,20 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
 UNBOUNDED = Room()
 
 
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """With ``bytes`` in use at once, an inference takes ``instructions`` as estimated, and with less none as few."""
+
+    bytes: int
+    instructions: float
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Arena and kernels; ``live_bytes`` is the most that is alive at once, below which no arena can be.
 
     ``flows``: the parts through which rows stream, in their order; the other nodes see whole tensors. ``steps``: the
-    node of each step: a step is a node that sees whole tensors, or a band of rows of one that does not.
+    node of each step: a step is a node that sees whole tensors, or a band of rows of one that does not. ``peak``: the
+    layer in whose step most is alive. ``front``: the trade of RAM for instructions, the fewest instructions first, where
+    it was looked at; ``stops``: layers that need all rows of an image at once, so that no rows stream through them.
     """
 
     model: str
@@ -126,6 +135,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[Layer, ...]
     flows: tuple[Flow, ...] = ()
     steps: tuple[int, ...] = ()
+    peak: str = ""
+    front: tuple[Point, ...] = ()
+    stops: tuple[str, ...] = ()
     room: Room = UNBOUNDED
 
     @property

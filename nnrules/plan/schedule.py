@@ -7,13 +7,17 @@ of the tensor's own. The order follows from the shapes alone: it is found here, 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from typing import NamedTuple
 
-import msgspec
+from msgspec import Struct
 
 from nnrules.graph.ir import Graph
 from nnrules.graph.operator import RowWindow
+
+ALIGNMENT = 8
 
 
 class Act(Enum):
@@ -25,7 +29,7 @@ class Act(Enum):
     KEEP = "keep"
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(Struct, frozen=True):
     """`name`: of a node that fires, else of a tensor; rows ``first`` to ``first + count - 1``, of the output where a
     node fires (of its input where it sums up a whole image)."""
 
@@ -35,64 +39,120 @@ class Event(msgspec.Struct, frozen=True):
     count: int
 
 
-class Life(msgspec.Struct):
-    """A buffer: its size in bytes and, as the bits of a number, the events of kind `fire` during which it is held."""
+class Key(NamedTuple):
+    """A buffer: the "ring" or the "fresh" band of a tensor, a "whole" one, or the "sums" of a node."""
 
-    bytes: int = 0
-    held: int = 0
+    kind: str
+    name: str
 
 
-class Schedule(msgspec.Struct, frozen=True, kw_only=True):
-    """`rings`, `fresh`: rows of each tensor's ring and fresh band; `whole`: tensors that are in memory in one piece;
-    `sums`: nodes that sum up a whole image; `lives`: of the buffers, by ("ring" | "fresh" | "whole", tensor) and
-    ("sums" | "scratch", node); `copied`: bytes that are copied from fresh bands to rings."""
+class Extent(NamedTuple):
+    """Bytes ``low`` to ``high - 1`` of a buffer are in use."""
 
-    events: tuple[Event, ...]
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`events` as tuples, see Event; `rings`, `fresh`: rows of each tensor's ring and fresh band; `whole`: tensors that
+    are in memory in one piece; `sums`: nodes that sum up a whole image; `nodes`: the index of the node of each fire;
+    `sizes`: bytes of the buffers that are not whole; `live`: for each fire, the ones in use, as bits in that order;
+    `extents`: of the whole tensors, for each fire; `over`: nodes of which each fire may write over the rows of its
+    first input; `copied`: bytes that are copied from fresh bands to rings."""
+
+    acts: tuple[tuple[Act, str, int, int], ...]
     rings: dict[str, int]
     fresh: dict[str, int]
     whole: tuple[str, ...]
     sums: tuple[str, ...]
-    lives: dict[tuple[str, str], Life]
+    nodes: tuple[int, ...]
+    sizes: dict[Key, int]
+    live: tuple[int, ...]
+    extents: dict[str, tuple[Extent, ...]]
+    over: dict[int, tuple[Key, Key]]
     copied: int
 
-    @property
-    def live_bytes(self) -> int:
-        """The most that is held at once, each buffer rounded up to 8."""
-        fires = sum(event.act is Act.FIRE for event in self.events)
-        held = [(-(-life.bytes // 8) * 8, life.held) for life in self.lives.values()]
-        return max((sum(size for size, bits in held if bits >> step & 1) for step in range(fires)), default=0)
+    @cached_property
+    def events(self) -> tuple[Event, ...]:
+        """What happens, in its order."""
+        return tuple(Event(*act) for act in self.acts)
+
+    def loads(self, in_place: Sequence[int] = ()) -> dict[int, int]:
+        """For each node the most bytes in use at its fires, without its working memory; each buffer is rounded up to 8.
+        ``in_place``: nodes, of those in ``over``, that write over their input."""
+        groups = self.groups(in_place)
+        sizes = [(sum(1 << i for i, key in enumerate(self.sizes) if key in group), size) for group, size in groups]
+        known: dict[int, int] = {}
+        found: dict[int, int] = {}
+        wholes = self._whole_bytes
+        for fire, (node, live) in enumerate(zip(self.nodes, self.live, strict=True)):
+            if live not in known:
+                known[live] = sum(size for bits, size in sizes if bits & live)
+            load = known[live] + wholes[fire]
+            if load > found.get(node, -1):
+                found[node] = load
+        return found
+
+    def groups(self, in_place: Sequence[int] = ()) -> list[tuple[list[Key], int]]:
+        """The buffers that share memory, and its size rounded up to 8."""
+        homes = {key: [key] for key in self.sizes}
+        for node in in_place:
+            source, output = (homes[key] for key in self.over[node])
+            source += output
+            homes.update(dict.fromkeys(output, source))
+        return [
+            (group, max(aligned(self.sizes[key]) for key in group)) for key, group in homes.items() if group[0] == key
+        ]
+
+    @cached_property
+    def _whole_bytes(self) -> list[int]:
+        """Of the whole tensors, for each fire."""
+        total = [0] * len(self.nodes)
+        for extents in self.extents.values():
+            for fire, (low, high) in enumerate(extents):
+                if high > low:
+                    total[fire] += aligned(high) - low // ALIGNMENT * ALIGNMENT
+        return total
+
+
+def aligned(size: int) -> int:
+    """Rounded up as buffers are."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def schedule(
-    graph: Graph, nodes: Sequence[int], bands: Mapping[int, int], scratch: Mapping[int, int], pushed: bool
+    graph: Graph, nodes: Sequence[int], bands: Mapping[int, int], pushed: bool, needed: frozenset[str] = frozenset()
 ) -> Schedule | None:
     """The schedule of these nodes (indices, ascending), None where one of them cannot pass rows on, or where the input
     cannot be pushed: there are several, or others than these nodes need its rows too.
 
-    ``bands``: rows that a node computes at a time (else 1, and fewer at an image's end); ``scratch``: bytes
-    of a node's working memory meanwhile; ``pushed``: the model's input comes row by row, else it is in memory.
+    ``bands``: rows that a node computes at a time (else 1, and fewer at an image's end); ``pushed``: the model's input
+    comes row by row, else it is in memory; ``needed``: whole tensors that are needed afterwards, beside those that later
+    nodes read.
     """
     others = {name for index, node in enumerate(graph.nodes) if index not in nodes for name in node.inputs}
-    if any(_window(graph, index) is None for index in nodes):
+    if any(row_window(graph, index) is None for index in nodes):
         return None
     if pushed and (len(graph.inputs) > 1 or others & set(graph.inputs)):
         return None
-    return _Simulation(graph, nodes, bands, scratch, pushed).run()
+    return _Simulation(graph, nodes, bands, pushed, needed).run()
 
 
 def sums_up(graph: Graph, index: int) -> bool:
     """Whether a node is an average over all rows of its input, which can be summed up as they arrive."""
     node = graph.nodes[index]
-    window, height = _window(graph, index), _height(graph, node.inputs[0])
-    return node.operator.op == "average_pool2d" and window == RowWindow(height, window.stride if window else 1)
+    window, rows = row_window(graph, index), height(graph, node.inputs[0])
+    return node.operator.op == "average_pool2d" and window == RowWindow(rows, window.stride if window else 1)
 
 
-def _window(graph: Graph, index: int) -> RowWindow | None:
+def row_window(graph: Graph, index: int) -> RowWindow | None:
+    """Which rows a node needs, None where it needs all of them or rows mean nothing."""
     node = graph.nodes[index]
     return node.operator.row_window(*graph.shapes(node))
 
 
-def _height(graph: Graph, tensor: str) -> int:
+def height(graph: Graph, tensor: str) -> int:
     """Rows of an image; a vector is one row."""
     shape = graph.tensors[tensor].shape
     return shape[0] if len(shape) == 3 else 1
@@ -103,13 +163,13 @@ class _Rows:
 
     def __init__(self, graph: Graph, name: str) -> None:
         self.name = name
-        self.height = _height(graph, name)
+        self.height = height(graph, name)
         self.row_bytes = graph.tensors[name].bytes // self.height
         self.consumers: list[_Worker] = []
-        self.whole = self.pushed = False
-        self.made = self.fresh = 0
-        self.kept = range(0)
+        self.whole = self.pushed = self.dies = False  # dies: each row is free once it has been read
+        self.made = self.fresh = self.stop = 0  # rows before `stop` have been in the ring
         self.ring = self.band = 0
+        self.bits: dict[str, int] = {}
 
     @cached_property
     def passes_on(self) -> bool:
@@ -118,98 +178,119 @@ class _Rows:
 
     def low(self) -> int:
         """The first row that is needed from now on."""
-        return min((worker.low(self) for worker in self.consumers), default=self.height)
+        return min([worker.low for worker in self.consumers], default=self.height)
 
 
 class _Worker:
-    """One node: ``next``: the row that it computes next; of one that sums up, the row that it adds next."""
+    """One node: ``next``: the row that it computes next; of one that sums up, the row that it adds next. ``low`` and
+    ``stop``: the rows that it needs for it; ``count``: how many rows it computes then."""
 
     def __init__(self, graph: Graph, index: int, band: int) -> None:
         node = graph.nodes[index]
-        window = _window(graph, index)
+        window = row_window(graph, index)
         assert window is not None
         self.index, self.name, self.window, self.band = index, node.name, window, band
+        self.first_input = node.inputs[0]
+        self.once = node.inputs.count(node.inputs[0]) == 1
         self.arity = len(set(node.inputs))
         self.sums = sums_up(graph, index)
         self.inputs: list[_Rows] = []
-        self.next = self.position = 0
+        self.next = self.position = self.low = self.stop = self.count = 0
+        self.over = True
 
     def connect(self, inputs: list[_Rows], output: _Rows) -> None:
         """Tell it where its rows come from and go to."""
         self.inputs, self.output = inputs, output
+        self.end = inputs[0].height if self.sums else output.height
         for rows in inputs:
             rows.consumers.append(self)
+        self.advance(0)
 
-    @property
-    def end(self) -> int:
-        """Rows that it has to go through."""
-        return self.inputs[0].height if self.sums else self.output.height
+    def advance(self, count: int) -> None:
+        """It has gone through so many rows."""
+        self.next += count
+        self.count = 0 if self.sums else min(self.band, self.end - self.next)
+        if self.next == self.end:
+            self.low = self.inputs[0].height
+        elif self.sums:
+            self.low = self.next
+        else:
+            start = self.next * self.window.stride - self.window.pad
+            self.low = min(max(start, 0), self.inputs[0].height)
+            self.stop = start + (self.count - 1) * self.window.stride
+            self.stop += (self.window.kernel - 1) * self.window.dilation + 1
 
-    def low(self, rows: _Rows) -> int:
-        """The first row of an input that it still needs."""
-        if self.next >= self.end:
-            return rows.height
-        return self.next if self.sums else self.window.needed(self.next, 1, rows.height).start
-
-    def ready(self) -> int:
-        """How many rows it can go through now: a band or nothing."""
-        if self.sums:
-            return self.inputs[0].made - self.next
-        count = min(self.band, self.end - self.next)
-        there = all(self.window.needed(self.next, count, rows.height).stop <= rows.made for rows in self.inputs)
-        return count if there else 0
+    def ready(self) -> bool:
+        """Whether it can compute its next rows."""
+        if self.sums:  # all that there are
+            self.count = self.inputs[0].made - self.next
+        if not self.count:
+            return False
+        for rows in self.inputs:
+            if rows.made < self.stop and rows.made < rows.height and not self.sums:
+                return False
+        return True
 
 
 class _Simulation:
     """Runs the rows through, and notes what happens and what is in memory."""
 
     def __init__(
-        self, graph: Graph, nodes: Sequence[int], bands: Mapping[int, int], scratch: Mapping[int, int], pushed: bool
+        self, graph: Graph, nodes: Sequence[int], bands: Mapping[int, int], pushed: bool, needed: frozenset[str]
     ) -> None:
-        self.scratch, self.events, self.fires, self.copied = scratch, list[Event](), 0, 0
-        self.lives: dict[tuple[str, str], Life] = {}
-        self.held: dict[tuple[str, str], int] = {}  # since when
+        self.acts: list[tuple[Act, str, int, int]] = []
+        self.nodes: list[int] = []
+        self.live: list[int] = []
+        self.held, self.copied = 0, 0
+        self.keys: list[Key] = []
         self.workers = [_Worker(graph, index, bands.get(index, 1)) for index in nodes]
         names = dict.fromkeys(name for i in nodes for name in (*graph.nodes[i].inputs, graph.nodes[i].output))
         self.tensors = {name: _Rows(graph, name) for name in names}
-        for worker in self.workers:
+        for position, worker in enumerate(self.workers):
             node = graph.nodes[worker.index]
-            worker.position = self.workers.index(worker)
+            worker.position = position
             worker.connect([self.tensors[name] for name in dict.fromkeys(node.inputs)], self.tensors[node.output])
-        made = {graph.nodes[index].output for index in nodes}
+        self._place(graph, nodes, pushed, needed)
+        self.wholes = [rows for rows in self.tensors.values() if rows.whole]
+        self.extents: list[list[Extent]] = [[] for _ in self.wholes]
+
+    def _place(self, graph: Graph, nodes: Sequence[int], pushed: bool, needed: frozenset[str]) -> None:
+        """Which tensors are whole, and how large the bands of the others are."""
+        made = {graph.nodes[index].output: worker for index, worker in zip(nodes, self.workers, strict=True)}
         outside = {name for i, node in enumerate(graph.nodes) if i not in nodes for name in node.inputs}
+        later = {name for node in graph.nodes[max(nodes) + 1 :] for name in node.inputs} | needed
         for name, rows in self.tensors.items():
             rows.pushed = pushed and name in graph.inputs
             rows.whole = not rows.pushed and (name not in made or name in outside or name in graph.outputs)
             if name not in made and rows.whole:
                 rows.made = rows.fresh = rows.height
+                rows.dies = name not in later and name not in graph.outputs
             consumer = rows.consumers[0].band if rows.passes_on else 1
-            rows.band = max([w.band for w in self.workers if w.output is rows], default=1)
+            rows.band = made[name].band if name in made else 1
             rows.band = 1 if rows.pushed else min(max(rows.band, consumer), rows.height)
 
     def run(self) -> Schedule:
         """From the first row to the last."""
-        for rows in self.tensors.values():
-            if rows.whole and rows.made:
-                self._hold("whole", rows.name, rows.row_bytes * rows.height)
         self._drain(len(self.workers) - 1)
         source = next((rows for rows in self.tensors.values() if rows.pushed), None)
         while source is not None and source.made < source.height:
-            self.events.append(Event(Act.PUSH, source.name, source.made, 1))
+            self.acts.append((Act.PUSH, source.name, source.made, 1))
             source.made += 1
             self._drain(max(worker.position for worker in source.consumers))
             self._keep(source)  # the caller's row is gone after this
         assert all(worker.next == worker.end for worker in self.workers)
-        for kind, name in list(self.held):
-            self._let_go(kind, name)
         tensors = self.tensors.values()
         return Schedule(
-            events=tuple(self.events),
+            acts=tuple(self.acts),
             rings={rows.name: rows.ring for rows in tensors if rows.ring},
             fresh={rows.name: rows.band for rows in tensors if not rows.whole and not rows.pushed},
             whole=tuple(rows.name for rows in tensors if rows.whole),
             sums=tuple(worker.name for worker in self.workers if worker.sums),
-            lives={key: self._sized(key, life) for key, life in self.lives.items()},
+            nodes=tuple(self.nodes),
+            sizes={key: self._size(key) for key in self.keys},
+            live=tuple(self.live),
+            extents={rows.name: tuple(each) for rows, each in zip(self.wholes, self.extents, strict=True)},
+            over={worker.index: self._overlaid(worker) for worker in self.workers if worker.over},
             copied=self.copied,
         )
 
@@ -217,77 +298,84 @@ class _Simulation:
         """Compute what can be computed; nothing behind worker number ``start`` can."""
         while start >= 0:
             worker = self.workers[start]
-            count = worker.ready()
-            if not count:
+            if not worker.ready():
                 start -= 1
                 continue
-            self._fire(worker, count)
+            self._fire(worker)
             for rows in (*worker.inputs, worker.output):
-                if not rows.passes_on and not rows.pushed and not any(each.ready() for each in rows.consumers):
+                if not rows.passes_on and not rows.pushed and not any([each.ready() for each in rows.consumers]):
                     self._keep(rows)
-            start = max([start, *(each.position for each in worker.output.consumers)])
+            start = max([start, *[each.position for each in worker.output.consumers]])
 
-    def _fire(self, worker: _Worker, count: int) -> None:
-        output = worker.output
+    def _fire(self, worker: _Worker) -> None:
+        output, count = worker.output, worker.count
         if not worker.sums and output.made - output.fresh + count > output.band:
             self._keep(output)
-        self.events.append(Event(Act.FIRE, worker.name, worker.next, count))
-        worker.next += count
-        if not worker.sums:
-            output.made += count
-        elif worker.next == worker.end:
-            output.made = 1
+        self.acts.append((Act.FIRE, worker.name, worker.next, count))
+        self.nodes.append(worker.index)
+        first = self.tensors[worker.first_input]
+        alone = (first.fresh, first.made) == (worker.next, worker.next + count)
+        alone = alone and worker.next % max(first.band, output.band) == 0 and first.band == output.band
+        lows = [rows.low() for rows in self.wholes]  # before: these rows are read now
+        worker.advance(count)
         if worker.sums:
-            self._hold("sums", worker.name, 4 * output.row_bytes)
-        if output.made and output.whole:
-            self._hold("whole", output.name, output.row_bytes * output.height)
-        elif output.made > output.fresh:
-            self._hold("fresh", output.name, output.row_bytes * output.band)
-        if size := self.scratch.get(worker.index):
-            self._hold("scratch", worker.name, size)
-        self.fires += 1
-        self._let_go("scratch", worker.name)
-        if output.made and worker.sums:
-            self._let_go("sums", worker.name)
+            self.held |= self._bit("sums", output, worker.name)
+            output.made = int(worker.next == worker.end)
+        else:
+            output.made += count
+        if not output.whole and output.made > output.fresh:
+            self.held |= self._bit("fresh", output, output.name)
+        self.live.append(self.held)
+        for rows, low, extents in zip(self.wholes, lows, self.extents, strict=True):
+            extents.append(Extent(low * rows.row_bytes if rows.dies else 0, rows.made * rows.row_bytes))
+        if worker.sums and output.made:
+            self.held &= ~self._bit("sums", output, worker.name)
         for rows in worker.inputs:
             low = rows.low()
-            rows.kept = range(max(rows.kept.start, min(low, rows.kept.stop)), rows.kept.stop)
-            if not rows.kept:
-                self._let_go("ring", rows.name)
+            if rows.bits.get("ring") and low >= rows.stop:
+                self.held &= ~rows.bits["ring"]
             if rows.passes_on and low >= rows.made:
-                rows.fresh = rows.made
-                self._let_go("fresh", rows.name)
+                self._release(rows)
+        same = aligned(output.band * output.row_bytes) == aligned(first.band * first.row_bytes)
+        lost = first.low() >= first.made and not first.whole and not first.pushed and not output.whole
+        worker.over = worker.over and worker.once and not worker.sums and alone and same and lost
+
+    def _release(self, rows: _Rows) -> None:
+        """Its fresh band is free."""
+        rows.fresh = rows.made
+        self.held &= ~rows.bits.get("fresh", 0)
 
     def _keep(self, rows: _Rows) -> None:
         """Let go of a fresh band: what is needed later goes to the ring."""
         low = rows.low()
         first, stop = max(low, rows.fresh), rows.made
-        rows.fresh = rows.made
         if rows.whole:
+            rows.fresh = stop
             return
-        self._let_go("fresh", rows.name)
+        self._release(rows)
         if first >= stop:
             return
-        self.events.append(Event(Act.KEEP, rows.name, first, stop - first))
-        start = min(low, first)
-        rows.kept = range(start, stop)
-        rows.ring = max(rows.ring, stop - start)
-        self._hold("ring", rows.name, 0, max(self.fires - 1, 0))  # others that are kept after the same fire are still there
+        self.acts.append((Act.KEEP, rows.name, first, stop - first))
+        rows.stop = stop
+        rows.ring = max(rows.ring, stop - min(low, first))
+        bit = self._bit("ring", rows, rows.name)
+        self.held |= bit
+        if self.live:
+            self.live[-1] |= bit  # others that are kept after the same fire are still there
         self.copied += (stop - first) * rows.row_bytes
 
-    def _hold(self, kind: str, name: str, size: int, since: int | None = None) -> None:
-        """Memory is in use from the present fire on."""
-        life = self.lives.setdefault((kind, name), Life())
-        life.bytes = max(life.bytes, size)
-        self.held.setdefault((kind, name), self.fires if since is None else since)
+    def _bit(self, kind: str, rows: _Rows, name: str) -> int:
+        """The bit of a buffer."""
+        if kind not in rows.bits:
+            rows.bits[kind] = 1 << len(self.keys)
+            self.keys.append(Key(kind, name))
+        return rows.bits[kind]
 
-    def _let_go(self, kind: str, name: str) -> None:
-        """It was in use up to the last fire."""
-        since = self.held.pop((kind, name), None)
-        if since is not None:
-            self.lives[kind, name].held |= (1 << self.fires) - (1 << since)
+    def _size(self, key: Key) -> int:
+        if key.kind == "sums":
+            return next(4 * worker.output.row_bytes for worker in self.workers if worker.name == key.name)
+        rows = self.tensors[key.name]
+        return rows.row_bytes * (rows.ring if key.kind == "ring" else rows.band)
 
-    def _sized(self, key: tuple[str, str], life: Life) -> Life:
-        """A ring's size is known at the end."""
-        rows = self.tensors.get(key[1])
-        return Life(rows.ring * rows.row_bytes, life.held) if key[0] == "ring" and rows else life
+    def _overlaid(self, worker: _Worker) -> tuple[Key, Key]:
+        return Key("fresh", worker.first_input), Key("fresh", worker.output.name)

@@ -6,28 +6,36 @@ Which of them to take is a knapsack over the layers, see nnrules.plan.knapsack. 
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import msgspec
 
-from nnrules.catalog.kernel import Kernel
+from nnrules.catalog.kernel import BY_ROWS, Kernel
 from nnrules.error import UserError
 from nnrules.graph.ir import Graph, Node
 from nnrules.graph.operator import Operator, Parameter, Shape
 from nnrules.plan.costs import Costs
 from nnrules.plan.knapsack import Choice, cheapest, least_flash, total_flash
 from nnrules.plan.record import Refusal, Room
-from nnrules.plan.schedule import sums_up
+from nnrules.plan.schedule import aligned, height, sums_up
 
 GRAIN = 64
 CALL_BYTES = 32  # of code that calls a layer's kernel
+COPYING = 0.35  # instructions a byte of rows that are copied
+CALLING = 60  # instructions from one band to the next
 STEPS = tuple(1024 << power for power in range(8))  # of more room, to find what it would buy
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """A kernel in one of its variants on one layer, with the layer's parameters and the variant's together."""
+    """A kernel in one of its variants on one layer, with the layer's parameters and the variant's together.
+
+    ``variant``: with BY_ROWS where the kernel takes its rows one by one; ``instructions``: of a whole inference; ``scratch_bytes``: working memory of the kernel; ``gather_bytes``: of the
+    rows that it sees at once, where they have to be brought together; ``in_place``: whether the output may start at the
+    first input's address.
+    """
 
     kernel: Kernel
     variant: dict[str, int]
@@ -35,6 +43,14 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     instructions: float
     weight_bytes: int
     code_bytes: int
+    scratch_bytes: int
+    gather_bytes: int = 0
+    in_place: bool = False
+
+    @property
+    def working_bytes(self) -> int:
+        """Gathered rows and scratch, each aligned."""
+        return aligned(self.gather_bytes) + aligned(self.scratch_bytes)
 
     @property
     def function(self) -> str:
@@ -46,18 +62,29 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         """The kernel and its variant, for people."""
         return _label(self.kernel, self.variant)
 
-    @property
-    def scratch_bytes(self) -> int:
-        """Working memory of the kernel."""
-        return self.kernel.scratch_bytes(self.parameters)
-
-    @property
-    def in_place(self) -> bool:
-        """Whether the output may start at the first input's address."""
-        return self.kernel.runs_in_place(self.parameters)
-
 
 Selection = tuple[Candidate | None, tuple[Refusal, ...]]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a layer may take beside the bytes that are in use then. `bytes`: working memory, and its output where it
+    sees whole tensors and does not work in place; `output`: those bytes, 0 where rows stream; `in_place`: it must."""
+
+    bytes: int
+    output: int = 0
+    in_place: bool = False
+
+    def refusal(self, candidate: Candidate) -> str | None:
+        """Why the memory does not do, None where it does."""
+        if self.in_place and not candidate.in_place:
+            return "does not work in place"
+        taken = self.taken(candidate)
+        return f"needs {taken:,} bytes, there are {self.bytes:,}" if taken > self.bytes else None
+
+    def taken(self, candidate: Candidate) -> int:
+        """Bytes."""
+        return candidate.working_bytes + (0 if candidate.in_place else self.output)
 
 
 @dataclass(frozen=True)
@@ -77,7 +104,6 @@ def select_kernels(
     extra_weights: float = 1.0,
     costs: Costs | None = None,
     flash: Flash | None = None,
-    bands: Mapping[int, int] | None = None,
 ) -> tuple[list[Selection], Room]:
     """For each node, the candidate taken (None for a reshape) and why each other one was not; and what bounded them.
 
@@ -86,23 +112,57 @@ def select_kernels(
     small as they get, unless only larger ones keep the bound on the ``flash``. Where nothing keeps that, the smallest
     are taken. Raises UserError where a layer has no kernel.
     """
-    kernels = list(kernels)
-    known = costs or Costs()
-    rows = bands or {}
-    found = [
-        ([], {}) if n.operator.is_alias else candidates(graph, n, kernels, isa, known, rows.get(i, 0))
-        for i, n in enumerate(graph.nodes)
-    ]
-    weights = int(sum(node.operator.weight_bytes() for node in graph.nodes) * (1 + extra_weights))
-    layers = [(node.operator, fitting) for node, (fitting, _) in zip(graph.nodes, found, strict=True) if fitting]
-    numbers, room = _Selector(layers, weights, flash).select()
-    taken = iter(fitting[number] for number, (_, fitting) in zip(numbers, layers, strict=True))
-    result: list[Selection] = []
-    for fitting, refused in found:
-        own = next(taken) if fitting else None
-        others = {c.name: _price(c) for c in fitting if c is not own}
-        result.append((own, tuple(Refusal(name, reason) for name, reason in {**refused, **others}.items())))
-    return result, room
+    return Offers(graph, tuple(kernels), isa, costs or Costs()).select(extra_weights, flash)
+
+
+class Offers:
+    """What kernels there are for the layers of a graph, each looked up once."""
+
+    def __init__(self, graph: Graph, kernels: Sequence[Kernel], isa: tuple[str, ...], costs: Costs) -> None:
+        self.graph, self.kernels, self.isa, self.costs = graph, kernels, isa, costs
+        self._known: dict[tuple[int, int], tuple[list[Candidate], dict[str, str]]] = {}
+
+    def candidates(self, index: int, band: int = 0) -> tuple[list[Candidate], dict[str, str]]:
+        """See candidates(); nothing for a reshape."""
+        node = self.graph.nodes[index]
+        if (index, band) not in self._known:
+            nothing = node.operator.is_alias
+            found = ([], {}) if nothing else candidates(self.graph, node, self.kernels, self.isa, self.costs, band)
+            self._known[index, band] = found
+        return self._known[index, band]
+
+    def select(
+        self,
+        extra_weights: float = 1.0,
+        flash: Flash | None = None,
+        bands: Mapping[int, int] | None = None,
+        limits: Mapping[int, Limit] | None = None,
+    ) -> tuple[list[Selection], Room]:
+        """See select_kernels. ``bands``: rows that a layer computes at a time, of those through which rows stream;
+        ``limits``: on what a layer's kernel takes of the arena, such that each has one."""
+        graph, rows, within = self.graph, bands or {}, limits or {}
+        found = [_within(self.candidates(i, rows.get(i, 0)), within.get(i)) for i in range(len(graph.nodes))]
+        weights = int(sum(node.operator.weight_bytes() for node in graph.nodes) * (1 + extra_weights))
+        layers = [(node.operator, fitting) for node, (fitting, _) in zip(graph.nodes, found, strict=True) if fitting]
+        numbers, room = _Selector(layers, weights, flash).select()
+        taken = iter(fitting[number] for number, (_, fitting) in zip(numbers, layers, strict=True))
+        result: list[Selection] = []
+        for fitting, refused in found:
+            own = next(taken) if fitting else None
+            others = {c.name: _price(c) for c in fitting if c is not own}
+            result.append((own, tuple(Refusal(name, reason) for name, reason in {**refused, **others}.items())))
+        return result, room
+
+
+def _within(
+    found: tuple[list[Candidate], dict[str, str]], limit: Limit | None
+) -> tuple[list[Candidate], dict[str, str]]:
+    """Candidates and refusals when those that take too much are refused too."""
+    if limit is None:
+        return found
+    reasons = {candidate.name: limit.refusal(candidate) for candidate in found[0]}
+    refused = {name: reason for name, reason in reasons.items() if reason is not None}
+    return [candidate for candidate in found[0] if candidate.name not in refused], {**found[1], **refused}
 
 
 @dataclass(frozen=True)
@@ -210,36 +270,87 @@ def layer_parameters(graph: Graph, node: Node, band: int = 0) -> dict[str, Param
 def candidates(
     graph: Graph, node: Node, kernels: Sequence[Kernel], isa: tuple[str, ...], costs: Costs, band: int = 0
 ) -> tuple[list[Candidate], dict[str, str]]:
-    """What can run a layer, and the reasons of what cannot. Raises UserError where nothing can."""
-    own = layer_parameters(graph, node, band)
-    times = -(-graph.tensors[node.output].shape[0] // band) if band else 1
+    """What can run a layer, ``band`` rows at a time or (0) on whole tensors, and the reasons of what cannot.
+
+    Raises UserError where nothing can.
+    """
+    own, whole = layer_parameters(graph, node, band), layer_parameters(graph, node)
     fitting, refused = [], {}
     op = kernel_op(graph, node, band)
+    seen = rows_seen(graph, node, band)
     for kernel, variant in ((k, v) for k in kernels if k.op == op for v in k.variants()):
-        parameters = {**own, **variant}
+        taken = {**variant, BY_ROWS: 1} if seen and kernel.rows else variant
+        gathered = 0 if BY_ROWS in taken else seen
+        parameters = {**own, **taken}
         reason = kernel.refusal(parameters, isa)
         if reason is None:
+            instructions = _instructions(graph, node, costs, kernel, parameters, {**whole, **variant}, band)
             fitting.append(
                 Candidate(
                     kernel=kernel,
-                    variant=variant,
+                    variant=taken,
                     parameters=parameters,
-                    instructions=costs.instructions(kernel, parameters) * times,
+                    instructions=instructions + gathered * runs(graph, node, band) * COPYING,
                     weight_bytes=kernel.weight_bytes(parameters),
                     code_bytes=costs.code(kernel, parameters),
+                    scratch_bytes=kernel.scratch_bytes(parameters),
+                    gather_bytes=gathered,
+                    in_place=kernel.runs_in_place(parameters),
                 )
             )
         else:
-            refused[_label(kernel, variant)] = reason
+            refused[_label(kernel, taken)] = reason
     if not fitting:
         reasons = (
-            ", ".join(f"{name} {reason}" for name, reason in refused.items())
-            or f"there is no kernel for {op}"
+            ", ".join(f"{name} {reason}" for name, reason in refused.items()) or f"there is no kernel for {op}"
         )
         raise UserError(
             f"{graph.name}: layer '{node.name}'", reasons, "add a kernel under kernels/ or change the layer"
         )
     return fitting, refused
+
+
+def runs(graph: Graph, node: Node, band: int) -> int:
+    """How often a layer's kernel is called in an inference."""
+    if not band:
+        return 1
+    rows = node.inputs[0] if kernel_op(graph, node, band) != node.operator.op else node.output
+    return -(-height(graph, rows) // band)
+
+
+def rows_seen(graph: Graph, node: Node, band: int) -> int:
+    """Bytes of the input's rows that a kernel sees at once, where they do not lie one after the other; else 0."""
+    window = node.operator.row_window(*graph.shapes(node)) if band else None
+    if window is None or kernel_op(graph, node, band) != node.operator.op:
+        return 0
+    inside = window.pad == 0 and window.stride * (height(graph, node.output) - 1) < height(graph, node.inputs[0])
+    if window.kernel == 1 and 1 in (window.stride, band) and inside:
+        return 0
+    return math.prod(work(graph, node, band)[1][0])
+
+
+def _instructions(
+    graph: Graph,
+    node: Node,
+    costs: Costs,
+    kernel: Kernel,
+    parameters: dict[str, Parameter],
+    whole: dict[str, Parameter],
+    band: int,
+) -> float:
+    """Of an inference. Where it was measured on the whole layer and not on a band, the estimates are corrected by what
+    they are off there."""
+    if not band:
+        return costs.instructions(kernel, parameters)
+    times = runs(graph, node, band)
+    if kernel_op(graph, node, band) != node.operator.op:  # its parameters are those of the image
+        return kernel.instructions(parameters) + CALLING * times
+    known = costs.measured(kernel, parameters)
+    if known is not None:
+        return (known + CALLING) * times
+    measured = costs.measured(kernel, whole)
+    off = measured / kernel.instructions(whole) if measured is not None else 1.0
+    return (kernel.instructions(parameters) * off + CALLING) * times
 
 
 def _price(candidate: Candidate) -> str:

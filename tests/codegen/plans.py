@@ -2,7 +2,7 @@
 
 from nnrules.catalog.kernel import load_kernels
 from nnrules.graph.ir import Graph
-from nnrules.plan.planner import make_plan
+from nnrules.plan.planner import Ram, make_plan
 from nnrules.plan.record import Plan
 
 KERNELS = load_kernels()
@@ -15,4 +15,4 @@ def whole_plan(graph: Graph, isa: tuple[str, ...], target: str = "host") -> Plan
 
 def streamed_plan(graph: Graph, isa: tuple[str, ...], target: str = "host") -> Plan:
     """The least RAM; rows stream where that saves any."""
-    return make_plan(graph, KERNELS, target, isa, stream=True)
+    return make_plan(graph, KERNELS, target, isa, ram=Ram(stream=True, least=True))
