@@ -180,6 +180,14 @@ class _Rows:
         """The first row that is needed from now on."""
         return min([worker.low for worker in self.consumers], default=self.height)
 
+    def wanted(self) -> bool:
+        """Whether a node is about to read it."""
+        return any([worker.ready() for worker in self.consumers])
+
+    def fits(self) -> bool:
+        """Whether the ring as it is takes all that is still needed, so that nobody has to wait for the fresh band."""
+        return self.made - self.low() <= self.ring
+
 
 class _Worker:
     """One node: ``next``: the row that it computes next; of one that sums up, the row that it adds next. ``low`` and
@@ -303,7 +311,7 @@ class _Simulation:
                 continue
             self._fire(worker)
             for rows in (*worker.inputs, worker.output):
-                if not rows.passes_on and not rows.pushed and not any([each.ready() for each in rows.consumers]):
+                if not rows.passes_on and not rows.pushed and (rows.fits() or not rows.wanted()):
                     self._keep(rows)
             start = max([start, *[each.position for each in worker.output.consumers]])
 

@@ -140,11 +140,9 @@ class Search:
                     bands = {index: node_band(graph, index, *band) for index in range(first, last + 1)}
                     if tuple(bands.values()) not in seen:
                         seen.add(tuple(bands.values()))
-                        found = self._part(first, last, bands)
-                        if found is not None:
-                            yield found
+                        yield from self._part(first, last, bands)
 
-    def _part(self, first: int, last: int, bands: dict[int, int]) -> Segment | None:
+    def _part(self, first: int, last: int, bands: dict[int, int]) -> list[Segment]:
         """Through which rows stream; the model's input is pushed where it can be."""
         graph, groups = self.graph, self.groups
         needed = frozenset(name for name in graph.tensors if groups.last[groups.root[name]] > last)
@@ -154,13 +152,21 @@ class Search:
         if found is None:
             found = schedule(graph, range(first, last + 1), bands, False, needed)
         if found is None:
-            return None
-        fastest = {
-            node: min(self.offers.candidates(node, bands[node])[0], key=lambda c: c.instructions) for node in found.over
-        }
-        in_place = tuple(node for node, candidate in fastest.items() if candidate.in_place)
+            return []
+        fastest = {node: min(self._candidates(node, bands), key=_instructions) for node in found.over}
+        some = tuple(node for node, candidate in fastest.items() if candidate.in_place)
+        most = tuple(node for node in found.over if any(each.in_place for each in self._candidates(node, bands)))
+        return [self._streamed(first, last, bands, found, in_place) for in_place in dict.fromkeys((some, most))]
+
+    def _candidates(self, node: int, bands: Mapping[int, int]) -> list[Candidate]:
+        return self.offers.candidates(node, bands[node])[0]
+
+    def _streamed(
+        self, first: int, last: int, bands: dict[int, int], found: Schedule, in_place: tuple[int, ...]
+    ) -> Segment:
+        """With some of the nodes that may write over their input doing so."""
         stream = Stream(first, last, found, in_place)
-        passing = groups.passing(first, {*found.whole, stream.pushed})
+        passing = self.groups.passing(first, {*found.whole, stream.pushed})
         limits = {node: Limit(0, 0, node in in_place) for node in bands}
         return Segment(
             first,
@@ -237,6 +243,10 @@ def node_band(graph: Graph, index: int, windows: int, others: int) -> int:
         return next(count for count in range(min(windows, rows), 0, -1) if rows % count == 0)
     users = sum(name in other.inputs for other in graph.nodes for name in set(node.inputs))
     return min(others, rows) if users == 1 else 1
+
+
+def _instructions(candidate: Candidate) -> float:
+    return candidate.instructions
 
 
 def _lowered(segments: Sequence[Segment], state: int = 0) -> Iterator[Program]:
