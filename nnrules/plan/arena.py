@@ -51,7 +51,7 @@ class _Packing:
         order = min(orders, key=lambda candidate: self._place(candidate)[1])
         best = self._place(order)
         chance = random.Random(len(buffers))
-        for _ in range(TRIALS if len(buffers) > 2 else 0):
+        for _ in range(min(TRIALS, 30 * len(order) ** 2) if len(order) > 1 else 0):
             if best[1] <= bound:
                 break
             trial = list(order)
@@ -68,9 +68,8 @@ class _Packing:
         top = 0
         for index in order:
             ahead = self.reach[index]
-            gaps = [
-                (offsets[i] - ahead[i], offsets[i] + self.reach[i][index]) for i in self.rivals[index] if offsets[i] >= 0
-            ]
+            there = (i for i in self.rivals[index] if offsets[i] >= 0)
+            gaps = [(offsets[i] - ahead[i], offsets[i] + self.reach[i][index]) for i in there]
             offset = 0
             for start, stop in sorted(gaps):
                 if start >= offset:

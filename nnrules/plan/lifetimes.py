@@ -192,8 +192,8 @@ class Memory:
             if tensor in node.inputs and stream is None:
                 steps.append(self._start[index])
             elif tensor in node.inputs and stream is not None:
-                extents = stream.schedule.extents[tensor]
-                steps.append(self._start[index] + max(i for i, extent in enumerate(extents) if extent.high > extent.low))
+                extents = enumerate(stream.schedule.extents[tensor])
+                steps.append(self._start[index] + max(fire for fire, (low, high) in extents if high > low))
         return max(steps)
 
 

@@ -99,6 +99,8 @@ def plan_of(
     places = {id(buffer): offset for buffer, offset in zip(together, offsets, strict=True)}
     in_steps = step_bytes(together)
     peak = in_steps.index(max(in_steps)) if in_steps else 0
+    working = {index: places[id(buffer)] for index, buffer in scratch.items()}
+    rows_at = bands or {}
     shared = {name for buffer in whole for name in buffer.tensors[1:]}
     shared |= {graph.nodes[index].output for stream in streams for index in stream.in_place}
     return Plan(
@@ -109,7 +111,7 @@ def plan_of(
         peak=graph.nodes[memory.nodes[peak]].name if memory.nodes else "",
         tensors=tuple(slot for buffer in together for slot in _slots(buffer, places[id(buffer)])),
         layers=tuple(
-            _layer(graph, index, each, places[id(scratch[index])] if index in scratch else 0, (bands or {}).get(index, 0), shared)
+            _layer(graph, index, each, working.get(index, 0), rows_at.get(index, 0), shared)
             for index, each in enumerate(selected)
         ),
         flows=tuple(

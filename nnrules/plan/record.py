@@ -68,8 +68,8 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
-    """Nodes ``first`` to ``last``, through which rows pass in the order of ``events``; ``pushed``: the tensor whose rows
-    the caller brings, "" where it is in memory; ``sums``: offsets of the sums of nodes that sum up a whole image;
+    """Nodes ``first`` to ``last``, through which rows pass in the order of ``events``; ``pushed``: the tensor whose
+    rows the caller brings, "" where it is in memory; ``sums``: offsets of the sums of nodes that sum up a whole image;
     ``state_offset``: of the counters, which all flows share."""
 
     first: int
@@ -123,8 +123,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     ``flows``: the parts through which rows stream, in their order; the other nodes see whole tensors. ``steps``: the
     node of each step: a step is a node that sees whole tensors, or a band of rows of one that does not. ``peak``: the
-    layer in whose step most is alive. ``front``: the trade of RAM for instructions, the fewest instructions first, where
-    it was looked at; ``stops``: layers that need all rows of an image at once, so that no rows stream through them.
+    layer in whose step most is alive. ``front``: the trade of RAM for instructions, the fewest instructions first,
+    where it was looked at; ``stops``: layers that need all rows of an image, so that no rows stream through them.
     """
 
     model: str

@@ -128,8 +128,8 @@ def schedule(
     cannot be pushed: there are several, or others than these nodes need its rows too.
 
     ``bands``: rows that a node computes at a time (else 1, and fewer at an image's end); ``pushed``: the model's input
-    comes row by row, else it is in memory; ``needed``: whole tensors that are needed afterwards, beside those that later
-    nodes read.
+    comes row by row, else it is in memory; ``needed``: whole tensors that are needed afterwards, beside those that
+    later nodes read.
     """
     others = {name for index, node in enumerate(graph.nodes) if index not in nodes for name in node.inputs}
     if any(row_window(graph, index) is None for index in nodes):
@@ -182,7 +182,7 @@ class _Rows:
 
     def wanted(self) -> bool:
         """Whether a node is about to read it."""
-        return any([worker.ready() for worker in self.consumers])
+        return any([worker.ready() for worker in self.consumers])  # noqa: C419, faster
 
     def fits(self) -> bool:
         """Whether the ring as it is takes all that is still needed, so that nobody has to wait for the fresh band."""
@@ -234,10 +234,7 @@ class _Worker:
             self.count = self.inputs[0].made - self.next
         if not self.count:
             return False
-        for rows in self.inputs:
-            if rows.made < self.stop and rows.made < rows.height and not self.sums:
-                return False
-        return True
+        return self.sums or all([rows.made >= self.stop or rows.made == rows.height for rows in self.inputs])  # noqa: C419, faster
 
 
 class _Simulation:

@@ -3,7 +3,8 @@
 A program is the nodes in their order, cut into segments: single nodes that see whole tensors, and parts through which
 rows stream, a few rows at a time. What is in memory during a segment depends on the segment alone, since every tensor
 that crosses a cut is whole. So under a bound on the RAM each node takes its fastest kernel whose working memory still
-fits, independently of the others, and the best cuts are a shortest path: exact over all cuts and, within a part, the bands of BANDS.
+fits, independently of the others, and the best cuts are a shortest path: exact over all cuts and, within
+a part, the bands of BANDS.
 The bound is lowered step by step, which gives the Pareto front of RAM and instructions.
 
 What is counted is the bytes in use at once; where the buffers lie is packed afterwards (nnrules.plan.arena), and may
@@ -97,9 +98,7 @@ class Program:
 class Search:
     """``chosen``: the kernels that whole tensors would have; ``streaming``: whether rows may stream at all."""
 
-    def __init__(
-        self, offers: Offers, chosen: Sequence[Candidate | None], state: int, streaming: bool = True
-    ) -> None:
+    def __init__(self, offers: Offers, chosen: Sequence[Candidate | None], state: int, streaming: bool = True) -> None:
         self.offers, self.chosen, self.state = offers, chosen, state
         self.graph = graph = offers.graph
         self.groups = Groups(graph)

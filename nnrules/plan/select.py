@@ -32,9 +32,9 @@ STEPS = tuple(1024 << power for power in range(8))  # of more room, to find what
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A kernel in one of its variants on one layer, with the layer's parameters and the variant's together.
 
-    ``variant``: with BY_ROWS where the kernel takes its rows one by one; ``instructions``: of a whole inference; ``scratch_bytes``: working memory of the kernel; ``gather_bytes``: of the
-    rows that it sees at once, where they have to be brought together; ``in_place``: whether the output may start at the
-    first input's address.
+    ``variant``: with BY_ROWS where the kernel takes its rows one by one; ``instructions``: of a whole inference;
+    ``scratch_bytes``: working memory of the kernel; ``gather_bytes``: of the rows that it sees at once, where they have
+    to be brought together; ``in_place``: whether the output may start at the first input's address.
     """
 
     kernel: Kernel
@@ -301,9 +301,7 @@ def candidates(
         else:
             refused[_label(kernel, taken)] = reason
     if not fitting:
-        reasons = (
-            ", ".join(f"{name} {reason}" for name, reason in refused.items()) or f"there is no kernel for {op}"
-        )
+        reasons = ", ".join(f"{name} {reason}" for name, reason in refused.items()) or f"there is no kernel for {op}"
         raise UserError(
             f"{graph.name}: layer '{node.name}'", reasons, "add a kernel under kernels/ or change the layer"
         )
