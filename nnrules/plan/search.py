@@ -234,14 +234,16 @@ class Groups:
 
 def node_band(graph: Graph, index: int, windows: int, others: int) -> int:
     """How many rows a node computes at a time: of ``windows`` what divides its output's height, if it sees more than
-    the row itself, else as many as ``others``; one row where rows need not lie one after the other."""
+    the row itself, else as many as ``others``; one row where rows need not lie one after the other,
+    as those of the input, which come alone."""
     node, rows = graph.nodes[index], height(graph, graph.nodes[index].output)
     if sums_up(graph, index):
         return 1
     if row_window(graph, index) != RowWindow():
         return next(count for count in range(min(windows, rows), 0, -1) if rows % count == 0)
     users = sum(name in other.inputs for other in graph.nodes for name in set(node.inputs))
-    return min(others, rows) if users == 1 else 1
+    pushed = not set(graph.inputs).isdisjoint(node.inputs)
+    return min(others, rows) if users == 1 and not pushed else 1
 
 
 def _instructions(candidate: Candidate) -> float:
