@@ -249,6 +249,9 @@ LAYERS: list[Layer] = [
     concatenation, one_value_at_a_time, border, reduction, scaling, moved, other_shape, fully_connected, softmax,
     matrix_product, position,
 ]  # fmt: skip
+ROW_LAYERS: list[Layer] = [
+    convolution, convolution, convolution, pooling, sum_or_product, concatenation, one_value_at_a_time
+]  # fmt: skip
 
 
 @st.composite
@@ -263,7 +266,38 @@ def graphs(draw: Draw) -> Graph:
     for _ in range(draw(st.integers(2, 8))):
         recent = list(growing.tensors)[-4:]
         draw(st.sampled_from(LAYERS))(growing, draw(st.sampled_from(recent)))
-    outputs = _outputs(draw, growing)
+    return _finished(growing)
+
+
+@st.composite
+def row_graphs(draw: Draw) -> Graph:
+    """Two to seven layers that mostly pass rows on, from one image, sometimes with a global average behind them."""
+    growing = Growing(
+        draw, [(draw(st.integers(3, 14)), draw(st.integers(1, 7)), draw(st.sampled_from([1, 2, 3, 4, 8])))]
+    )
+    for _ in range(draw(st.integers(2, 7))):
+        recent = list(growing.tensors)[-3:]
+        draw(st.sampled_from(ROW_LAYERS))(growing, draw(st.sampled_from([recent[-1], *recent])))
+    if draw(st.booleans()):
+        global_average(growing, list(growing.tensors)[-1])
+    if not growing.nodes:
+        global_average(growing, growing.inputs[0])
+    return _finished(growing)
+
+
+def global_average(growing: Growing, source: str) -> str | None:
+    """Over all rows and columns."""
+    height, width, _ = growing.tensors[source]
+    window = Geometry(kernel=(height, width))
+    rule = AveragePool2d.multipliers(window, True, 1.0, (growing.draw(INT8), -128, 127), "pool")
+    return growing.add(
+        AveragePool2d(geometry=window, count_include_pad=True, x_zero_point=growing.draw(INT8), requantization=rule),
+        source,
+    )
+
+
+def _finished(growing: Growing) -> Graph:
+    outputs = _outputs(growing.draw, growing)
     shapes, types = growing.tensors | growing.ends, {node.output: node.operator.output_type for node in growing.nodes}
     tensors = {
         name: Tensor(name=name, shape=shape, scale=1.0, zero_point=0, dtype=types.get(name, "int8"))
