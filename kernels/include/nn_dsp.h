@@ -309,6 +309,93 @@ NN_DENSE_FUNCTION(nn_dense_s16_by_4, NN_DENSE_2X2_EXACT(4, NN_BLOCK_S16), false)
 NN_DENSE_FUNCTION(nn_dense_s16_by_8, NN_DENSE_2X2_EXACT(8, NN_BLOCK_S16), false)
 NN_DENSE_FUNCTION(nn_dense_s16_by_16, NN_DENSE_2X2_EXACT(16, NN_BLOCK_S16), false)
 
+/* The same stream for one pixel, y0, whose taps lie in one piece. */
+#define NN_DENSE_1X2_S16_SKIP(blocks) NN_DENSE_SKIP(blocks, NN_DENSE_UNROLL, 22)
+#define NN_DENSE_1X2_S8_SKIP(blocks) NN_DENSE_SKIP(blocks, NN_DENSE_UNROLL, 36)
+
+#if NN_HAS_DSP
+#define NN_BLOCK_1X2_S16 \
+    "ldmia.n r1!, {r2, r3}\n\t" \
+    "ldmia.w r0!, {r4-r7}\n\t" \
+    "smlad r8, r2, r4, r8\n\t" \
+    "smlad r9, r2, r5, r9\n\t" \
+    "smlad r8, r3, r6, r8\n\t" \
+    "smlad r9, r3, r7, r9\n\t"
+#define NN_BLOCK_1X2_S8 \
+    "ldmia.n r1!, {r2, r3}\n\t" \
+    "ldmia.n r0!, {r4, r5}\n\t" \
+    "sxtb16 r6, r4\n\t" \
+    "sxtb16 r7, r5\n\t" \
+    "sxtb16 r4, r4, ror #8\n\t" \
+    "sxtb16 r5, r5, ror #8\n\t" \
+    "smlad r8, r2, r6, r8\n\t" \
+    "smlad r9, r2, r7, r9\n\t" \
+    "smlad r8, r3, r4, r8\n\t" \
+    "smlad r9, r3, r5, r9\n\t"
+/* On the stack: end, x_end. */
+#define NN_DENSE_1X2(block) \
+    "push {r4-r11, lr}\n\t" \
+    "ldmia.w r1, {r1-r7}\n\t" \
+    "adr r10, 2f\n\t" \
+    "add lr, r5, r10\n\t" \
+    "mov r10, r1\n\t" \
+    "mov r12, r2\n\t" \
+    "mov r11, r3\n\t" \
+    "push {r6, r7}\n" \
+    "1:\n\t" \
+    "ldmia.w r0!, {r8, r9}\n\t" \
+    "bx lr\n\t" \
+    ".p2align 2\n" \
+    "2:\n\t" \
+    ".rept " NN_TEXT_OF(NN_DENSE_UNROLL) "\n\t" \
+    block \
+    ".endr\n\t" \
+    "ldr r2, [sp, #4]\n\t" \
+    "cmp r1, r2\n\t" \
+    "bne 2b\n\t" \
+    "ldmia.n r0!, {r4, r5}\n\t" \
+    "ldr r2, [sp]\n\t" \
+    "smmlar r8, r8, r4, r12\n\t" \
+    "smmlar r9, r9, r5, r12\n\t" \
+    "ssat r8, #8, r8\n\t" \
+    "ssat r9, #8, r9\n\t" \
+    "strb r8, [r11], #1\n\t" \
+    "strb r9, [r11], #1\n\t" \
+    "mov r1, r10\n\t" \
+    "cmp r0, r2\n\t" \
+    "bne 1b\n\t" \
+    "add sp, sp, #8\n\t" \
+    "pop {r4-r11, pc}"
+#else
+NN_INLINE void nn_dense_1x2(const uint32_t *stream, const struct nn_dense *job, bool s8) {
+    int8_t *y = job->y0;
+    for (const uint32_t *word = stream; word != job->end;) {
+        int32_t acc[2] = {(int32_t)word[0], (int32_t)word[1]};
+        word += 2;
+        for (const int16_t *x = job->x; x != job->x_end; x += 4, word += s8 ? 2 : 4) {
+            const nn_word *const pixel = (const nn_word *)x;
+            for (int i = 0; i < 4; i++) {
+                const uint32_t w = !s8 ? word[i] : i < 2 ? nn_sxtb16(word[i]) : nn_sxtb16_ror8(word[i - 2]);
+                acc[i % 2] = nn_smlad(pixel[i / 2], w, acc[i % 2]);
+            }
+        }
+        for (int j = 0; j < 2; j++) {
+            *y++ = nn_requantize(acc[j], (int32_t)*word++, job->zero_point, -128, 127);
+        }
+    }
+}
+#define NN_DENSE_1X2_FUNCTION(name, s8) \
+    __attribute__((unused)) static void name(const uint32_t *stream, const struct nn_dense *job) { \
+        nn_dense_1x2(stream, job, s8); \
+    }
+NN_DENSE_1X2_FUNCTION(nn_dense_1x2_s16, false)
+NN_DENSE_1X2_FUNCTION(nn_dense_1x2_s8, true)
+#endif
+#if NN_HAS_DSP
+NN_DENSE_FUNCTION(nn_dense_1x2_s16, NN_DENSE_1X2(NN_BLOCK_1X2_S16), false)
+NN_DENSE_FUNCTION(nn_dense_1x2_s8, NN_DENSE_1X2(NN_BLOCK_1X2_S8), true)
+#endif
+
 /* The same for one pixel and four channels at a time: the stream holds four biases, for each two taps a word of each of the
  * channels (s8: for each four taps), four multipliers. x holds the pixel's taps, a multiple of NN_DENSE_1X4_GRAIN of them. */
 struct nn_dense_1x4 {
@@ -484,6 +571,27 @@ NN_INLINE void nn_dense_channels(const uint32_t *stream, struct nn_dense *job, i
     }
 }
 
+/* All channels of one pixel: x and y0. */
+NN_INLINE void nn_dense_pixel(const uint32_t *stream, struct nn_dense *job, int channels, int blocks, bool wide) {
+    const uint32_t *const last = stream + channels / 2 * (4 + blocks * (wide ? 4 : 2));
+    int8_t y[2], *const y0 = job->y0;
+    job->x_end = job->x + blocks * 4;
+    job->skip = wide ? NN_DENSE_1X2_S16_SKIP(blocks) : NN_DENSE_1X2_S8_SKIP(blocks);
+    if (channels > 1) {
+        job->end = last;
+        wide ? nn_dense_1x2_s16(stream, job) : nn_dense_1x2_s8(stream, job);
+    }
+    if (channels % 2 != 0) {
+        job->y0 = channels > 1 ? y0 + channels - 2 : y;
+        job->end = last + 4 + blocks * (wide ? 4 : 2);
+        wide ? nn_dense_1x2_s16(last, job) : nn_dense_1x2_s8(last, job);
+        if (channels == 1) { /* nn_dense_1x2 wrote y through job->y0 */
+            /* cppcheck-suppress uninitvar */
+            *y0 = y[0];
+        }
+    }
+}
+
 /* One pixel of n int8 as nn_dense_1x4 takes it, of each four values the words (0, 2) and (1, 3), the last four filled up with
  * anything. */
 NN_INLINE void nn_widen_one(int16_t *to, const int8_t *x, int n) {
@@ -557,17 +665,21 @@ NN_INLINE void nn_widen_two(int16_t *to, const int8_t *x0, const int8_t *x1, int
     }
 }
 
-/* Two columns of `rows` times n int8, rows `pitch` bytes apart, by turns in the values' own order, behind `first` that are
- * already there. */
-NN_INLINE void nn_widen_in_order(int16_t *to, const int8_t *x0, const int8_t *x1, int first, int rows, int pitch, int n) {
-#pragma GCC unroll 16
-    for (int row = 0; row < rows; row++) {
+/* Two columns of n int8, by turns in the values' own order, behind `first` that are already there. */
+NN_INLINE void nn_widen_in_order(int16_t *to, const int8_t *x0, const int8_t *x1, int first, int n) {
 #pragma GCC unroll 8
-        for (int i = 0; i < n; i++) {
-            int16_t *const word = to + (first + row * n + i) / 2 * 4 + (first + row * n + i) % 2;
-            word[0] = x0[row * pitch + i];
-            word[2] = x1[row * pitch + i];
-        }
+    for (int i = 0; i < n; i++) {
+        int16_t *const word = to + (first + i) / 2 * 4 + (first + i) % 2;
+        word[0] = x0[i];
+        word[2] = x1[i];
+    }
+}
+
+/* n int8 in their own order. */
+NN_INLINE void nn_widen_one_in_order(int16_t *to, const int8_t *x, int n) {
+#pragma GCC unroll 8
+    for (int i = 0; i < n; i++) {
+        to[i] = x[i];
     }
 }
 
@@ -1085,8 +1197,9 @@ NN_INLINE void nn_winograd(const uint32_t *stream, const struct nn_winograd *job
     static void name(const uint32_t *stream, const struct nn_winograd *job) { nn_winograd(stream, job, (blocks)); }
 #endif
 
-/* NN_WINOGRAD_INPUT(name, channels) defines name(word *v, const int8_t *pixels, int pitch): V of one tile, from its 4x4 pixels
- * of `channels` (a multiple of 4, at most 64) side by side, rows `pitch` bytes apart, into every second word from v. */
+/* NN_WINOGRAD_INPUT(name, channels) defines name(word *v, const int8_t *const rows[4], int offset): V of one tile, from its 4x4
+ * pixels of `channels` (a multiple of 4, at most 64) side by side, `offset` bytes behind each of rows[], into every second word
+ * from v. */
 #if NN_HAS_DSP
 #define NN_WINOGRAD_D(to, from, which, channels) \
     "ldr " to ", [" from ", #" #which "*" #channels "]\n\t" \
@@ -1111,28 +1224,34 @@ NN_INLINE void nn_winograd(const uint32_t *stream, const struct nn_winograd *job
 #define NN_WINOGRAD_LAST(a, column, channels) \
     "ssub16 lr, " a ", lr\n\t" NN_WINOGRAD_STORE("lr", "12 + " #column, channels)
 #define NN_WINOGRAD_PAIR(channels) \
-    "add lr, r1, r2\n\t" \
+    "ldr lr, [sp, #8]\n\t" \
+    "add lr, lr, r1\n\t" \
     NN_WINOGRAD_ROW("lr", channels, "r4", "", "r5", "", "r6", "", "r7", "") \
-    "add lr, lr, r2\n\t" \
+    "ldr lr, [sp, #12]\n\t" \
+    "add lr, lr, r1\n\t" \
     NN_WINOGRAD_ROW("lr", channels, "r8", "", "r9", "", "r10", "", "r11", "") \
     NN_WINOGRAD_MIDDLE("r4", "r8", 0, channels) \
     NN_WINOGRAD_MIDDLE("r5", "r9", 1, channels) \
     NN_WINOGRAD_MIDDLE("r6", "r10", 2, channels) \
     NN_WINOGRAD_MIDDLE("r7", "r11", 3, channels) \
-    NN_WINOGRAD_ROW("r1", channels, "lr", NN_WINOGRAD_FIRST("r8", 0, channels), \
+    "ldr r2, [sp, #4]\n\t" \
+    "add r2, r2, r1\n\t" \
+    NN_WINOGRAD_ROW("r2", channels, "lr", NN_WINOGRAD_FIRST("r8", 0, channels), \
                     "lr", NN_WINOGRAD_FIRST("r9", 1, channels), "lr", NN_WINOGRAD_FIRST("r10", 2, channels), \
                     "lr", NN_WINOGRAD_FIRST("r11", 3, channels)) \
-    "add r8, r1, r2, lsl #1\n\t" \
-    "add r8, r8, r2\n\t" \
+    "ldr r8, [sp, #16]\n\t" \
+    "add r8, r8, r1\n\t" \
     NN_WINOGRAD_ROW("r8", channels, "lr", NN_WINOGRAD_LAST("r4", 0, channels), \
                     "lr", NN_WINOGRAD_LAST("r5", 1, channels), "lr", NN_WINOGRAD_LAST("r6", 2, channels), \
                     "lr", NN_WINOGRAD_LAST("r7", 3, channels))
 #define NN_WINOGRAD_INPUT(name, channels) \
-    NN_NAKED void name(nn_word *v __attribute__((unused)), const int8_t *pixels __attribute__((unused)), \
-                       int pitch __attribute__((unused))) { \
+    NN_NAKED void name(nn_word *v __attribute__((unused)), const int8_t *const rows[4] __attribute__((unused)), \
+                       int offset __attribute__((unused))) { \
         __asm__ volatile("push {r4-r11, lr}\n\t" \
-                         "add r3, r1, #" #channels "\n\t" \
-                         "push {r3}\n" \
+                         "ldmia.w r1, {r4-r7}\n\t" \
+                         "mov r1, r2\n\t" \
+                         "add r3, r2, #" #channels "\n\t" \
+                         "push {r3-r7}\n" \
                          "1:\n\t" \
                          ".irp ror, 0, 8\n\t" \
                          NN_WINOGRAD_PAIR(channels) \
@@ -1142,24 +1261,26 @@ NN_INLINE void nn_winograd(const uint32_t *stream, const struct nn_winograd *job
                          "adds r1, r1, #4\n\t" \
                          "cmp r1, r3\n\t" \
                          "bne 1b\n\t" \
-                         "add sp, sp, #4\n\t" \
+                         "add sp, sp, #20\n\t" \
                          "pop {r4-r11, pc}"); \
     }
 #else
-NN_INLINE void nn_winograd_input(nn_word *v, const int8_t *pixels, int pitch, int channels) {
+NN_INLINE void nn_winograd_input(nn_word *v, const int8_t *const rows[4], int offset, int channels) {
     static const int8_t factors[4][4] = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}}; /* B' */
     for (int i = 0; i < 16 * channels; i++) {
         const int position = i / channels, c = i % channels;
         int32_t sum = 0;
         for (int pixel = 0; pixel < 16; pixel++) {
             const int32_t factor = factors[position / 4][pixel / 4] * factors[position % 4][pixel % 4];
-            sum += factor * pixels[pixel / 4 * pitch + pixel % 4 * channels + c];
+            sum += factor * rows[pixel / 4][offset + pixel % 4 * channels + c];
         }
         ((int16_t *)(v + position * channels + c / 4 * 4 + c % 2 * 2))[c % 4 / 2] = (int16_t)sum;
     }
 }
 #define NN_WINOGRAD_INPUT(name, channels) \
-    static void name(nn_word *v, const int8_t *pixels, int pitch) { nn_winograd_input(v, pixels, pitch, (channels)); }
+    static void name(nn_word *v, const int8_t *const rows[4], int offset) { \
+        nn_winograd_input(v, rows, offset, (channels)); \
+    }
 #endif
 
 /* A row of a tile: `left` words of value, `words` from elsewhere, `right` words of value. */
