@@ -4,7 +4,7 @@ A stage's `version` is raised when its meaning changes although no Python
 file of it did (an outside tool, a file format).
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -106,13 +106,22 @@ class PlanOptions(Options, frozen=True):
     """`portable`: leave the target's SIMD kernels out, to compare with them. `isa`: kernel features instead of the
     target's. `extra_weights`: how much larger than as int8 the weights may be stored for speed (1.0: twice).
     `budget`: bytes of flash that the whole program may take; the rules enter the model's. `reserve`: how many of them
-    are for what is not kernels and their constants; None: 4 KB and the self test's sample."""
+    are for what is not kernels and their constants; None: 4 KB and the self test's sample.
+
+    `stream`: "off" keeps all tensors in one piece, with "auto" rows stream where that helps. `ram`: bytes that the
+    arena may take, for the fewest instructions that keep it; "least": as few as can be; None: the budget's, or where
+    there is none the fewest with up to 5 % more instructions. `ram_budget`: bytes of RAM that the whole program may
+    take; the rules enter the model's. `ram_reserve`: how many of them are for stack and data; None: 768."""
 
     portable: bool = False
     isa: tuple[str, ...] | None = None
     extra_weights: NotNegative = 1.0
     budget: Natural | None = None
     reserve: Natural | None = None
+    stream: Literal["auto", "off"] = "auto"
+    ram: Natural | Literal["least"] | None = None
+    ram_budget: Natural | None = None
+    ram_reserve: Natural | None = None
 
 
 class GenerateOptions(Options, frozen=True):

@@ -143,7 +143,8 @@ class Offers:
         graph, rows, within = self.graph, bands or {}, limits or {}
         found = [_within(self.candidates(i, rows.get(i, 0)), within.get(i)) for i in range(len(graph.nodes))]
         weights = int(sum(node.operator.weight_bytes() for node in graph.nodes) * (1 + extra_weights))
-        layers = [(node.operator, fitting) for node, (fitting, _) in zip(graph.nodes, found, strict=True) if fitting]
+        operators = (work(graph, node, rows.get(i, 0))[0] for i, node in enumerate(graph.nodes))
+        layers = [(operator, fitting) for operator, (fitting, _) in zip(operators, found, strict=True) if fitting]
         numbers, room = _Selector(layers, weights, flash).select()
         taken = iter(fitting[number] for number, (_, fitting) in zip(numbers, layers, strict=True))
         result: list[Selection] = []

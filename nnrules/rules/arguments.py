@@ -23,7 +23,9 @@ VARIABLES = {
     "cache": "PATH, URL or none: where results are shared (default NNRULES_CACHE, else .nnrules/cache)",
 }
 
-_SIZES = (("gate", "ram"), ("gate", "flash"), ("plan", "budget"), ("plan", "reserve"))
+_SIZES = {("gate", "ram"), ("gate", "flash")}
+_SIZES |= {("plan", name) for name in ("budget", "reserve", "ram", "ram_budget", "ram_reserve")}
+_LEAST = "least"  # instead of a size, where the option has that word
 
 Overrides = dict[tuple[str, str], dict[str, str]]
 
@@ -150,7 +152,7 @@ def _value(place: str, verb: str, types: Mapping[str, Any], name: str, value: An
     """`value` as the option's type; a `written` one comes as text from the command line."""
     if name not in types:
         raise UserError(place, f"{verb} has no option {name!r}", suggest(name, types))
-    if (verb, name) in _SIZES and isinstance(value, str):
+    if (verb, name) in _SIZES and isinstance(value, str) and (value, name) != (_LEAST, "ram"):
         value = parse_size(place, value)
     try:
         found = msgspec.convert(value, types[name], strict=not written)

@@ -11,7 +11,7 @@ from SCons.Node import NodeList
 
 from nnrules.catalog.names import check_model_name
 from nnrules.catalog.sources import reference_file
-from nnrules.catalog.stages import STAGES, GateOptions, Options, PlanOptions, ReportOptions
+from nnrules.catalog.stages import STAGES, GateOptions, Options, ReportOptions
 from nnrules.error import UserError, suggest
 from nnrules.rules import arguments
 from nnrules.rules.failure import caller, explained
@@ -207,10 +207,11 @@ def _files(workspace: Workspace, name: str) -> list[Any]:
     return workspace.tree(path) if path.is_dir() else [_source(workspace, name)]
 
 
-def _within(plan: Any, gate: Any) -> Options:
-    """The plan's options with the model's budget of flash, unless they have a smaller one."""
-    budget = min((each for each in (plan.budget, gate.flash) if each is not None), default=None)
-    return PlanOptions(**{**msgspec.structs.asdict(plan), "budget": budget})
+def _within(plan: Any, gate: Any) -> Any:
+    """The plan's options with the model's budget of flash and RAM, unless they have a smaller one."""
+    flash = min((each for each in (plan.budget, gate.flash) if each is not None), default=None)
+    ram = min((each for each in (plan.ram_budget, gate.ram) if each is not None), default=None)
+    return msgspec.structs.replace(plan, budget=flash, ram_budget=ram)
 
 
 def _seeded(model: Declaration, options: Mapping[str, Any]) -> tuple[Declaration, dict[str, Any]]:

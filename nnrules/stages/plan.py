@@ -1,5 +1,6 @@
 """plan: a kernel for each layer, an offset for each tensor, within the memory that there is."""
 
+from functools import partial
 from pathlib import Path
 
 from nnrules.catalog.kernel import Kernel, load_kernel
@@ -10,12 +11,13 @@ from nnrules.error import UserError
 from nnrules.graph.ir import Graph, load
 from nnrules.graph.operator import Operator
 from nnrules.plan.costs import load_costs
-from nnrules.plan.planner import make_plan
+from nnrules.plan.planner import Ram, make_plan
 from nnrules.plan.record import Plan, dump_plan
-from nnrules.plan.select import Candidate, Flash, layer_parameters
+from nnrules.plan.select import Candidate, Flash, layer_parameters, work
 from nnrules.stages.runner import Request, main
 
 ALIGNMENT = 4  # of an array in flash
+RAM_RESERVE = 768  # bytes: of stack and data
 RESERVE = 4096  # bytes of flash: start-up, a small application, what calls the kernels and what they share
 
 
@@ -30,7 +32,12 @@ def run(request: Request[PlanOptions]) -> None:
     tuned = request.optional("costs")
     costs = load_costs(tuned) if tuned else None
     flash = _flash(request.options, graph, toolchain)
-    plan = make_plan(graph, kernels, request.target, isa, request.options.extra_weights, costs, flash)
+    within = partial(make_plan, graph, kernels, request.target, isa, request.options.extra_weights, costs, flash)
+    plan = within(_ram(request.options))
+    most = _arena(request.options, toolchain.ram if toolchain else None)
+    if most is not None and plan.arena_bytes > most:
+        plan = within(Ram(request.options.stream == "auto", most))
+    _require_arena(request, plan)
     if toolchain is not None:
         _require_room(request, toolchain, plan, _constant_bytes(graph, plan, kernels))
     request.output("plan").write_bytes(dump_plan(plan))
@@ -40,6 +47,20 @@ def _isa(options: PlanOptions, toolchain: Toolchain | None) -> tuple[str, ...]:
     if options.portable:
         return ("portable",)
     return toolchain.isa if options.isa is None and toolchain else (*(options.isa or ()), "portable")
+
+
+def _ram(options: PlanOptions) -> Ram:
+    """What is asked of the arena."""
+    streaming, known = options.stream == "auto", _arena(options, options.ram_budget)
+    if options.ram == "least":
+        return Ram(streaming, least=True)
+    return Ram(streaming, min((each for each in (options.ram, known) if each is not None), default=None))
+
+
+def _arena(options: PlanOptions, ram: int | None) -> int | None:
+    """What an amount of RAM leaves the arena."""
+    reserve = RAM_RESERVE if options.ram_reserve is None else options.ram_reserve
+    return None if ram is None else max(0, ram - reserve)
 
 
 def _flash(options: PlanOptions, graph: Graph, toolchain: Toolchain | None) -> Flash | None:
@@ -60,10 +81,26 @@ def constant_bytes(operator: Operator, candidate: Candidate) -> int:
     return sum(-(-array.nbytes // ALIGNMENT) * ALIGNMENT for array in arrays)
 
 
+def _require_arena(request: Request[PlanOptions], plan: Plan) -> None:
+    """Raises UserError where the option `ram` asks for less than there can be."""
+    most = request.options.ram
+    if isinstance(most, int) and plan.arena_bytes > most:
+        place = f"{request.model}.plan.ram={most}"
+        cure = f"say {plan.arena_bytes} or more, or shrink that layer's images or channels"
+        raise UserError(place, f"{request.model} on {request.target}: {_least(plan)}", cure)
+
+
+def _least(plan: Plan) -> str:
+    """How much RAM it takes, and why."""
+    stops = ", ".join(f"'{name}'" for name in plan.stops)
+    why = f" (no rows stream through {stops})" if plan.stops else ""
+    return f"its activations need {plan.arena_bytes:,} bytes, in layer '{plan.peak}'{why}"
+
+
 def _require_room(request: Request[PlanOptions], toolchain: Toolchain, plan: Plan, weights: int) -> None:
     place = f"{request.model} on {request.target}"
     if toolchain.ram is not None and plan.arena_bytes > toolchain.ram:
-        fault = f"its activations need {plan.arena_bytes:,} bytes, the target has {toolchain.ram:,} of RAM"
+        fault = f"{_least(plan)}, the target has {toolchain.ram:,} of RAM"
         raise UserError(place, fault, "shrink the network's images or channels, or choose a larger target")
     if toolchain.flash is not None and weights > toolchain.flash:
         fault = f"its weights need {weights:,} bytes, the target has {toolchain.flash:,} of flash"
@@ -74,10 +111,10 @@ def _constant_bytes(graph: Graph, plan: Plan, kernels: list[Kernel]) -> int:
     """Bytes of weights, biases, multipliers and tables as the kernels' packings store them."""
     packings = {kernel.name: kernel.packing for kernel in kernels}
     layers = [(layer, node) for layer, node in zip(plan.layers, graph.nodes, strict=True) if layer.kernel]
-    packed = [
-        pack(packings[layer.kernel], node.operator, {**layer_parameters(graph, node), **layer.variant})
-        for layer, node in layers
-    ]
+    packed = []
+    for layer, node in layers:
+        parameters = {**layer_parameters(graph, node, layer.band), **layer.variant}
+        packed.append(pack(packings[layer.kernel], work(graph, node, layer.band)[0], parameters))
     return sum(array.nbytes for constants in packed for array in constants.values())
 
 

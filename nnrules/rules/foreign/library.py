@@ -73,6 +73,8 @@ def with_options(firmware: Firmware, isa: Features | None = None) -> Firmware:
     plan = firmware.options["plan"]
     assert isinstance(plan, PlanOptions)
     chosen = plan if isa is None or plan.isa is not None else msgspec.structs.replace(plan, isa=isa)
+    if chosen.ram_reserve is None:  # the stack is not ours
+        chosen = msgspec.structs.replace(chosen, ram_reserve=0)
     return replace(firmware, options={**firmware.options, "plan": chosen, "release": ReleaseOptions()})
 
 
