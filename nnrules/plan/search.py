@@ -136,7 +136,9 @@ class Search:
                 if row_window(graph, last) is None:
                     break
                 for band in BANDS:
-                    bands = {index: node_band(graph, index, *band) for index in range(first, last + 1)}
+                    bands: dict[int, int] = {}
+                    for index in range(first, last + 1):
+                        bands[index] = node_band(graph, index, *band, bands)
                     if tuple(bands.values()) not in seen:
                         seen.add(tuple(bands.values()))
                         yield from self._part(first, last, bands)
@@ -232,10 +234,10 @@ class Groups:
         )
 
 
-def node_band(graph: Graph, index: int, windows: int, others: int) -> int:
+def node_band(graph: Graph, index: int, windows: int, others: int, before: Mapping[int, int]) -> int:
     """How many rows a node computes at a time: of ``windows`` what divides its output's height, if it sees more than
     the row itself, else as many as ``others``; one row where rows need not lie one after the other,
-    as those of the input, which come alone."""
+    as those of the input, which come alone, and as many as the node ``before`` it makes where neither divides the other."""
     node, rows = graph.nodes[index], height(graph, graph.nodes[index].output)
     if sums_up(graph, index):
         return 1
@@ -243,7 +245,10 @@ def node_band(graph: Graph, index: int, windows: int, others: int) -> int:
         return next(count for count in range(min(windows, rows), 0, -1) if rows % count == 0)
     users = sum(name in other.inputs for other in graph.nodes for name in set(node.inputs))
     pushed = not set(graph.inputs).isdisjoint(node.inputs)
-    return min(others, rows) if users == 1 and not pushed else 1
+    if users != 1 or pushed:
+        return 1
+    made = next((band for i, band in before.items() if graph.nodes[i].output == node.inputs[0]), 1)
+    return min(others if others % made == 0 or made % others == 0 else made, rows)
 
 
 def _instructions(candidate: Candidate) -> float:
