@@ -79,6 +79,11 @@ class RowProgram:
         return any(self.plan.layers[index].gather_bytes for index in self._parts)
 
     @property
+    def makes(self) -> bool:
+        """Whether any layer computes rows of a tensor that has several."""
+        return any(self.graph.nodes[index].name not in flow.sums for index, flow in self._parts.items())
+
+    @property
     def windows(self) -> bool:
         """Whether any kernel takes its rows from where they are."""
         return any(BY_ROWS in self.plan.layers[index].variant for index in self._parts)
