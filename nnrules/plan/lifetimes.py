@@ -140,7 +140,7 @@ class Memory:
             held = dict.fromkeys(plan.sizes, 0)
             for bit, key in enumerate(plan.sizes):
                 held[key] = sum(1 << start + fire for fire, live in enumerate(plan.live) if live >> bit & 1)
-            for group, _ in plan.groups(stream.in_place):
+            for group in plan.groups(stream.in_place):
                 pieces = [Piece(held[key], 0, plan.sizes[key]) for key in group]
                 found.update(dict.fromkeys(group, Buffer([f"{key.name} ({key.kind})" for key in group], pieces)))
         return found

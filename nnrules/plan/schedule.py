@@ -81,29 +81,31 @@ class Schedule:
     def loads(self, in_place: Sequence[int] = ()) -> dict[int, int]:
         """For each node the most bytes in use at its fires, without its working memory; each buffer is rounded up to 8.
         ``in_place``: nodes, of those in ``over``, that write over their input."""
-        groups = self.groups(in_place)
-        sizes = [(sum(1 << i for i, key in enumerate(self.sizes) if key in group), size) for group, size in groups]
+        groups = [(sum(1 << bit for bit in group), size) for group, size in self._groups(in_place)]
         known: dict[int, int] = {}
         found: dict[int, int] = {}
-        wholes = self._whole_bytes
-        for fire, (node, live) in enumerate(zip(self.nodes, self.live, strict=True)):
+        for node, live, wholes in sorted(set(zip(self.nodes, self.live, self._whole_bytes, strict=True))):
             if live not in known:
-                known[live] = sum(size for bits, size in sizes if bits & live)
-            load = known[live] + wholes[fire]
-            if load > found.get(node, -1):
-                found[node] = load
+                known[live] = sum([size for bits, size in groups if bits & live])
+            found[node] = max(found.get(node, 0), known[live] + wholes)
         return found
 
-    def groups(self, in_place: Sequence[int] = ()) -> list[tuple[list[Key], int]]:
-        """The buffers that share memory, and its size rounded up to 8."""
-        homes = {key: [key] for key in self.sizes}
+    def groups(self, in_place: Sequence[int] = ()) -> list[list[Key]]:
+        """The buffers, those that share memory together."""
+        keys = list(self.sizes)
+        return [[keys[bit] for bit in group] for group, _ in self._groups(in_place)]
+
+    def _groups(self, in_place: Sequence[int]) -> list[tuple[list[int], int]]:
+        """By their bits, and the size of each group rounded up to 8."""
+        bits = {key: bit for bit, key in enumerate(self.sizes)}
+        homes = [[bit] for bit in range(len(bits))]
         for node in in_place:
-            source, output = (homes[key] for key in self.over[node])
+            source, output = (homes[bits[key]] for key in self.over[node])
             source += output
-            homes.update(dict.fromkeys(output, source))
-        return [
-            (group, max(aligned(self.sizes[key]) for key in group)) for key, group in homes.items() if group[0] == key
-        ]
+            for bit in output:
+                homes[bit] = source
+        sizes = [aligned(size) for size in self.sizes.values()]
+        return [(group, max(sizes[bit] for bit in group)) for bit, group in enumerate(homes) if group[0] == bit]
 
     @cached_property
     def _whole_bytes(self) -> list[int]:
@@ -175,6 +177,11 @@ class _Rows:
     def passes_on(self) -> bool:
         """Whether each row goes to one consumer that needs nothing else of the tensor for it: there is no ring then."""
         return len(self.consumers) == 1 and self.consumers[0].window == RowWindow() and self.consumers[0].arity == 1
+
+    @cached_property
+    def stays(self) -> bool:
+        """Whether some of its rows may have to be kept."""
+        return not self.passes_on and not self.pushed and not self.whole
 
     def low(self) -> int:
         """The first row that is needed from now on."""
@@ -308,7 +315,7 @@ class _Simulation:
                 continue
             self._fire(worker)
             for rows in (*worker.inputs, worker.output):
-                if not rows.passes_on and not rows.pushed and (rows.fits() or not rows.wanted()):
+                if rows.fresh < rows.made and rows.stays and (rows.fits() or not rows.wanted()):
                     self._keep(rows)
             start = max([start, *[each.position for each in worker.output.consumers]])
 
@@ -321,7 +328,7 @@ class _Simulation:
         first = self.tensors[worker.first_input]
         alone = (first.fresh, first.made) == (worker.next, worker.next + count)
         alone = alone and worker.next % max(first.band, output.band) == 0 and first.band == output.band
-        lows = [rows.low() for rows in self.wholes]  # before: these rows are read now
+        lows = [rows.low() if rows.dies else 0 for rows in self.wholes]  # before: these rows are read now
         worker.advance(count)
         if worker.sums:
             self.held |= self._bit("sums", output, worker.name)
@@ -332,7 +339,7 @@ class _Simulation:
             self.held |= self._bit("fresh", output, output.name)
         self.live.append(self.held)
         for rows, low, extents in zip(self.wholes, lows, self.extents, strict=True):
-            extents.append(Extent(low * rows.row_bytes if rows.dies else 0, rows.made * rows.row_bytes))
+            extents.append(Extent(low * rows.row_bytes, rows.made * rows.row_bytes))
         if worker.sums and output.made:
             self.held &= ~self._bit("sums", output, worker.name)
         for rows in worker.inputs:

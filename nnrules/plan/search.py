@@ -102,6 +102,7 @@ class Search:
         self.offers, self.chosen, self.state = offers, chosen, state
         self.graph = graph = offers.graph
         self.groups = Groups(graph)
+        self._offered: dict[tuple[int, int, Limit], list[Offer]] = {}
         self.whole = [self._alone(index) for index in range(len(graph.nodes))]
         self.parts = list(self._parts()) if streaming else []
 
@@ -182,6 +183,11 @@ class Search:
 
     def _offers(self, index: int, band: int, limit: Limit) -> list[Offer]:
         """Those that none beats in both."""
+        if (index, band, limit) not in self._offered:
+            self._offered[index, band, limit] = self._unbeaten(index, band, limit)
+        return self._offered[index, band, limit]
+
+    def _unbeaten(self, index: int, band: int, limit: Limit) -> list[Offer]:
         most = self.chosen[index]
         assert most is not None
         fitting = [c for c in self.offers.candidates(index, band)[0] if c.in_place or not limit.in_place]

@@ -127,7 +127,7 @@ def placed(plan: Schedule, in_place: Sequence[int]) -> tuple[dict[Key, int], int
     """Where each buffer lies, and how much that takes."""
     keys, buffers = [], []
     bits = {key: bit for bit, key in enumerate(plan.sizes)}
-    for group, _ in plan.groups(in_place):
+    for group in plan.groups(in_place):
         held = [sum(1 << fire for fire, live in enumerate(plan.live) if live >> bits[key] & 1) for key in group]
         keys.append(group)
         pieces = [Piece(steps, 0, plan.sizes[key]) for steps, key in zip(held, group, strict=True)]
