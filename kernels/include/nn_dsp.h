@@ -397,19 +397,22 @@ NN_DENSE_FUNCTION(nn_dense_1x2_s8, NN_DENSE_1X2(NN_BLOCK_1X2_S8), true)
 #endif
 
 /* The same for one pixel and four channels at a time: the stream holds four biases, for each two taps a word of each of the
- * channels (s8: for each four taps), four multipliers. x holds the pixel's taps, a multiple of NN_DENSE_1X4_GRAIN of them. */
+ * channels (s8: for each four taps), four multipliers. x holds the pixel's taps, a multiple of NN_DENSE_1X4_GRAIN of them: as
+ * int16, or (narrow) as int8 in their own order, at any address. */
 struct nn_dense_1x4 {
-    const int16_t *x; /* aligned to 4 bytes */
+    const void *x; /* int16: aligned to 4 bytes */
     int32_t zero_point;
     int8_t *y;
     uint32_t skip; /* NN_DENSE_1X4_S16_SKIP(taps) or its like */
     const uint32_t *end;
-    const int16_t *x_end;
+    const void *x_end;
 };
 #define NN_DENSE_1X4_GRAIN 8
 #define NN_DENSE_1X4_UNROLL 8
 #define NN_DENSE_1X4_S16_SKIP(taps) NN_DENSE_SKIP((taps) / NN_DENSE_1X4_GRAIN, NN_DENSE_1X4_UNROLL, 80)
 #define NN_DENSE_1X4_S8_SKIP(taps) NN_DENSE_SKIP((taps) / NN_DENSE_1X4_GRAIN, NN_DENSE_1X4_UNROLL, 136)
+#define NN_DENSE_1X4_S16_NARROW_SKIP(taps) NN_DENSE_SKIP((taps) / NN_DENSE_1X4_GRAIN, NN_DENSE_1X4_UNROLL, 96)
+#define NN_DENSE_1X4_S8_NARROW_SKIP(taps) NN_DENSE_SKIP((taps) / NN_DENSE_1X4_GRAIN, NN_DENSE_1X4_UNROLL, 156)
 
 #if NN_HAS_DSP
 #define NN_BLOCK_1X4_S16 \
@@ -444,6 +447,40 @@ struct nn_dense_1x4 {
     "ldmia.n r0!, {r4-r7}\n\t" \
     NN_FOUR_TAPS("r8", "r4") NN_FOUR_TAPS("r9", "r5") NN_FOUR_TAPS("r10", "r6") NN_FOUR_TAPS("r11", "r7")
 #define NN_BLOCK_1X4_S8 NN_BLOCK_1X4_S8_HALF NN_BLOCK_1X4_S8_HALF
+/* The same where x is int8, at any address. */
+#define NN_NARROW_QUAD(low) \
+    "ldr r2, [r1], #4\n\t" \
+    "sxtb16 " low ", r2\n\t" \
+    "sxtb16 r2, r2, ror #8\n\t"
+#define NN_BLOCK_1X4_S16_NARROW \
+    NN_NARROW_QUAD("r12") \
+    "ldmia.w r0!, {r3-r7, lr}\n\t" \
+    "smlad r8, r12, r3, r8\n\t" \
+    "smlad r9, r12, r4, r9\n\t" \
+    "smlad r10, r12, r5, r10\n\t" \
+    "smlad r11, r12, r6, r11\n\t" \
+    "smlad r8, r2, r7, r8\n\t" \
+    "smlad r9, r2, lr, r9\n\t" \
+    "ldmia.n r0!, {r3-r7}\n\t" \
+    "smlad r10, r2, r3, r10\n\t" \
+    "smlad r11, r2, r4, r11\n\t" \
+    NN_NARROW_QUAD("r12") \
+    "smlad r8, r12, r5, r8\n\t" \
+    "smlad r9, r12, r6, r9\n\t" \
+    "smlad r10, r12, r7, r10\n\t" \
+    "ldmia.n r0!, {r3-r7}\n\t" \
+    "smlad r11, r12, r3, r11\n\t" \
+    "smlad r8, r2, r4, r8\n\t" \
+    "smlad r9, r2, r5, r9\n\t" \
+    "smlad r10, r2, r6, r10\n\t" \
+    "smlad r11, r2, r7, r11\n\t"
+#define NN_BLOCK_1X4_S8_NARROW_HALF \
+    "ldr r3, [r1], #4\n\t" \
+    "sxtb16 r2, r3\n\t" \
+    "sxtb16 r3, r3, ror #8\n\t" \
+    "ldmia.n r0!, {r4-r7}\n\t" \
+    NN_FOUR_TAPS("r8", "r4") NN_FOUR_TAPS("r9", "r5") NN_FOUR_TAPS("r10", "r6") NN_FOUR_TAPS("r11", "r7")
+#define NN_BLOCK_1X4_S8_NARROW NN_BLOCK_1X4_S8_NARROW_HALF NN_BLOCK_1X4_S8_NARROW_HALF
 
 /* On the stack: x, zero_point, y, where to enter the loop, end, x_end. */
 #define NN_DENSE_1X4(block) \
@@ -484,21 +521,25 @@ struct nn_dense_1x4 {
     "add sp, sp, #24\n\t" \
     "pop {r4-r11, pc}"
 
-#define NN_DENSE_1X4_FUNCTION(name, code, s8) \
+#define NN_DENSE_1X4_FUNCTION(name, code, s8, narrow) \
     NN_NAKED void name(const uint32_t *stream __attribute__((unused)), \
                        const struct nn_dense_1x4 *job __attribute__((unused))) { \
         __asm__ volatile(code); \
     }
 #else
-NN_INLINE void nn_dense_1x4(const uint32_t *stream, const struct nn_dense_1x4 *job, bool s8) {
+NN_INLINE void nn_dense_1x4(const uint32_t *stream, const struct nn_dense_1x4 *job, bool s8, bool narrow) {
     int8_t *y = job->y;
     while (stream != job->end) {
         int32_t acc[4];
         for (int j = 0; j < 4; j++) {
             acc[j] = (int32_t)*stream++;
         }
-        for (const int16_t *x = job->x; x != job->x_end; x += 4) {
-            const nn_word *const pixel = (const nn_word *)x;
+        for (const int8_t *x = job->x; x != job->x_end; x += narrow ? 4 : 8) {
+            const uint32_t four = narrow ? *(const nn_word_at_1 *)x : 0;
+            const uint32_t pixel[2] = {
+                narrow ? nn_sxtb16(four) : *(const nn_word *)(const void *)x,
+                narrow ? nn_sxtb16_ror8(four) : *(const nn_word *)(const void *)(x + 4)
+            };
             for (int j = 0; j < 8; j++) {
                 const uint32_t w = !s8 ? stream[j] : j < 4 ? nn_sxtb16(stream[j]) : nn_sxtb16_ror8(stream[j - 4]);
                 acc[j % 4] = nn_smlad(pixel[j / 4], w, acc[j % 4]);
@@ -510,14 +551,16 @@ NN_INLINE void nn_dense_1x4(const uint32_t *stream, const struct nn_dense_1x4 *j
         }
     }
 }
-#define NN_DENSE_1X4_FUNCTION(name, code, s8) \
+#define NN_DENSE_1X4_FUNCTION(name, code, s8, narrow) \
     __attribute__((unused)) static void name(const uint32_t *stream, const struct nn_dense_1x4 *job) { \
-        nn_dense_1x4(stream, job, s8); \
+        nn_dense_1x4(stream, job, s8, narrow); \
     }
 #endif
 
-NN_DENSE_1X4_FUNCTION(nn_dense_1x4_s16, NN_DENSE_1X4(NN_BLOCK_1X4_S16), false)
-NN_DENSE_1X4_FUNCTION(nn_dense_1x4_s8, NN_DENSE_1X4(NN_BLOCK_1X4_S8), true)
+NN_DENSE_1X4_FUNCTION(nn_dense_1x4_s16, NN_DENSE_1X4(NN_BLOCK_1X4_S16), false, false)
+NN_DENSE_1X4_FUNCTION(nn_dense_1x4_s8, NN_DENSE_1X4(NN_BLOCK_1X4_S8), true, false)
+NN_DENSE_1X4_FUNCTION(nn_dense_1x4_s16_narrow, NN_DENSE_1X4(NN_BLOCK_1X4_S16_NARROW), false, true)
+NN_DENSE_1X4_FUNCTION(nn_dense_1x4_s8_narrow, NN_DENSE_1X4(NN_BLOCK_1X4_S8_NARROW), true, true)
 
 /* The function for so many blocks. */
 NN_INLINE void nn_dense(const uint32_t *stream, const struct nn_dense *job, int blocks, bool wide) {
