@@ -399,13 +399,11 @@ NN_DENSE_FUNCTION(nn_dense_1x2_s8, NN_DENSE_1X2(NN_BLOCK_1X2_S8), true)
 /* The same for one pixel and four channels at a time: the stream holds four biases, for each two taps a word of each of the
  * channels (s8: for each four taps), four multipliers. x holds the pixel's taps, a multiple of NN_DENSE_1X4_GRAIN of them: as
  * int16, or (narrow) as int8 in their own order, at any address. */
-struct nn_dense_1x4 {
-    const void *x; /* int16: aligned to 4 bytes */
-    int32_t zero_point;
-    int8_t *y;
-    uint32_t skip; /* NN_DENSE_1X4_S16_SKIP(taps) or its like */
-    const uint32_t *end;
-    const void *x_end;
+struct nn_dense_1x4 { /* all in bytes */
+    int32_t stream;     /* how much of it to walk along */
+    int32_t zero_point; /* how far behind its beginning it is */
+    int32_t x;          /* int16 are aligned to 4 */
+    uint32_t skip;      /* NN_DENSE_1X4_S16_SKIP(taps) or its like */
 };
 #define NN_DENSE_1X4_GRAIN 8
 #define NN_DENSE_1X4_UNROLL 8
@@ -485,10 +483,14 @@ struct nn_dense_1x4 {
 /* On the stack: x, zero_point, y, where to enter the loop, end, x_end. */
 #define NN_DENSE_1X4(block) \
     "push {r4-r11, lr}\n\t" \
-    "ldmia.w r1, {r1-r6}\n\t" \
-    "adr r7, 2f\n\t" \
-    "add r12, r4, r7\n\t" \
-    "mov r4, r12\n\t" \
+    "ldmia.w r3, {r4-r7}\n\t" \
+    "mov r3, r2\n\t" \
+    "ldr r2, [r0, r5]\n\t" \
+    "add r5, r0, r4\n\t" \
+    "add r6, r6, r1\n\t" \
+    "adr r4, 2f\n\t" \
+    "add r4, r4, r7\n\t" \
+    "mov r12, r4\n\t" \
     "push {r1-r6}\n" \
     "1:\n\t" \
     "ldmia.w r0!, {r8-r11}\n\t" \
@@ -522,19 +524,21 @@ struct nn_dense_1x4 {
     "pop {r4-r11, pc}"
 
 #define NN_DENSE_1X4_FUNCTION(name, code, s8, narrow) \
-    NN_NAKED void name(const uint32_t *stream __attribute__((unused)), \
-                       const struct nn_dense_1x4 *job __attribute__((unused))) { \
+    NN_NAKED void name(const uint32_t *stream __attribute__((unused)), const void *x __attribute__((unused)), \
+                       int8_t *y __attribute__((unused)), const struct nn_dense_1x4 *job __attribute__((unused))) { \
         __asm__ volatile(code); \
     }
 #else
-NN_INLINE void nn_dense_1x4(const uint32_t *stream, const struct nn_dense_1x4 *job, bool s8, bool narrow) {
-    int8_t *y = job->y;
-    while (stream != job->end) {
+NN_INLINE void nn_dense_1x4(const uint32_t *stream, const int8_t *start, int8_t *y, const struct nn_dense_1x4 *job, bool s8,
+                            bool narrow) {
+    const int32_t zero_point = (int32_t)stream[job->zero_point / 4];
+    const uint32_t *const end = stream + job->stream / 4;
+    while (stream != end) {
         int32_t acc[4];
         for (int j = 0; j < 4; j++) {
             acc[j] = (int32_t)*stream++;
         }
-        for (const int8_t *x = job->x; x != job->x_end; x += narrow ? 4 : 8) {
+        for (const int8_t *x = start; x != start + job->x; x += narrow ? 4 : 8) {
             const uint32_t four = narrow ? *(const nn_word_at_1 *)x : 0;
             const uint32_t pixel[2] = {
                 narrow ? nn_sxtb16(four) : *(const nn_word *)(const void *)x,
@@ -547,13 +551,14 @@ NN_INLINE void nn_dense_1x4(const uint32_t *stream, const struct nn_dense_1x4 *j
             stream += s8 ? 4 : 8;
         }
         for (int j = 0; j < 4; j++) {
-            *y++ = nn_requantize(acc[j], (int32_t)*stream++, job->zero_point, -128, 127);
+            *y++ = nn_requantize(acc[j], (int32_t)*stream++, zero_point, -128, 127);
         }
     }
 }
 #define NN_DENSE_1X4_FUNCTION(name, code, s8, narrow) \
-    __attribute__((unused)) static void name(const uint32_t *stream, const struct nn_dense_1x4 *job) { \
-        nn_dense_1x4(stream, job, s8, narrow); \
+    __attribute__((unused)) static void name(const uint32_t *stream, const void *x, int8_t *y, \
+                                             const struct nn_dense_1x4 *job) { \
+        nn_dense_1x4(stream, x, y, job, s8, narrow); \
     }
 #endif
 
