@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from nnrules.graph.ir import Graph
 from nnrules.plan.lifetimes import Stream
 from nnrules.plan.record import Flow, Lane
-from nnrules.plan.schedule import Key, height
+from nnrules.plan.schedule import Key, aligned, height
 
 STATE_BYTES = 8  # of the counters, and COUNTERS for each tensor
 COUNTERS = 4
 
 
 def state_bytes(graph: Graph) -> int:
-    """Of the counters of a program through which rows stream."""
-    return STATE_BYTES + COUNTERS * len(graph.tensors)
+    """Of the counters of a program through which rows stream, rounded up to 8."""
+    return aligned(STATE_BYTES + COUNTERS * len(graph.tensors))
 
 
 def make_flow(graph: Graph, stream: Stream, offsets: Mapping[Key, int], state_offset: int) -> Flow:

@@ -66,7 +66,7 @@ def make_plan(
             break
     assert smallest is not None
     points = tuple(Point(bytes=each.bytes, instructions=each.instructions) for each in front)
-    return replace(smallest, front=points, stops=_stops(graph))
+    return replace(smallest, front=points, stops=_stops(graph) if ram.stream else ())
 
 
 def _wanted(front: Sequence[Program], ram: Ram) -> list[Program]:

@@ -137,9 +137,7 @@ class Search:
                 if row_window(graph, last) is None:
                     break
                 for band in BANDS:
-                    bands: dict[int, int] = {}
-                    for index in range(first, last + 1):
-                        bands[index] = node_band(graph, index, *band, bands)
+                    bands = part_bands(graph, first, last, *band)
                     if tuple(bands.values()) not in seen:
                         seen.add(tuple(bands.values()))
                         yield from self._part(first, last, bands)
@@ -240,21 +238,24 @@ class Groups:
         )
 
 
-def node_band(graph: Graph, index: int, windows: int, others: int, before: Mapping[int, int]) -> int:
-    """How many rows a node computes at a time: of ``windows`` what divides its output's height, if it sees more than
-    the row itself, else as many as ``others``; one row where rows need not lie one after the other,
-    as those of the input, which come alone, and as many as the node ``before`` it makes where neither divides the other."""
-    node, rows = graph.nodes[index], height(graph, graph.nodes[index].output)
-    if sums_up(graph, index):
-        return 1
-    if row_window(graph, index) != RowWindow():
-        return next(count for count in range(min(windows, rows), 0, -1) if rows % count == 0)
-    users = sum(name in other.inputs for other in graph.nodes for name in set(node.inputs))
-    pushed = not set(graph.inputs).isdisjoint(node.inputs)
-    if users != 1 or pushed:
-        return 1
-    made = next((band for i, band in before.items() if graph.nodes[i].output == node.inputs[0]), 1)
-    return min(others if others % made == 0 or made % others == 0 else made, rows)
+def part_bands(graph: Graph, first: int, last: int, windows: int, others: int) -> dict[int, int]:
+    """How many rows each node of a part computes at a time: of ``windows`` what divides its output's height, if it sees
+    more than the row itself, else as many as ``others``. One row where rows need not lie one after the other, as those
+    of the model's input, which may come alone; and as many as the node before it where neither divides the other."""
+    bands: dict[int, int] = {}
+    for index in range(first, last + 1):
+        node, rows = graph.nodes[index], height(graph, graph.nodes[index].output)
+        users = sum(name in other.inputs for other in graph.nodes for name in set(node.inputs))
+        if sums_up(graph, index):
+            bands[index] = 1
+        elif row_window(graph, index) != RowWindow():
+            bands[index] = next(count for count in range(min(windows, rows), 0, -1) if rows % count == 0)
+        elif users > 1 or not set(graph.inputs).isdisjoint(node.inputs):
+            bands[index] = 1
+        else:
+            made = next((band for i, band in bands.items() if graph.nodes[i].output == node.inputs[0]), 1)
+            bands[index] = min(others if others % made == 0 or made % others == 0 else made, rows)
+    return bands
 
 
 def _instructions(candidate: Candidate) -> float:

@@ -94,7 +94,7 @@ def _least(plan: Plan) -> str:
     """How much RAM it takes, and why."""
     stops = ", ".join(f"'{name}'" for name in plan.stops)
     why = f" (no rows stream through {stops})" if plan.stops else ""
-    return f"its activations need {plan.arena_bytes:,} bytes, in layer '{plan.peak}'{why}"
+    return f"its activations need {plan.arena_bytes:,} bytes at layer '{plan.peak}'{why}"
 
 
 def _require_room(request: Request[PlanOptions], toolchain: Toolchain, plan: Plan, weights: int) -> None:

@@ -22,11 +22,11 @@ from tests.needs import need_target
 from tests.plan.test_planner import graph
 
 
-def planned(folder: Path, ram: str = "4 MB", flash: str = "4 MB", **options: Any) -> Plan:
+def planned(folder: Path, size: str = "4 MB", flash: str = "4 MB", **options: Any) -> Plan:
     """The plan for a Cortex-M7 with this much memory."""
     text = (TOOLCHAINS / "cortex-m7.toml").read_text()
     assert 'ram = "4 MB"\nflash = "4 MB"' in text
-    toolchain = text.replace('ram = "4 MB"\nflash = "4 MB"', f'ram = "{ram}"\nflash = "{flash}"')
+    toolchain = text.replace('ram = "4 MB"\nflash = "4 MB"', f'ram = "{size}"\nflash = "{flash}"')
     (folder / "small.toml").write_text(toolchain)
     (folder / "net.graph.json").write_bytes(dump(graph()))
     inputs = {
@@ -44,13 +44,53 @@ def kernels(plan: Plan) -> list[str]:
     return [layer.kernel for layer in plan.layers if layer.kernel]
 
 
-def test_a_model_too_large_for_the_ram(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("stream", "need"),
+    [
+        ("off", "480 bytes at layer 'conv'"),
+        ("auto", "440 bytes at layer 'conv' (no rows stream through 'sigmoid/288')"),
+    ],
+)
+def test_a_model_too_large_for_the_ram(tmp_path: Path, stream: str, need: str) -> None:
     with pytest.raises(UserError) as caught:
-        planned(tmp_path, ram="384", portable=True)
+        planned(tmp_path, size="384", portable=True, stream=stream)
     assert str(caught.value) == (
-        "net on small: its activations need 480 bytes, the target has 384 of RAM; "
+        f"net on small: its activations need {need}, the target has 384 of RAM; "
         "shrink the network's images or channels, or choose a larger target"
     )
+
+
+def test_ram_that_nothing_keeps(tmp_path: Path) -> None:
+    assert planned(tmp_path, portable=True, ram=440).arena_bytes == 440
+    with pytest.raises(UserError) as caught:
+        planned(tmp_path, portable=True, ram=439)
+    assert str(caught.value) == (
+        "net.plan.ram=439: net on small: its activations need 440 bytes at layer 'conv' "
+        "(no rows stream through 'sigmoid/288'); say 440 or more, or shrink that layer's images or channels"
+    )
+
+
+def test_rows_stream_where_the_ram_asks_for_it(tmp_path: Path) -> None:
+    """Unstreamed it takes 480 bytes."""
+    off = planned(tmp_path, portable=True, stream="off")
+    assert (off.arena_bytes, off.flows, off.front) == (480, (), ())
+    least = planned(tmp_path, portable=True, ram="least")
+    assert least.arena_bytes == 440
+    assert [(flow.first, flow.last, flow.pushed) for flow in least.flows] == [(0, 0, "x")]
+    assert least.stops == ("sigmoid/288",)
+    assert not planned(tmp_path, portable=True, ram=480).flows
+    assert planned(tmp_path, portable=True, ram=479).flows
+    assert not planned(tmp_path, portable=True, ram_budget=480 + 768).flows
+    assert planned(tmp_path, portable=True, ram_budget=479 + 768).arena_bytes == 440
+    assert planned(tmp_path, portable=True, ram_budget=479, ram_reserve=0).arena_bytes == 440
+    assert planned(tmp_path, portable=True, ram_budget=1).arena_bytes == 440  # the gate refuses it
+
+
+def test_the_least_ram_with_little_more_instructions_where_nothing_is_said(tmp_path: Path) -> None:
+    plan = planned(tmp_path, portable=True)
+    unstreamed = plan.front[0]
+    assert unstreamed.bytes == 480
+    assert plan.arena_bytes == min(p.bytes for p in plan.front if p.instructions <= 1.05 * unstreamed.instructions)
 
 
 def test_a_model_too_large_for_the_flash(tmp_path: Path) -> None:
