@@ -166,7 +166,7 @@ class ModelCode:
 
     def _arena_table(self) -> list[str]:
         """The arena's map for the comment at the top of the source, in order of the offsets."""
-        heading = ("from", "to", "layers", "what")
+        heading = ("from", "to", "steps" if self.rows else "layers", "what")
         slots = sorted(self.plan.tensors, key=lambda slot: (slot.offset, slot.first))
         rows = [(str(s.offset), str(s.offset + s.bytes), f"{s.first}..{s.last}", comment_text(s.name)) for s in slots]
         return columns([heading, *rows])

@@ -1,4 +1,4 @@
-"""The arena as a picture: offsets upwards, time (one column for each layer) to the right."""
+"""The arena as a picture: offsets upwards, time (a column for each layer, or band of rows of one) to the right."""
 
 from collections.abc import Iterable
 from html import escape
@@ -13,13 +13,13 @@ HUES = 12
 
 
 def draw(plan: Plan) -> str:
-    """A self-contained inline SVG; every slot of the arena tells its name, bytes and layers when pointed at."""
-    steps = len(plan.layers)
+    """A self-contained inline SVG; every slot of the arena tells its name, bytes and steps when pointed at."""
+    steps, unit = (len(plan.steps), "step") if plan.flows else (len(plan.layers), "layer")
     column = (WIDTH - LEFT) / steps
     row = (HEIGHT - BOTTOM) / max(plan.arena_bytes, 1)
-    parts = [_rectangle(index, slot, column, row) for index, slot in enumerate(_merged(plan.tensors))]
+    parts = [_rectangle(index, slot, column, row, unit) for index, slot in enumerate(_merged(plan.tensors))]
     marks = [_mark(plan.arena_bytes, quarter, row) for quarter in range(5)]
-    axis = f'<text class="axis" x="{LEFT:.1f}" y="{HEIGHT - 8:.1f}">layer 0 .. {steps - 1}</text>'
+    axis = f'<text class="axis" x="{LEFT:.1f}" y="{HEIGHT - 8:.1f}">{unit} 0 .. {steps - 1}</text>'
     return (
         f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" aria-label="arena map">'
         + "".join(marks + parts)
@@ -36,11 +36,11 @@ def _merged(slots: Iterable[Slot]) -> list[Slot]:
     return [replace(place, name=", ".join(tensors)) for place, tensors in names.items()]
 
 
-def _rectangle(index: int, slot: Slot, column: float, row: float) -> str:
+def _rectangle(index: int, slot: Slot, column: float, row: float, unit: str) -> str:
     x, width = LEFT + slot.first * column, (slot.last - slot.first + 1) * column
     height = slot.bytes * row
     y = HEIGHT - BOTTOM - (slot.offset + slot.bytes) * row
-    about = f"{slot.name}: {slot.bytes:,} bytes at {slot.offset:,}, layers {slot.first} to {slot.last}"
+    about = f"{slot.name}: {slot.bytes:,} bytes at {slot.offset:,}, {unit}s {slot.first} to {slot.last}"
     label = ""
     if height > 14 and width > 7 * len(slot.name):
         label = f'<text x="{x + 4:.1f}" y="{y + min(height / 2 + 4, height - 3):.1f}">{escape(slot.name)}</text>'
