@@ -7,17 +7,16 @@
  *   2  add        add              stem 8x6x4, depthwise 8x6x4 -> 8x6x4  0      add_s8__armv7em
  *   3  pool       max_pool2d       add 8x6x4 -> 4x3x4                    0      max_pool2d_s8__armv7em
  *   4  flat       reshape          pool 4x3x4 -> 48                      0      none: the same memory
- *   5  head       fully_connected  flat 48 -> 5                          240    fully_connected_dense_s8__armv7em
+ *   5  head       fully_connected  flat 48 -> 5                          240    fully_connected_narrow_s8__armv7em
  *
  * The arena, 1,024 bytes:
  *   from  to    layers  what
- *   0     130   0..0    stem (scratch)
+ *   0     136   0..0    stem (scratch)
  *   0     640   1..1    depthwise (scratch)
- *   0     96    5..5    head (scratch)
- *   96    144   3..5    pool
- *   96    144   3..5    flat
+ *   0     48    3..5    pool
+ *   0     48    3..5    flat
+ *   48    53    5..5    head
  *   136   232   0..0    image
- *   144   149   5..5    head
  *   640   832   0..3    stem
  *   640   832   0..3    add
  *   832   1024  1..2    depthwise
@@ -56,19 +55,18 @@ NN_WEIGHTS static const uint32_t head_stream[114] = {
     0x007b6996, 0x00513f92, 0x002865a8, 0x0065ae78, 0xfffffffd, 0xfffffffd,
 };
 
-/* Convolution of one group, two pixels and two channels at a time. For a row of outputs (ROWS = 2: two rows) the K_H input rows
- * are widened to int16 side by side, one column after the other, so that the taps of a window lie in one piece. A pixel is
- * paired with the one half a row further right, or below it. stream: see dsp_dense. */
+/* Convolution of one group, two pixels and two channels at a time. For a row of outputs (ROWS = 2: two rows; PIECE pixels of it
+ * at a time) the K_H input rows are widened to int16 side by side, one column after the other, so that the taps of a window lie
+ * in one piece. A pixel is paired with the one half a piece further right, or below it.
+ * stream: see dsp_dense. */
 static void conv2d_dense_s8__armv7em_0(const int8_t *x, int8_t *y, const uint32_t *stream, void *scratch)
 {
     enum {
         IN_H = 8, IN_W = 6, IN_C = 2, OUT_H = 8, OUT_W = 6, OUT_C = 4,
-        K_H = 3, K_W = 3, STRIDE_H = 1, STRIDE_W = 1,
-        PAD_TOP = 1, PAD_LEFT = 1, LO = -128, HI = 127, WIDE = 1, ROWS = 1,
-        TILES = ROWS == 2 ? OUT_W : (OUT_W + 1) / 2, APART = ROWS == 2 ? 0 : OUT_W - TILES,
+        K_H = 3, K_W = 3, STRIDE_H = 1, STRIDE_W = 1, PAD_TOP = 1, PAD_LEFT = 1,
+        LO = -128, HI = 127, WIDE = 1, ROWS = 1, PIECE = OUT_W / 1, TILES = 3,
+        APART = ROWS == 2 ? 0 : PIECE - 0 - TILES, COLUMNS = (TILES - 1) * STRIDE_W + K_W,
         COLUMN = K_H * IN_C + K_H * IN_C % 2 * (STRIDE_W % 2), BLOCKS = (K_W * COLUMN + 3) / 4,
-        COLUMNS = (TILES - 1) * STRIDE_W + K_W, RIGHT = IN_W - APART * STRIDE_W, NEEDED = COLUMNS - PAD_LEFT,
-        MIDDLE = RIGHT < NEEDED ? RIGHT : NEEDED, /* columns from PAD_LEFT on that are inside for both pixels */
         WORDS = 4 + BLOCKS * (WIDE ? 4 : 2), SKIP = WIDE ? NN_DENSE_S16_SKIP(BLOCKS) : NN_DENSE_S8_SKIP(BLOCKS)
     };
     const uint32_t *const zero_points = stream + (OUT_C + 1) / 2 * WORDS;
@@ -77,37 +75,46 @@ static void conv2d_dense_s8__armv7em_0(const int8_t *x, int8_t *y, const uint32_
     for (int c = 0; c < IN_C; c++) {
         outside[c] = (int8_t)zero_points[1];
     }
-    struct nn_dense job = {
-        .x = wide, .x_end = wide + BLOCKS * 8, .skip = SKIP, .zero_point = (int32_t)zero_points[0],
-        .step = STRIDE_W * COLUMN * 4, .tiles = TILES
-    };
 
     for (int oy = 0; oy < OUT_H; oy += ROWS) {
-        const int below = oy + ROWS - 1 < OUT_H ? oy + ROWS - 1 : oy;
-        const int iy0 = oy * STRIDE_H - PAD_TOP, iy1 = below * STRIDE_H - PAD_TOP;
-        for (int column = 0; column < COLUMNS; column++) {
-            const int ix0 = column - PAD_LEFT, ix1 = ix0 + APART * STRIDE_W;
-            const int odd = column * COLUMN % 2;
-            int16_t *const to = wide + column * COLUMN / 2 * 4;
-            if (iy0 >= 0 && iy1 + K_H <= IN_H && column >= PAD_LEFT && column < PAD_LEFT + MIDDLE) {
-                const int8_t *const x0 = x + (iy0 * IN_W + ix0) * IN_C, *const x1 = x + (iy1 * IN_W + ix1) * IN_C;
-                if (odd != 0) {
-                    nn_widen_in_order(to, x0, x1, 1, K_H, IN_W * IN_C, IN_C);
-                } else {
-                    nn_widen_in_order(to, x0, x1, 0, K_H, IN_W * IN_C, IN_C);
-                }
-                continue;
-            }
-            for (int ky = 0; ky < K_H; ky++) {
-                const bool row0 = iy0 + ky >= 0 && iy0 + ky < IN_H, row1 = iy1 + ky >= 0 && iy1 + ky < IN_H;
-                const int8_t *const x0 = row0 && ix0 >= 0 && ix0 < IN_W ? x + ((iy0 + ky) * IN_W + ix0) * IN_C : outside;
-                const int8_t *const x1 = row1 && ix1 >= 0 && ix1 < IN_W ? x + ((iy1 + ky) * IN_W + ix1) * IN_C : outside;
-                nn_widen_in_order(to, x0, x1, odd + ky * IN_C, 1, 0, IN_C);
-            }
+        const int below = 0;
+        const int8_t *row0[(ROWS - 1) * STRIDE_H + K_H];
+        for (int i = 0; i < (ROWS - 1) * STRIDE_H + K_H; i++) {
+            const int iy = oy * STRIDE_H - PAD_TOP + i;
+            row0[i] = iy >= 0 && iy < IN_H ? x + iy * IN_W * IN_C : NULL;
         }
-        job.y0 = y + oy * OUT_W * OUT_C;
-        job.y1 = y + (below * OUT_W + APART) * OUT_C;
-        nn_dense_channels(stream, &job, OUT_C, BLOCKS, WIDE);
+        const int8_t *const *const row1 = row0 + below * STRIDE_H;
+        bool inside = true;
+        for (int ky = 0; ky < K_H; ky++) {
+            inside = inside && row0[ky] != NULL && row1[ky] != NULL;
+        }
+        for (int ox = 0; ox + PIECE <= OUT_W; ox += PIECE) {
+            const int left = ox * STRIDE_W - PAD_LEFT, right = left + APART * STRIDE_W;
+            const int first = left < 0 ? -left : 0, end = IN_W - right < COLUMNS ? IN_W - right : COLUMNS; /* inside for both */
+            struct nn_dense job = {
+                .x = wide, .x_end = wide + BLOCKS * 8, .skip = SKIP, .zero_point = (int32_t)zero_points[0],
+                .step = STRIDE_W * COLUMN * 4, .tiles = TILES
+            };
+            for (int column = 0; column < COLUMNS; column++) {
+                const int ix0 = left + column, ix1 = right + column, odd = column * COLUMN % 2;
+                int16_t *const to = wide + column * COLUMN / 2 * 4;
+                if (inside && column >= first && column < end && odd == 0) {
+#pragma GCC unroll 16
+                    for (int ky = 0; ky < K_H; ky++) {
+                        nn_widen_in_order(to, row0[ky] + ix0 * IN_C, row1[ky] + ix1 * IN_C, ky * IN_C, IN_C);
+                    }
+                    continue;
+                }
+                for (int ky = 0; ky < K_H; ky++) {
+                    const int8_t *const x0 = row0[ky] != NULL && ix0 >= 0 && ix0 < IN_W ? row0[ky] + ix0 * IN_C : outside;
+                    const int8_t *const x1 = row1[ky] != NULL && ix1 >= 0 && ix1 < IN_W ? row1[ky] + ix1 * IN_C : outside;
+                    nn_widen_in_order(to, x0, x1, odd + ky * IN_C, IN_C);
+                }
+            }
+            job.y0 = y + (oy * OUT_W + ox) * OUT_C;
+            job.y1 = y + ((oy + below) * OUT_W + ox + APART) * OUT_C;
+            nn_dense_channels(stream, &job, OUT_C, BLOCKS, WIDE);
+        }
     }
 }
 
@@ -213,28 +220,20 @@ static void max_pool2d_s8__armv7em_3(const int8_t *x, int8_t *y)
     }
 }
 
-/* Fully connected, ROWS vectors: each is widened to int16, then meets four outputs at a time. stream: see dsp_dense_1x4. */
-static void fully_connected_dense_s8__armv7em_4(const int8_t *x, int8_t *y, const uint32_t *stream, void *scratch)
+/* Fully connected, ROWS vectors: each meets four outputs at a time. stream: see dsp_dense_1x4. */
+static void fully_connected_narrow_s8__armv7em_4(const int8_t *x, int8_t *y, const uint32_t *stream)
 {
     enum {
         ROWS = 1, IN_C = 48, OUT_C = 5, LO = -128, HI = 127,
-        WIDE = 0, TAPS = 48, WORDS = 8 + TAPS * (WIDE ? 2 : 1),
-        SKIP = WIDE ? NN_DENSE_1X4_S16_SKIP(TAPS) : NN_DENSE_1X4_S8_SKIP(TAPS)
+        WIDE = 0, TAPS = 48, WORDS = 8 + TAPS * (WIDE ? 2 : 1), X_BYTES = TAPS,
+        SKIP = WIDE ? NN_DENSE_1X4_S16_NARROW_SKIP(TAPS) : NN_DENSE_1X4_S8_NARROW_SKIP(TAPS)
     };
-    int16_t *const wide = scratch;
-    const uint32_t *const last = stream + OUT_C / 4 * WORDS;
-
+    static const struct nn_dense_1x4 fours = {OUT_C / 4 * WORDS * 4, (OUT_C + 3) / 4 * WORDS * 4, X_BYTES, SKIP};
+    static const struct nn_dense_1x4 last = {WORDS * 4, WORDS * 4, X_BYTES, SKIP};
     for (int row = 0; row < ROWS; row++, x += IN_C, y += OUT_C) {
-        nn_widen_one(wide, x, IN_C);
-        struct nn_dense_1x4 job = {
-            .x = wide, .x_end = wide + TAPS, .y = y, .end = last, .skip = SKIP,
-            .zero_point = (int32_t)stream[(OUT_C + 3) / 4 * WORDS]
-        };
-        nn_dense_1x4_s8(stream, &job);
+        nn_dense_1x4_s8_narrow(stream, x, y, &fours);
         int8_t four[4]; /* the last ones again */
-        job.y = four;
-        job.end = last + WORDS;
-        nn_dense_1x4_s8(last, &job);
+        nn_dense_1x4_s8_narrow(stream + OUT_C / 4 * WORDS, x, four, &last);
         for (int i = 0; i < OUT_C % 4; i++) {
             y[OUT_C / 4 * 4 + i] = four[4 - OUT_C % 4 + i];
         }
@@ -257,16 +256,22 @@ static bool misplaced(const void *arena)
     return arena == NULL || (uintptr_t)arena % SMALL_ARENA_ALIGN != 0;
 }
 
+struct __attribute__((may_alias)) eight {
+    uint32_t words[8];
+};
+
 static void copy(int8_t *to, const int8_t *from, int bytes)
 {
-    int i = 0;
-    for (; i + 8 <= bytes; i += 8) {
-        const uint32_t a = *(const nn_word_at_1 *)(from + i), b = *(const nn_word_at_1 *)(from + i + 4);
-        *(nn_word_at_1 *)(to + i) = a;
-        *(nn_word_at_1 *)(to + i + 4) = b;
+    if (((uintptr_t)to | (uintptr_t)from) % 4 == 0) {
+        for (; bytes >= 32; bytes -= 32, to += 32, from += 32) {
+            *(struct eight *)(void *)to = *(const struct eight *)(const void *)from;
+        }
     }
-    for (; i < bytes; i++) {
-        to[i] = from[i];
+    for (; bytes >= 4; bytes -= 4, to += 4, from += 4) {
+        *(nn_word_at_1 *)to = *(const nn_word_at_1 *)from;
+    }
+    for (; bytes > 0; bytes--) {
+        *to++ = *from++;
     }
 }
 
@@ -297,16 +302,16 @@ int small_run(void *arena, const int8_t *input, int8_t *output)
 
     /* pool */
     NN_PROFILE(3);
-    max_pool2d_s8__armv7em_3(base + 640, base + 96);
-    trace(3, base + 96, 0, 4, 12);
+    max_pool2d_s8__armv7em_3(base + 640, base);
+    trace(3, base, 0, 4, 12);
 
     /* flat */
     NN_PROFILE(4);
-    trace(4, base + 96, 0, 1, 48);
+    trace(4, base, 0, 1, 48);
 
     /* head */
     NN_PROFILE(5);
-    fully_connected_dense_s8__armv7em_4(base + 96, output, head_stream, base);
+    fully_connected_narrow_s8__armv7em_4(base, output, head_stream);
     trace(5, output, 0, 1, 5);
     NN_PROFILE(6);
     return SMALL_DONE;

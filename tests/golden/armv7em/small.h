@@ -35,7 +35,7 @@ extern "C" {
 #define SMALL_INPUT_0_CHANNELS 2
 /* output 0: head 5 */
 #define SMALL_OUTPUT_0_BYTES 5
-#define SMALL_OUTPUT_0_OFFSET 144
+#define SMALL_OUTPUT_0_OFFSET 48
 #define SMALL_OUTPUT_0_SCALE 0.1f
 #define SMALL_OUTPUT_0_ZERO_POINT -3
 

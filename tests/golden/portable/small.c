@@ -278,16 +278,22 @@ static bool misplaced(const void *arena)
     return arena == NULL || (uintptr_t)arena % SMALL_ARENA_ALIGN != 0;
 }
 
+struct __attribute__((may_alias)) eight {
+    uint32_t words[8];
+};
+
 static void copy(int8_t *to, const int8_t *from, int bytes)
 {
-    int i = 0;
-    for (; i + 8 <= bytes; i += 8) {
-        const uint32_t a = *(const nn_word_at_1 *)(from + i), b = *(const nn_word_at_1 *)(from + i + 4);
-        *(nn_word_at_1 *)(to + i) = a;
-        *(nn_word_at_1 *)(to + i + 4) = b;
+    if (((uintptr_t)to | (uintptr_t)from) % 4 == 0) {
+        for (; bytes >= 32; bytes -= 32, to += 32, from += 32) {
+            *(struct eight *)(void *)to = *(const struct eight *)(const void *)from;
+        }
     }
-    for (; i < bytes; i++) {
-        to[i] = from[i];
+    for (; bytes >= 4; bytes -= 4, to += 4, from += 4) {
+        *(nn_word_at_1 *)to = *(const nn_word_at_1 *)from;
+    }
+    for (; bytes > 0; bytes--) {
+        *to++ = *from++;
     }
 }
 
