@@ -3,6 +3,7 @@
 import ast
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 Number = int | float
@@ -29,11 +30,15 @@ def evaluate(text: str, parameters: Parameters) -> Number | bool:
     Raises ValueError for anything but numbers, parameters, + - * / // %, comparisons, and/or/not, if/else and the
     functions max, min and sum.
     """
+    return _value(_parsed(text), text, parameters)
+
+
+@cache
+def _parsed(text: str) -> ast.expr:
     try:
-        tree = ast.parse(text, mode="eval")
+        return ast.parse(text, mode="eval").body
     except SyntaxError as fault:
         raise ValueError(f"{text!r} is not an expression") from fault
-    return _value(tree.body, text, parameters)
 
 
 def _value(node: ast.expr, text: str, parameters: Parameters) -> Any:  # noqa: PLR0911, one for each kind of node

@@ -13,6 +13,7 @@ from nnrules.plan.lifetimes import Buffer, step_bytes
 from nnrules.plan.schedule import aligned
 
 TRIALS = 3000
+PATIENCE = 400  # trials without a gain
 
 
 def assign_offsets(buffers: Sequence[Buffer]) -> tuple[list[int], int]:
@@ -51,13 +52,16 @@ class _Packing:
         order = min(orders, key=lambda candidate: self._place(candidate)[1])
         best = self._place(order)
         chance = random.Random(len(buffers))
-        for _ in range(min(TRIALS, 30 * len(order) ** 2) if len(order) > 1 else 0):
-            if best[1] <= bound:
+        gained = 0
+        for number in range(min(TRIALS, 30 * len(order) ** 2) if len(order) > 1 else 0):
+            if best[1] <= bound or number - gained > PATIENCE:
                 break
             trial = list(order)
             a, b = chance.sample(range(len(trial)), 2)
             trial.insert(b, trial.pop(a))
             placed = self._place(trial)
+            if placed[1] < best[1]:
+                gained = number
             if placed[1] <= best[1]:
                 best, order = placed, trial
         return best

@@ -84,7 +84,7 @@ class Schedule:
         groups = [(sum(1 << bit for bit in group), size) for group, size in self._groups(in_place)]
         known: dict[int, int] = {}
         found: dict[int, int] = {}
-        for node, live, wholes in sorted(set(zip(self.nodes, self.live, self._whole_bytes, strict=True))):
+        for node, live, wholes in set(zip(self.nodes, self.live, self._whole_bytes, strict=True)):
             if live not in known:
                 known[live] = sum([size for bits, size in groups if bits & live])
             found[node] = max(found.get(node, 0), known[live] + wholes)

@@ -23,7 +23,9 @@ from nnrules.plan.lifetimes import Stream
 from nnrules.plan.schedule import ALIGNMENT, Schedule, aligned, height, row_window, schedule, sums_up
 from nnrules.plan.select import COPYING, Candidate, Limit, Offers
 
-BANDS = ((1, 1), (2, 2), (4, 4), (1, 2), (1, 4))  # rows at a time, of windows and of layers that see row by row
+BANDS = ((1, 1), (2, 2), (4, 4), (1, 2), (1, 4), (0, 1))  # rows at a time, of windows (0: 2 where that is cheaper by
+# LESS, else 1) and of layers that see row by row
+LESS = 0.9
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,8 @@ class Search:
             for last in range(first, len(graph.nodes)):
                 if row_window(graph, last) is None:
                     break
-                for band in BANDS:
-                    bands = part_bands(graph, first, last, *band)
+                for windows, others in BANDS:
+                    bands = part_bands(self.offers, first, last, windows, others)
                     if tuple(bands.values()) not in seen:
                         seen.add(tuple(bands.values()))
                         yield from self._part(first, last, bands)
@@ -238,18 +240,21 @@ class Groups:
         )
 
 
-def part_bands(graph: Graph, first: int, last: int, windows: int, others: int) -> dict[int, int]:
+def part_bands(offers: Offers, first: int, last: int, windows: int, others: int) -> dict[int, int]:
     """How many rows each node of a part computes at a time: of ``windows`` what divides its output's height, if it sees
     more than the row itself, else as many as ``others``. One row where rows need not lie one after the other, as those
     of the model's input, which may come alone; and as many as the node before it where neither divides the other."""
-    bands: dict[int, int] = {}
+    graph, bands = offers.graph, dict[int, int]()
     for index in range(first, last + 1):
         node, rows = graph.nodes[index], height(graph, graph.nodes[index].output)
         users = sum(name in other.inputs for other in graph.nodes for name in set(node.inputs))
         if sums_up(graph, index):
             bands[index] = 1
         elif row_window(graph, index) != RowWindow():
-            bands[index] = next(count for count in range(min(windows, rows), 0, -1) if rows % count == 0)
+            most = min(windows or 2, rows)
+            bands[index] = next(count for count in range(most, 0, -1) if rows % count == 0)
+            if not windows and offers.least(index, bands[index]) > LESS * offers.least(index, 1):
+                bands[index] = 1
         elif users > 1 or not set(graph.inputs).isdisjoint(node.inputs):
             bands[index] = 1
         else:

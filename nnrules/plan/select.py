@@ -131,6 +131,10 @@ class Offers:
             self._known[index, band] = found
         return self._known[index, band]
 
+    def least(self, index: int, band: int) -> float:
+        """The fewest instructions of a layer that some kernel has, which needs one."""
+        return min(candidate.instructions for candidate in self.candidates(index, band)[0])
+
     def select(
         self,
         extra_weights: float = 1.0,

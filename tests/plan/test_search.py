@@ -56,7 +56,7 @@ def every(graph: Graph, offers: Offers) -> Iterator[tuple[int, float]]:
         bands, streams, copied = dict[int, int](), [], 0.0
         for first, last, band in way:
             if band is not None:
-                own = part_bands(graph, first, last, *band)
+                own = part_bands(offers, first, last, *band)
                 found = schedule(graph, list(own), own, first == 0) or schedule(graph, list(own), own, False)
                 if found is None:
                     break
