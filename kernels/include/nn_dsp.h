@@ -854,28 +854,18 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
     *(nn_word *)(to + 3 * plane) = nn_pkhtb(odd0, odd1);
 }
 
-/* A row of a depthwise 3x3 convolution, four channels at a time: their three rows of input are widened to `columns`, side by
- * side, so that a multiplication takes two taps one below the other; then each channel's weights stay in registers.
+/* A row of a depthwise 3x3 convolution or two, one below the other, four channels at a time: their rows of input are widened to
+ * `columns`, side by side, so that a multiplication takes two taps of a column; then each channel's weights stay in registers.
  *
- * NN_DEPTHWISE_BY_ROWS(name, channels, width, stride, inside) defines name(job): `width` outputs, from `inside` columns of input
- * (`width` * `stride` + 3 - `stride` with those outside). A column is eight words, for each channel: the first two rows, and the
- * third in the low half. The stream holds for each channel three words of weights, int8: first and second row by turns of the
- * first two columns, (0, 0), (0, 1), (1, 0), (1, 1); then (0, 2), (2, 0), (1, 2), (2, 1); (2, 2) and zeros; bias and multiplier. */
-struct nn_depthwise_row {
-    const uint32_t *stream, *group; /* where the first four channels' constants end */
-    nn_word *columns;               /* those outside hold what is there */
-    int8_t *y;
-    const int8_t *x[3];
-    int32_t step[3]; /* bytes from a pixel to the next, 0: of a row outside, of which x is one word */
-    int32_t zero_point;
-    const uint32_t *end;  /* of the stream */
-    nn_word *inside;      /* of `columns`, the first that is filled in */
-    const nn_word *round; /* used by name() */
-    int32_t edge;         /* whether any step is 0 */
-};
-
+ * NN_DEPTHWISE_BY_ROWS(name, channels, width, stride, left, inside, rows) defines name(const uint32_t *stream,
+ * const int8_t *const x[], nn_word *columns, int8_t *y): `rows` (1 or 2) rows of `width` outputs from `rows` + 2 of input (NULL:
+ * padding), of which `inside` columns, after `left`, are in `columns`; `width` * `stride` + 3 - `stride` are needed, those
+ * outside hold what is there. A column is eight words, for each channel: row 1 and 0, then row 2 (low half) and, for two rows,
+ * 3. The stream holds for each channel three words of weights, int8 (row, column): (1, 0), (1, 1), (0, 0), (0, 1); (1, 2),
+ * (2, 0), (0, 2), (2, 1); (2, 2) and zeros; then bias and multiplier; at the end output and input zero point. */
 #if NN_HAS_DSP
-#define NN_COLUMN_WIDEN \
+/* Row 0 in r6, 1 in r4, 2 in r12. */
+#define NN_COLUMN_WIDEN_1 \
     "pkhtb r10, r6, r4, asr #16\n\t" \
     "pkhbt r4, r4, r6, lsl #16\n\t" \
     "sxtb16 r5, r12\n\t" \
@@ -887,6 +877,21 @@ struct nn_depthwise_row {
     "sxtb16 r8, r10\n\t" \
     "sxtb16 r10, r10, ror #8\n\t" \
     "stmia.w r0!, {r4-r11}\n\t"
+/* Row 0 in r6, 1 in r4, 2 in r5, 3 in r7. */
+#define NN_COLUMN_WIDEN_2 \
+    "pkhtb r10, r6, r4, asr #16\n\t" \
+    "pkhbt r4, r4, r6, lsl #16\n\t" \
+    "pkhtb r11, r7, r5, asr #16\n\t" \
+    "pkhbt r5, r5, r7, lsl #16\n\t" \
+    "sxtb16 r6, r4, ror #8\n\t" \
+    "sxtb16 r4, r4\n\t" \
+    "sxtb16 r7, r5, ror #8\n\t" \
+    "sxtb16 r5, r5\n\t" \
+    "sxtb16 r8, r10\n\t" \
+    "sxtb16 r10, r10, ror #8\n\t" \
+    "sxtb16 r9, r11\n\t" \
+    "sxtb16 r11, r11, ror #8\n\t" \
+    "stmia.w r0!, {r4-r11}\n\t"
 #define NN_COLUMN_NEXT(register, from, channels) \
     ".if " #channels " < 256\n\t" \
     "ldr " register ", [" from "], #" #channels "\n\t" \
@@ -894,20 +899,46 @@ struct nn_depthwise_row {
     "ldr " register ", [" from "]\n\t" \
     "add " from ", " from ", #" #channels "\n\t" \
     ".endif\n\t"
-#define NN_COLUMN(channels) \
-    NN_COLUMN_NEXT("r4", "r1", channels) NN_COLUMN_NEXT("r6", "r2", channels) NN_COLUMN_NEXT("r12", "r3", channels) \
-    NN_COLUMN_WIDEN
-/* The column that ends the output in register a, is in the middle of that in b, and begins the next one, in a. */
+#define NN_COLUMN_1(channels) \
+    NN_COLUMN_NEXT("r6", "r1", channels) NN_COLUMN_NEXT("r4", "r2", channels) NN_COLUMN_NEXT("r12", "r3", channels) \
+    NN_COLUMN_WIDEN_1
+#define NN_COLUMN_2(channels) \
+    NN_COLUMN_NEXT("r6", "r1", channels) NN_COLUMN_NEXT("r4", "r2", channels) NN_COLUMN_NEXT("r5", "r3", channels) \
+    NN_COLUMN_NEXT("r7", "lr", channels) NN_COLUMN_WIDEN_2
+#define NN_COLUMN_EDGE_1 \
+    "ldr r6, [r1]\n\t" \
+    "ldr r4, [r2]\n\t" \
+    "ldr r12, [r3]\n\t" \
+    NN_COLUMN_WIDEN_1 \
+    "add r4, sp, #32\n\t" \
+    "ldmia.w r4, {r4-r6}\n\t"
+#define NN_COLUMN_EDGE_2 \
+    "ldr r6, [r1]\n\t" \
+    "ldr r4, [r2]\n\t" \
+    "ldr r5, [r3]\n\t" \
+    "ldr r7, [lr]\n\t" \
+    NN_COLUMN_WIDEN_2 \
+    "add r4, sp, #32\n\t" \
+    "ldmia.w r4, {r4-r7}\n\t" \
+    "add lr, lr, r7\n\t"
+#define NN_COLUMN_FROM_1(load_or_store) load_or_store ".w r4, {r1-r3}\n\t"
+#define NN_COLUMN_FROM_2(load_or_store) load_or_store ".w r4, {r1-r3, lr}\n\t"
+#define NN_COLUMN_POINTERS_1 "r1, r2, r3"
+#define NN_COLUMN_POINTERS_2 "r1, r2, r3, lr"
+#define NN_COLUMN_LEFT_1 "lr"
+#define NN_COLUMN_LEFT_2 "r12"
+
+/* The column in `pair` and `single` (r10 and r11, or for the second row by turns) ends the output in register a, is in the
+ * middle of that in b, and begins the next one, in a. Weights: r2, r3 and `pair2`; the halves of r5 and `single2`. */
 #define NN_ROW_LOAD "ldrd r10, r11, [r0], #32\n\t"
-#define NN_ROW_BEGIN(a) \
-    "smlad " a ", r10, r2, r7\n\t" \
-    "smlabb " a ", r11, r5, " a "\n\t"
-#define NN_ROW_MIDDLE(a) \
-    "smlad " a ", r10, r3, " a "\n\t" \
-    "smlabt " a ", r11, r5, " a "\n\t"
-#define NN_ROW_FINISH(a, channels) \
-    "smlad " a ", r10, r4, " a "\n\t" \
-    "smlabb " a ", r11, r6, " a "\n\t" \
+#define NN_ROW_BEGIN(a, pair, single) \
+    "smlad " a ", " pair ", r2, r7\n\t" \
+    "smlabb " a ", " single ", r5, " a "\n\t"
+#define NN_ROW_MIDDLE(a, pair, single) \
+    "smlad " a ", " pair ", r3, " a "\n\t" \
+    "smlabt " a ", " single ", r5, " a "\n\t"
+#define NN_ROW_FINISH(a, pair, single, last, channels) \
+    "smlad " a ", " pair ", " last "\n\t" \
     "smmlar " a ", " a ", r8, r9\n\t" \
     "ssat " a ", #8, " a "\n\t" \
     ".if " #channels " < 256\n\t" \
@@ -916,84 +947,161 @@ struct nn_depthwise_row {
     "strb " a ", [r1]\n\t" \
     "add r1, r1, #" #channels "\n\t" \
     ".endif\n\t"
-#define NN_ROW_OUTPUT(channels, stride) \
+#define NN_ROW_LAST_0(a) "r4, " a "\n\tsmlabb " a ", r11, r6, " a
+#define NN_ROW_LAST_1(a) "r6, " a "\n\tsmlabt " a ", r10, r4, " a
+#define NN_ROW_OUTPUT(channels, stride, pair, single, last) \
     NN_ROW_LOAD \
     ".if " #stride " == 2\n\t" \
-    NN_ROW_MIDDLE("r12") NN_ROW_LOAD NN_ROW_FINISH("r12", channels) NN_ROW_BEGIN("r12") \
+    NN_ROW_MIDDLE("r12", pair, single) NN_ROW_LOAD NN_ROW_FINISH("r12", pair, single, last("r12"), channels) \
+    NN_ROW_BEGIN("r12", pair, single) \
     ".elseif nn_odd\n\t" \
-    NN_ROW_FINISH("lr", channels) NN_ROW_MIDDLE("r12") NN_ROW_BEGIN("lr") \
+    NN_ROW_FINISH("lr", pair, single, last("lr"), channels) NN_ROW_MIDDLE("r12", pair, single) \
+    NN_ROW_BEGIN("lr", pair, single) \
     ".else\n\t" \
-    NN_ROW_FINISH("r12", channels) NN_ROW_MIDDLE("lr") NN_ROW_BEGIN("r12") \
+    NN_ROW_FINISH("r12", pair, single, last("r12"), channels) NN_ROW_MIDDLE("lr", pair, single) \
+    NN_ROW_BEGIN("r12", pair, single) \
     ".endif\n\t" \
     ".set nn_odd, 1 - nn_odd\n\t"
-/* On the stack: the job. All outputs but the last two (stride 2: the last) are made by loops of six where they are many. */
-#define NN_DEPTHWISE_BY_ROWS(name, channels, width, stride, inside) \
-    NN_NAKED void name(const struct nn_depthwise_row *job __attribute__((unused))) { \
+/* All outputs but the last two (stride 2: the last) are made by loops of six where they are many. */
+#define NN_ROW(channels, width, stride, pair, single, last) \
+    ".set nn_odd, 0\n\t" \
+    NN_ROW_LOAD NN_ROW_BEGIN("r12", pair, single) \
+    ".if " #stride " == 1\n\t" \
+    NN_ROW_LOAD NN_ROW_MIDDLE("r12", pair, single) \
+    ".if " #width " > 1\n\t" \
+    NN_ROW_BEGIN("lr", pair, single) \
+    ".endif\n\t" \
+    ".endif\n\t" \
+    ".if nn_looped > 0\n" \
+    "3:\n\t" \
+    ".rept 6\n\t" \
+    NN_ROW_OUTPUT(channels, stride, pair, single, last) \
+    ".endr\n\t" \
+    "ldr r10, [sp, #60]\n\t" \
+    "cmp r0, r10\n\t" \
+    "bne 3b\n\t" \
+    ".endif\n\t" \
+    ".if nn_full > nn_looped\n\t" \
+    ".rept nn_full - nn_looped\n\t" \
+    NN_ROW_OUTPUT(channels, stride, pair, single, last) \
+    ".endr\n\t" \
+    ".endif\n\t" \
+    NN_ROW_LOAD \
+    ".if " #stride " == 2\n\t" \
+    NN_ROW_MIDDLE("r12", pair, single) NN_ROW_LOAD NN_ROW_FINISH("r12", pair, single, last("r12"), channels) \
+    ".elseif " #width " == 1\n\t" \
+    NN_ROW_FINISH("r12", pair, single, last("r12"), channels) \
+    ".elseif nn_odd\n\t" \
+    NN_ROW_FINISH("lr", pair, single, last("lr"), channels) NN_ROW_MIDDLE("r12", pair, single) \
+    NN_ROW_LOAD NN_ROW_FINISH("r12", pair, single, last("r12"), channels) \
+    ".else\n\t" \
+    NN_ROW_FINISH("r12", pair, single, last("r12"), channels) NN_ROW_MIDDLE("lr", pair, single) \
+    NN_ROW_LOAD NN_ROW_FINISH("lr", pair, single, last("lr"), channels) \
+    ".endif\n\t"
+#define NN_ROW_AND_1(channels, width, stride)
+#define NN_ROW_AND_2(channels, width, stride) \
+    "sub r0, r0, #32 * (" #width " * " #stride " + 3 - " #stride ")\n\t" \
+    "pkhtb r10, r3, r2, asr #16\n\t" \
+    "pkhbt r2, r2, r5, lsl #16\n\t" \
+    "pkhbt r3, r3, r5\n\t" \
+    "pkhbt r6, r4, r6, lsl #16\n\t" \
+    "mov r5, r10\n\t" \
+    NN_ROW(channels, width, stride, "r11", "r10", NN_ROW_LAST_1)
+
+/* On the stack: stream, where the first four channels' constants end, columns, y; four rows of x, and the bytes from a pixel to
+ * the next in each (0: of one outside); zero point, end of the stream, columns that are filled in, where a loop ends, whether any
+ * row is outside, and what is there. */
+#define NN_DEPTHWISE_BY_ROWS(name, channels, width, stride, left, inside, rows) \
+    NN_NAKED void name(const uint32_t *stream __attribute__((unused)), const int8_t *const x[] __attribute__((unused)), \
+                       nn_word *columns __attribute__((unused)), int8_t *y __attribute__((unused))) { \
         __asm__ volatile("push {r4-r11, lr}\n\t" \
-                         "add r1, r0, #48\n\t" \
-                         "ldmia.w r1, {r2-r4}\n\t" \
-                         "push {r2-r4}\n\t" \
-                         "ldmia.w r0, {r1-r12}\n\t" \
-                         "push {r1-r12}\n" \
+                         "sub sp, sp, #72\n\t" \
+                         "movw r4, #20 * " #channels "\n\t" \
+                         "add r4, r4, r0\n\t" \
+                         "ldrd r5, r6, [r4]\n\t" \
+                         "uxtb r6, r6\n\t" \
+                         "orr r6, r6, r6, lsl #8\n\t" \
+                         "orr r6, r6, r6, lsl #16\n\t" \
+                         "add r7, r0, #80\n\t" \
+                         "add r8, r2, #32 * " #left "\n\t" \
+                         "strd r0, r7, [sp]\n\t" \
+                         "strd r2, r3, [sp, #8]\n\t" \
+                         "strd r5, r4, [sp, #48]\n\t" \
+                         "str r8, [sp, #56]\n\t" \
+                         "str r6, [sp, #68]\n\t" \
+                         "movs r0, #0\n\t" \
+                         ".irp row, 0, 1, 2, 3\n\t" \
+                         ".if \\row < " #rows " + 2\n\t" \
+                         "ldr r5, [r1, #4 * \\row]\n\t" \
+                         "movw r6, #" #channels "\n\t" \
+                         "cbnz r5, 1f\n\t" \
+                         "add r5, sp, #68\n\t" \
+                         "movs r6, #0\n\t" \
+                         "movs r0, #1\n" \
+                         "1:\n\t" \
+                         "str r5, [sp, #16 + 4 * \\row]\n\t" \
+                         "str r6, [sp, #32 + 4 * \\row]\n\t" \
+                         ".endif\n\t" \
+                         ".endr\n\t" \
+                         "str r0, [sp, #64]\n" \
                          "1:\n\t" \
                          "add r4, sp, #16\n\t" \
-                         "ldmia.w r4, {r1-r3}\n\t" \
-                         "ldr r0, [sp, #48]\n\t" \
-                         "ldr r5, [sp, #56]\n\t" \
+                         NN_COLUMN_FROM_##rows("ldmia") \
+                         "ldr r0, [sp, #56]\n\t" \
+                         "ldr r5, [sp, #64]\n\t" \
                          "cmp r5, #0\n\t" \
                          "bne 4f\n\t" \
+                         ".set nn_rest, " #inside "\n\t" \
                          ".if " #inside " > 7\n\t" \
-                         "mov lr, #" #inside " / 4\n" \
+                         ".set nn_rest, " #inside " % 4\n\t" \
+                         "mov " NN_COLUMN_LEFT_##rows ", #" #inside " / 4\n" \
                          "2:\n\t" \
-                         NN_COLUMN(channels) NN_COLUMN(channels) NN_COLUMN(channels) NN_COLUMN(channels) \
-                         "subs lr, lr, #1\n\t" \
-                         "bne 2b\n\t" \
-                         ".rept " #inside " % 4\n\t" \
-                         NN_COLUMN(channels) \
+                         ".rept 4\n\t" \
+                         NN_COLUMN_##rows(channels) \
                          ".endr\n\t" \
-                         ".else\n\t" \
-                         ".rept " #inside "\n\t" \
-                         NN_COLUMN(channels) \
+                         "subs " NN_COLUMN_LEFT_##rows ", " NN_COLUMN_LEFT_##rows ", #1\n\t" \
+                         "bne 2b\n\t" \
+                         ".endif\n\t" \
+                         ".if nn_rest > 0\n\t" \
+                         ".rept nn_rest\n\t" \
+                         NN_COLUMN_##rows(channels) \
                          ".endr\n\t" \
                          ".endif\n\t" \
-                         "sub r1, r1, #" #channels " * " #inside " - 4\n\t" \
-                         "sub r2, r2, #" #channels " * " #inside " - 4\n\t" \
-                         "sub r3, r3, #" #channels " * " #inside " - 4\n\t" \
+                         ".irp from, " NN_COLUMN_POINTERS_##rows "\n\t" \
+                         "sub \\from, \\from, #" #channels " * " #inside " - 4\n\t" \
+                         ".endr\n\t" \
                          "b 7f\n" \
                          "4:\n\t" \
-                         "mov lr, #" #inside "\n" \
+                         "mov " NN_COLUMN_LEFT_##rows ", #" #inside "\n" \
                          "5:\n\t" \
-                         "ldr r4, [r1]\n\t" \
-                         "ldr r6, [r2]\n\t" \
-                         "ldr r12, [r3]\n\t" \
-                         NN_COLUMN_WIDEN \
-                         "add r4, sp, #28\n\t" \
-                         "ldmia.w r4, {r4-r6}\n\t" \
+                         NN_COLUMN_EDGE_##rows \
                          "add r1, r1, r4\n\t" \
                          "add r2, r2, r5\n\t" \
                          "add r3, r3, r6\n\t" \
-                         "subs lr, lr, #1\n\t" \
+                         "subs " NN_COLUMN_LEFT_##rows ", " NN_COLUMN_LEFT_##rows ", #1\n\t" \
                          "bne 5b\n\t" \
-                         ".irp row, 1, 2, 3\n\t" \
-                         "ldr r5, [sp, #24 + 4 * \\row]\n\t" \
-                         "ldr r\\row, [sp, #12 + 4 * \\row]\n\t" \
+                         ".set nn_row, 0\n\t" \
+                         ".irp from, " NN_COLUMN_POINTERS_##rows "\n\t" \
+                         "ldr r5, [sp, #32 + 4 * nn_row]\n\t" \
+                         "ldr \\from, [sp, #16 + 4 * nn_row]\n\t" \
                          "cbz r5, 6f\n\t" \
-                         "adds r\\row, r\\row, #4\n" \
+                         "add \\from, \\from, #4\n" \
                          "6:\n\t" \
+                         ".set nn_row, nn_row + 1\n\t" \
                          ".endr\n" \
                          "7:\n\t" \
                          "add r4, sp, #16\n\t" \
-                         "stmia.w r4, {r1-r3}\n\t" \
+                         NN_COLUMN_FROM_##rows("stmia") \
                          ".set nn_full, " #width " - 3 + " #stride "\n\t" \
                          ".set nn_looped, 0\n\t" \
                          ".if nn_full > 10\n\t" \
                          ".set nn_looped, nn_full / 6 * 6\n\t" \
                          ".endif\n\t" \
                          "ldrd r0, r1, [sp, #8]\n\t" \
-                         "ldr r9, [sp, #40]\n\t" \
+                         "ldr r9, [sp, #48]\n\t" \
                          ".if nn_looped > 0\n\t" \
                          "add r2, r0, #32 * (nn_looped * " #stride " + 3 - " #stride ")\n\t" \
-                         "str r2, [sp, #52]\n\t" \
+                         "str r2, [sp, #60]\n\t" \
                          ".endif\n" \
                          "2:\n\t" \
                          "ldrd r12, lr, [sp]\n\t" \
@@ -1005,84 +1113,56 @@ struct nn_depthwise_row {
                          "sxtb16 r2, r2\n\t" \
                          "sxtb16 r4, r4\n\t" \
                          "sxtb16 r6, r6\n\t" \
-                         ".set nn_odd, 0\n\t" \
-                         NN_ROW_LOAD NN_ROW_BEGIN("r12") \
-                         ".if " #stride " == 1\n\t" \
-                         NN_ROW_LOAD NN_ROW_MIDDLE("r12") \
-                         ".if " #width " > 1\n\t" \
-                         NN_ROW_BEGIN("lr") \
-                         ".endif\n\t" \
-                         ".endif\n\t" \
-                         ".if nn_looped > 0\n" \
-                         "3:\n\t" \
-                         ".rept 6\n\t" \
-                         NN_ROW_OUTPUT(channels, stride) \
-                         ".endr\n\t" \
-                         "ldr r10, [sp, #52]\n\t" \
-                         "cmp r0, r10\n\t" \
-                         "bne 3b\n\t" \
-                         "adds r10, r10, #8\n\t" \
-                         "str r10, [sp, #52]\n\t" \
-                         ".endif\n\t" \
-                         ".if nn_full > nn_looped\n\t" \
-                         ".rept nn_full - nn_looped\n\t" \
-                         NN_ROW_OUTPUT(channels, stride) \
-                         ".endr\n\t" \
-                         ".endif\n\t" \
-                         NN_ROW_LOAD \
-                         ".if " #stride " == 2\n\t" \
-                         NN_ROW_MIDDLE("r12") NN_ROW_LOAD NN_ROW_FINISH("r12", channels) \
-                         ".elseif " #width " == 1\n\t" \
-                         NN_ROW_FINISH("r12", channels) \
-                         ".elseif nn_odd\n\t" \
-                         NN_ROW_FINISH("lr", channels) NN_ROW_MIDDLE("r12") NN_ROW_LOAD NN_ROW_FINISH("r12", channels) \
-                         ".else\n\t" \
-                         NN_ROW_FINISH("r12", channels) NN_ROW_MIDDLE("lr") NN_ROW_LOAD NN_ROW_FINISH("lr", channels) \
-                         ".endif\n\t" \
+                         NN_ROW(channels, width, stride, "r10", "r11", NN_ROW_LAST_0) \
+                         NN_ROW_AND_##rows(channels, width, stride) \
                          "sub r0, r0, #32 * (" #width " * " #stride " + 3 - " #stride ") - 8\n\t" \
-                         "sub r1, r1, #" #channels " * " #width " - 1\n\t" \
+                         "sub r1, r1, #" #channels " * " #width " * " #rows " - 1\n\t" \
                          ".if nn_looped > 0\n\t" \
+                         "ldr r10, [sp, #60]\n\t" \
+                         "adds r10, r10, #8\n\t" \
+                         "str r10, [sp, #60]\n\t" \
                          "ldrd r10, r11, [sp]\n\t" \
                          "cmp r10, r11\n\t" \
                          ".endif\n\t" \
                          "bne 2b\n\t" \
                          "ldr r0, [sp, #4]\n\t" \
-                         "ldr r2, [sp, #44]\n\t" \
+                         "ldr r2, [sp, #52]\n\t" \
                          "str r1, [sp, #12]\n\t" \
                          "add r3, r0, #80\n\t" \
                          "str r3, [sp, #4]\n\t" \
                          "cmp r0, r2\n\t" \
                          "bne 1b\n\t" \
-                         "add sp, sp, #60\n\t" \
+                         "add sp, sp, #72\n\t" \
                          "pop {r4-r11, pc}"); \
     }
 #else
-NN_INLINE void nn_depthwise_row(const struct nn_depthwise_row *job, int channels, int width, int stride, int inside) {
-    for (int c = 0; c < channels; c++) {
-        if (c % 4 == 0) {
-            int16_t *to = (int16_t *)job->inside;
-            for (int column = 0; column < inside; column++) {
-                for (int i = 0; i < 4; i++, to += 4) {
-                    for (int row = 0; row < 3; row++) {
-                        to[row] = job->x[row][column * job->step[row] + i + (job->step[row] != 0 ? c : 0)];
-                    }
-                }
+NN_INLINE void nn_depthwise_rows(const uint32_t *stream, const int8_t *const x[], nn_word *columns, int8_t *y, int channels,
+                                 int width, int stride, int left, int inside, int rows) {
+    static const uint8_t place[4] = {1, 0, 2, 3}; /* of a row in its column */
+    static const uint8_t weight[9] = {2, 3, 6, 0, 1, 4, 5, 7, 8};
+    const uint32_t *const zero_points = stream + 5 * channels;
+    for (int c = 0; c < channels; c++, stream += 5) {
+        int16_t *const filled = (int16_t *)(columns + 8 * left);
+        for (int i = 0; i < 4 * inside && c % 4 == 0; i++) {
+            for (int row = 0; row < rows + 2; row++) {
+                filled[4 * i + place[row]] = x[row] != NULL ? x[row][i / 4 * channels + c + i % 4] : (int8_t)zero_points[1];
             }
         }
-        const uint32_t *const stream = job->stream + 5 * c;
-        static const uint8_t at[9] = {0, 1, 4, 2, 3, 6, 5, 7, 8};
-        for (int i = 0; i < width; i++) {
-            const int16_t *const columns = (const int16_t *)(job->columns + i * stride * 8 + c % 4 * 2);
+        for (int i = 0; i < width * rows; i++) {
+            const int16_t *const window = (const int16_t *)(columns + i % width * stride * 8 + c % 4 * 2);
             int32_t acc = (int32_t)stream[3];
             for (int tap = 0; tap < 9; tap++) {
-                acc += columns[tap % 3 * 16 + tap / 3] * (int8_t)(stream[at[tap] / 4] >> at[tap] % 4 * 8);
+                const int8_t w = (int8_t)(stream[weight[tap] / 4] >> weight[tap] % 4 * 8);
+                acc += window[tap % 3 * 16 + place[i / width + tap / 3]] * w;
             }
-            job->y[i * channels + c] = nn_requantize(acc, (int32_t)stream[4], job->zero_point, -128, 127);
+            y[i * channels + c] = nn_requantize(acc, (int32_t)stream[4], (int32_t)zero_points[0], -128, 127);
         }
     }
 }
-#define NN_DEPTHWISE_BY_ROWS(name, channels, width, stride, inside) \
-    static void name(const struct nn_depthwise_row *job) { nn_depthwise_row(job, (channels), (width), (stride), (inside)); }
+#define NN_DEPTHWISE_BY_ROWS(name, channels, width, stride, left, inside, rows) \
+    static void name(const uint32_t *stream, const int8_t *const x[], nn_word *columns, int8_t *y) { \
+        nn_depthwise_rows(stream, x, columns, y, (channels), (width), (stride), (left), (inside), (rows)); \
+    }
 #endif
 
 /* Winograd's F(2x2, 3x3) in integers (Lavin and Gray, 2015, arXiv:1509.09308): from tiles of 4x4 inputs d, transformed as

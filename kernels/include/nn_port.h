@@ -15,6 +15,9 @@
 #define NN_ALIGNED(n) __attribute__((aligned(n)))
 #define NN_INLINE static inline __attribute__((always_inline, unused))
 
+/* For kernels that need much of the stack: others do not share their caller's. */
+#define NN_NOINLINE __attribute__((noinline, unused))
+
 /* Put in front of every array of weights, so that a linker script can place them. */
 #if !defined(NN_WEIGHTS) && defined(__ELF__)
 #define NN_WEIGHTS __attribute__((section(".rodata.nn_weights")))

@@ -1,8 +1,8 @@
 """The stream of constants of NN_DEPTHWISE_BY_ROWS in nn_dsp.h: five words for each channel.
 
-``stream`` uint32: for each channel the weights (row, column) as bytes (0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (2, 0),
-(1, 2), (2, 1), (2, 2) and three zeros, so that SXTB16 makes pairs that lie one below the other; bias, the zero point
-folded in, and multiplier. At the end output and input zero point.
+``stream`` uint32: for each channel the weights (row, column) as bytes (1, 0), (1, 1), (0, 0), (0, 1), (1, 2), (2, 0),
+(0, 2), (2, 1), (2, 2) and three zeros, so that SXTB16 makes pairs of one column; bias, the zero point folded in, and
+multiplier. At the end output and input zero point.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from nnrules.codegen.packing import Constants
 from nnrules.codegen.packing.dsp_dense import with_zero_points
 from nnrules.graph.operator import Parameter
 
-TAPS = (0, 1, 3, 4, 2, 6, 5, 7, 8)
+TAPS = (3, 4, 0, 1, 5, 6, 2, 7, 8)
 
 
 def pack(operator: Any, parameters: Mapping[str, Parameter]) -> Constants:
