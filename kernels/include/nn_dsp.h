@@ -624,7 +624,7 @@ NN_INLINE void nn_dense_pixel(const uint32_t *stream, struct nn_dense *job, int 
     const uint32_t *const last = stream + channels / 2 * (4 + blocks * (wide ? 4 : 2));
     int8_t y[2], *const y0 = job->y0;
     job->x_end = job->x + blocks * 4;
-    job->skip = wide ? NN_DENSE_1X2_S16_SKIP(blocks) : NN_DENSE_1X2_S8_SKIP(blocks);
+    job->skip = (uint32_t)(wide ? NN_DENSE_1X2_S16_SKIP(blocks) : NN_DENSE_1X2_S8_SKIP(blocks));
     if (channels > 1) {
         job->end = last;
         wide ? nn_dense_1x2_s16(stream, job) : nn_dense_1x2_s8(stream, job);
