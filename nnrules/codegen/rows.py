@@ -84,9 +84,10 @@ class RowProgram:
         return any(self.graph.nodes[index].name not in flow.sums for index, flow in self._parts.items())
 
     @property
-    def windows(self) -> bool:
-        """Whether any kernel takes its rows from where they are."""
-        return any(BY_ROWS in self.plan.layers[index].variant for index in self._parts)
+    def windows(self) -> int:
+        """The most rows that a kernel takes from where they are, 0 where none does."""
+        layers = [(i, self.plan.layers[i].band) for i in self._parts if BY_ROWS in self.plan.layers[i].variant]
+        return max((self._seen(self.graph.nodes[index], band) for index, band in layers), default=0)
 
     @property
     def keeps(self) -> bool:
@@ -228,15 +229,20 @@ class RowProgram:
             yield "}"
         yield f"trace({index}, y, (uint32_t)first, {count}, {out.row_bytes});"
 
+    def _seen(self, node: Node, rows: int) -> int:
+        """Rows of the input that so many of the output need."""
+        window = node.operator.row_window(*self.graph.shapes(node))
+        assert window is not None
+        return (rows - 1) * window.stride + (window.kernel - 1) * window.dilation + 1
+
     def _fire(self, index: int, node: Node, rows: int, indent: int) -> Iterator[str]:
         layer = self.plan.layers[index]
         window = node.operator.row_window(*self.graph.shapes(node))
         assert window is not None
-        seen = (rows - 1) * window.stride + (window.kernel - 1) * window.dilation + 1
+        seen = self._seen(node, rows)
         first = _plus(_times("first", window.stride), -window.pad)
         source = f"base{self.argument}, {self._ids[node.inputs[0]]}, {first}, {seen}"
         if BY_ROWS in layer.variant:
-            yield f"const int8_t *x[{seen}];"
             yield f"window(x, {source});"
             x = ["x"]
         elif not layer.gather_bytes:
