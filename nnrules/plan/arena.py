@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from nnrules.plan.lifetimes import Buffer, step_bytes
 from nnrules.plan.schedule import aligned
 
-TRIALS = 3000
-PATIENCE = 400  # trials without a gain
+PATIENCE = 50_000  # buffers that are placed without a gain
 
 
 def assign_offsets(buffers: Sequence[Buffer]) -> tuple[list[int], int]:
@@ -40,29 +39,44 @@ class _Packing:
 
     def best(self) -> tuple[list[int], int]:
         """Offsets and size of the best order found."""
-        buffers, bound = self.buffers, live_bytes(self.buffers)
-        times = [buffer.held.bit_count() for buffer in buffers]
-        keys = [
-            lambda i: (-self.sizes[i], i),
-            lambda i: (-times[i], -self.sizes[i], i),
-            lambda i: (-times[i] * self.sizes[i], i),
-            lambda i: (buffers[i].first, -self.sizes[i], i),
-        ]
-        orders = [sorted(range(len(buffers)), key=key) for key in keys]
-        order = min(orders, key=lambda candidate: self._place(candidate)[1])
-        best = self._place(order)
-        chance = random.Random(len(buffers))
-        gained = 0
-        for number in range(min(TRIALS, 30 * len(order) ** 2) if len(order) > 1 else 0):
-            if best[1] <= bound or number - gained > PATIENCE:
+        loads = step_bytes(self.buffers)
+        bound, chance = max(loads, default=0), random.Random(len(self.buffers))
+        found = self._place(range(len(self.buffers)))
+        for order in self._orders(loads):
+            placed = self._improved(order, bound, chance)
+            if placed[1] < found[1]:
+                found = placed
+            if found[1] <= bound:
                 break
-            trial = list(order)
-            a, b = chance.sample(range(len(trial)), 2)
-            trial.insert(b, trial.pop(a))
+        return found
+
+    def _orders(self, loads: Sequence[int]) -> list[list[int]]:
+        """To begin with: what is alive when most is, what is long alive, or what is large comes first."""
+        most = [max(load for step, load in enumerate(loads) if b.held >> step & 1) for b in self.buffers]
+        times = [buffer.held.bit_count() for buffer in self.buffers]
+        keys: list[list[tuple[int, ...]]] = [
+            [(-size, i) for i, size in enumerate(self.sizes)],
+            [(-load, -size, i) for i, (load, size) in enumerate(zip(most, self.sizes, strict=True))],
+            [(-time, -size, i) for i, (time, size) in enumerate(zip(times, self.sizes, strict=True))],
+            [(buffer.first, -size, i) for i, (buffer, size) in enumerate(zip(self.buffers, self.sizes, strict=True))],
+        ]
+        return [[key[-1] for key in sorted(each)] for each in keys]
+
+    def _improved(self, order: list[int], bound: int, chance: random.Random) -> tuple[list[int], int]:
+        """By placing another buffer earlier, mostly one that reaches to the top."""
+        best = self._place(order)
+        gained = number = 0
+        while best[1] > bound and len(order) > 1 and (number - gained) * len(order) < PATIENCE:
+            offsets, top = best
+            highest = [i for i, offset in enumerate(offsets) if offset + self.sizes[i] == top]
+            moved = chance.choice(highest if number % 4 else order)
+            trial = [i for i in order if i != moved]
+            trial.insert(chance.randrange(len(order)), moved)
             placed = self._place(trial)
-            if placed[1] < best[1]:
+            number += 1
+            if placed[1] < top:
                 gained = number
-            if placed[1] <= best[1]:
+            if placed[1] <= top:
                 best, order = placed, trial
         return best
 

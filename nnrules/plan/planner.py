@@ -18,7 +18,7 @@ from nnrules.plan.search import Program, Search
 from nnrules.plan.select import Flash, Offers, Selection
 
 MORE_INSTRUCTIONS = 1.05  # times those without streaming, where nothing is said of the RAM
-PACKINGS = 8  # programs that are packed, at most, to find one that is as small as said
+PACKINGS = 4  # programs that are packed, at most, to find one that is as small as said
 
 
 @dataclass(frozen=True)
