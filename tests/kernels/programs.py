@@ -25,8 +25,8 @@ PATTERNS = (0xA5, 0x5A)
 
 @dataclass(frozen=True)
 class Run:
-    """One kernel, in one of its variants, on one case; with a ``band`` so many rows of outputs at a time, from pointers to
-    their rows of input.
+    """One kernel, in one of its variants, on one case; with a ``band`` so many rows of outputs at a time, from pointers
+    to their rows of input.
     """
 
     kernel: Kernel

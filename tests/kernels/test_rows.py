@@ -1,0 +1,117 @@
+"""Kernels that take the rows of their input one by one: averages summed up row by row, and shapes that drawn cases
+seldom reach of the kernels for Armv7E-M, as instructions under the emulator and their twins.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnrules.catalog.kernel import load_kernels
+from nnrules.catalog.paths import KERNELS
+from nnrules.codegen.ctext import array
+from nnrules.codegen.packing import pack
+from nnrules.codegen.render import render
+from nnrules.graph.operator import Geometry
+from nnrules.graph.ops.average_pool2d import AveragePool2d
+from nnrules.graph.ops.conv2d import Conv2d
+from nnrules.graph.requant import Requantization
+from tests.cases import Case
+from tests.kernels.programs import Run, build, differences, execute
+from tests.kernels.test_kernels import runs_of
+from tests.needs import need_target
+
+TARGETS = ["x86-64", "cortex-m7"]
+
+
+class Summed(Run):
+    """One kernel of `average_rows` on all rows of a case in turn; the sums lie in the scratch."""
+
+    def source(self, index: int) -> str:
+        """As of Run."""
+        constants = pack(self.kernel.packing, self.case.operator, self.parameters)
+        names = {role: f"{role}_{index}" for role in constants}
+        height, width, channels = self.case.shapes[0]
+        arguments = ", ".join(["row", *names.values()])
+        return "\n".join([
+            *(array(names[role], values, "static const") for role, values in constants.items()),
+            render(
+                self.kernel.template.relative_to(KERNELS).as_posix(),
+                name=f"kernel_{index}",
+                **self.kernel.known(self.parameters),
+            ),
+            f"static void call_{index}(int8_t **x, int8_t *y, void *scratch)",
+            f"{{ for (int row = 0; row < {height}; row++) {{ "
+            f"kernel_{index}(x[0] + row * {width * channels}, y, scratch, {arguments}); }} }}",
+            f"static const struct test test_{index} = {{call_{index}, 1, {{{height * width * channels}}}, "
+            f"{channels}, {4 * channels}, 0}};",
+        ])  # fmt: skip
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_averages_of_rows(target: str) -> None:
+    """Of random values and of the smallest alone, as far as the sums of a row go; channels in fours and not."""
+    need_target(target)
+    shapes = [(1, 1, 4), (5, 1, 3), (25, 5, 64), (8, 8, 20), (3, 255, 8), (2, 256, 4), (300, 100, 4)]
+    cases = [average(shape, value) for shape in shapes for value in (None, -128, 127)]
+    kernels = [kernel for kernel in load_kernels() if kernel.op == "average_rows"]
+    runs = [Summed(kernel, case) for case in cases for kernel in kernels]
+    runs = [run for run in runs if run.kernel.refusal(run.parameters, ("armv7em",)) is None]
+    assert {run.kernel.isa for run in runs} == {"armv7em", "portable"}
+    check(runs, target)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_depthwise_rows(target: str) -> None:
+    """Rows of every length that is unrolled or looped over, odd and even heights, all paddings, channels far apart."""
+    need_target(target)
+    paddings = [(1, 1, 1, 1), (0, 0, 1, 1), (2, 1, 0, 0), (1, 2, 2, 2)]
+    shapes = [(6, 1, 4), (7, 2, 8), (2, 3, 4), (6, 7, 8), (7, 8, 4), (6, 12, 4), (6, 13, 4), (4, 14, 8), (6, 29, 4)]
+    cases = [
+        depthwise(shape, stride, paddings[(index + stride + 2 * more) % 4])
+        for index, shape in enumerate(shapes)
+        for stride in (1, 2)
+        for more in (0, 1)
+        if shape[1] + sum(paddings[(index + stride + 2 * more) % 4][1::2]) >= 3
+    ]
+    cases += [depthwise((3, 3, 256), 1, paddings[0]), depthwise((4, 3, 300), 2, paddings[1]), depthwise((2, 3, 680), 1)]
+    runs = [run for run in runs_of(cases, ("armv7em",)) if run.kernel.name == "depthwise_rows_s8__armv7em"]
+    assert {run.band for run in runs} == {0, 1, 2, 3}
+    assert len({id(run.case) for run in runs}) == len(cases)
+    check(runs, target)
+
+
+def check(runs: list[Run], target: str) -> None:
+    """Build, run and compare."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        execute(folder, target, build(folder, target, runs, target == "x86-64"), runs)
+        assert not differences(folder, runs), "\n".join(differences(folder, runs))
+
+
+def average(shape: tuple[int, int, int], value: int | None) -> Case:
+    """Over the whole image, of random values or of one alone."""
+    geometry = Geometry(kernel=shape[:2])
+    rule = AveragePool2d.multipliers(geometry, False, 0.7, (-1, -128, 127), "pool")
+    x = np.random.default_rng(shape[1]).integers(-128, 128, (1, *shape)).astype(np.int8)
+    operator = AveragePool2d(geometry=geometry, x_zero_point=-3, requantization=rule)
+    return Case(operator, (x if value is None else np.full_like(x, value),))
+
+
+def depthwise(shape: tuple[int, int, int], stride: int, padding: tuple[int, int, int, int] = (1, 1, 1, 1)) -> Case:
+    """3x3, random; every other one has narrower bounds."""
+    channels = shape[2]
+    generator = np.random.default_rng(shape[1])
+    bounds = (-128, 127) if stride == 1 else (-60, 41)
+    operator = Conv2d(
+        geometry=Geometry(kernel=(3, 3), stride=(stride, stride), padding=padding),
+        groups=channels,
+        weights=generator.integers(-128, 128, (channels, 3, 3, 1)).astype(np.int8),
+        bias=generator.integers(-1000, 1000, channels).astype(np.int32),
+        x_zero_point=int(generator.integers(-128, 128)),
+        requantization=Requantization(
+            generator.integers(2**18, 2**23, channels).astype(np.int32), np.zeros(channels, np.uint8), -7, *bounds
+        ),
+    )
+    return Case(operator, (generator.integers(-128, 128, (1, *shape)).astype(np.int8),))
