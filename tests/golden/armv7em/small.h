@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 /* The caller owns one arena, zeroed or not, and may use it for other things between two calls. */
-#define SMALL_ARENA_BYTES 1024
+#define SMALL_ARENA_BYTES 640
 #define SMALL_ARENA_ALIGN 8
 #define SMALL_LAYERS 6
 #define SMALL_INPUTS 1
