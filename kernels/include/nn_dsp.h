@@ -962,8 +962,12 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
     NN_ROW_BEGIN("r12", pair, single) \
     ".endif\n\t" \
     ".set nn_odd, 1 - nn_odd\n\t"
-/* All outputs but the last two (stride 2: the last) are made by loops of six where they are many. */
+/* All outputs but the last two (stride 2: the last) are made by loops of six where they are many; in two statements, as no text
+ * may be too long. */
 #define NN_ROW(channels, width, stride, pair, single, last) \
+    __asm__ volatile(NN_ROW_LOOP(channels, width, stride, pair, single, last)); \
+    __asm__ volatile(NN_ROW_END(channels, width, stride, pair, single, last));
+#define NN_ROW_LOOP(channels, width, stride, pair, single, last) \
     ".set nn_odd, 0\n\t" \
     NN_ROW_LOAD NN_ROW_BEGIN("r12", pair, single) \
     ".if " #stride " == 1\n\t" \
@@ -980,7 +984,8 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
     "ldr r10, [sp, #60]\n\t" \
     "cmp r0, r10\n\t" \
     "bne 3b\n\t" \
-    ".endif\n\t" \
+    ".endif"
+#define NN_ROW_END(channels, width, stride, pair, single, last) \
     ".if nn_full > nn_looped\n\t" \
     ".rept nn_full - nn_looped\n\t" \
     NN_ROW_OUTPUT(channels, stride, pair, single, last) \
@@ -997,15 +1002,15 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
     ".else\n\t" \
     NN_ROW_FINISH("r12", pair, single, last("r12"), channels) NN_ROW_MIDDLE("lr", pair, single) \
     NN_ROW_LOAD NN_ROW_FINISH("lr", pair, single, last("lr"), channels) \
-    ".endif\n\t"
+    ".endif"
 #define NN_ROW_AND_1(channels, width, stride)
 #define NN_ROW_AND_2(channels, width, stride) \
-    "sub r0, r0, #32 * (" #width " * " #stride " + 3 - " #stride ")\n\t" \
-    "pkhtb r10, r3, r2, asr #16\n\t" \
-    "pkhbt r2, r2, r5, lsl #16\n\t" \
-    "pkhbt r3, r3, r5\n\t" \
-    "pkhbt r6, r4, r6, lsl #16\n\t" \
-    "mov r5, r10\n\t" \
+    __asm__ volatile("sub r0, r0, #32 * (" #width " * " #stride " + 3 - " #stride ")\n\t" \
+                     "pkhtb r10, r3, r2, asr #16\n\t" \
+                     "pkhbt r2, r2, r5, lsl #16\n\t" \
+                     "pkhbt r3, r3, r5\n\t" \
+                     "pkhbt r6, r4, r6, lsl #16\n\t" \
+                     "mov r5, r10"); \
     NN_ROW(channels, width, stride, "r11", "r10", NN_ROW_LAST_1)
 
 /* On the stack: stream, where the first four channels' constants end, columns, y; four rows of x, and the bytes from a pixel to
@@ -1070,8 +1075,8 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
                          ".irp from, " NN_COLUMN_POINTERS_##rows "\n\t" \
                          "sub \\from, \\from, #" #channels " * " #inside " - 4\n\t" \
                          ".endr\n\t" \
-                         "b 7f\n" \
-                         "4:\n\t" \
+                         "b 7f"); \
+        __asm__ volatile("4:\n\t" \
                          "mov " NN_COLUMN_LEFT_##rows ", #" #inside "\n" \
                          "5:\n\t" \
                          NN_COLUMN_EDGE_##rows \
@@ -1112,10 +1117,10 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
                          "sxtb16 r5, r4, ror #8\n\t" \
                          "sxtb16 r2, r2\n\t" \
                          "sxtb16 r4, r4\n\t" \
-                         "sxtb16 r6, r6\n\t" \
-                         NN_ROW(channels, width, stride, "r10", "r11", NN_ROW_LAST_0) \
-                         NN_ROW_AND_##rows(channels, width, stride) \
-                         "sub r0, r0, #32 * (" #width " * " #stride " + 3 - " #stride ") - 8\n\t" \
+                         "sxtb16 r6, r6"); \
+        NN_ROW(channels, width, stride, "r10", "r11", NN_ROW_LAST_0) \
+        NN_ROW_AND_##rows(channels, width, stride) \
+        __asm__ volatile("sub r0, r0, #32 * (" #width " * " #stride " + 3 - " #stride ") - 8\n\t" \
                          "sub r1, r1, #" #channels " * " #width " * " #rows " - 1\n\t" \
                          ".if nn_looped > 0\n\t" \
                          "ldr r10, [sp, #60]\n\t" \
