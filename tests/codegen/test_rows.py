@@ -10,7 +10,7 @@ import pytest
 from nnrules.catalog.paths import KERNELS
 from nnrules.codegen.ctext import array
 from nnrules.codegen.model import ModelCode
-from tests.codegen.plans import streamed_plan, whole_plan
+from tests.codegen.plans import plans_of_parts, streamed_plan, whole_plan
 from tests.codegen.test_strict_code import COMPILERS, STRICT, needed
 from tests.needs import need_command
 from tests.verify.graphs import INPUT, small_graph
@@ -42,6 +42,15 @@ def told(folder: Path) -> str:
     command = ["gcc", *SANITIZED, "-I.", f"-I{KERNELS / 'include'}", *sources, "-o", "use"]
     subprocess.run(command, cwd=folder, check=True)
     return subprocess.run([folder / "use"], capture_output=True, text=True, check=False).stdout
+
+
+@pytest.mark.parametrize("isa", [PORTABLE, DSP])
+def test_use_and_misuse_where_rows_stream_behind_a_whole_input(isa: tuple[str, ...], tmp_path: Path) -> None:
+    later = [plan for plan in plans_of_parts(small_graph(), isa) if plan.flow is None]
+    assert len({(flow.first, flow.last) for plan in later for flow in plan.flows}) > 2
+    for plan in later[:: len(later) // 3]:
+        written(ModelCode(small_graph(), plan), tmp_path)
+        assert told(tmp_path) == ""
 
 
 @pytest.mark.parametrize("isa", [PORTABLE, DSP])
