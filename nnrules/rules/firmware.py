@@ -131,7 +131,7 @@ class TargetFirmware:
     @cached_property
     def passed(self) -> Any:
         """The node of the proof that the budget is held."""
-        inputs = {"measured": [self.measured["measured"]], **self.common.chosen()}
+        inputs = {"measured": [self.measured["measured"]], "plan": [self.plan], **self.common.chosen()}
         return self.add("gate", inputs, {"passed": "{}.budget.json"})["passed"]
 
     def evidence(self) -> dict[str, list[Any]]:

@@ -1,6 +1,7 @@
 """gate: holds what was measured against the budget; outside it, the build stops here with the table.
 
-Inputs: measured; or plan, verify and metric, for C that others link: the arena is then what is known of the RAM; chosen
+Inputs: measured and plan; or plan, verify and metric, for C that others link: the arena is then what is known of the
+RAM; chosen
 (the record of quantization) for a model that somebody else trained. Outputs: passed.
 """
 
@@ -14,7 +15,7 @@ from nnrules.catalog import quality
 from nnrules.catalog.stages import GateOptions
 from nnrules.catalog.table import render
 from nnrules.error import UserError
-from nnrules.plan.record import Room, load_plan
+from nnrules.plan.record import Plan, Room, load_plan
 from nnrules.stages.runner import Request, main
 
 SIZES = ("ram", "flash", "instructions")
@@ -47,15 +48,27 @@ def run(request: Request[GateOptions]) -> None:
 
 
 def _smaller(request: Request[GateOptions], measured: dict[str, Any]) -> str:
-    """What helps where sizes are exceeded: if it is flash alone and smaller kernels would do, to tell the planner how
-    large the rest of the program has turned out."""
+    """What helps where sizes are exceeded: if it is flash alone and smaller kernels would do, or RAM alone, to tell the
+    planner how large the rest of the program has turned out."""
     limits, used = msgspec.structs.asdict(request.options), _used(measured)
     room, flash = msgspec.convert(measured.get("room", {}), Room), limits["flash"]
-    alone = [name for name in SIZES if _exceeds(used[name], limits[name])] == ["flash"]
-    reserve = room.reserve(used["flash"], flash) if alone else None
+    over, path = [name for name in SIZES if _exceeds(used[name], limits[name])], request.optional("plan")
+    if over == ["ram"] and path is not None:
+        return _less_ram(request.model, load_plan(path), used["ram"], limits["ram"])
+    reserve = room.reserve(used["flash"], flash) if over == ["flash"] else None
     if reserve is None:
         return SMALLER
     return f"set {request.model}.plan.reserve='{reserve // 1024} KB', and the planner takes smaller kernels"
+
+
+def _less_ram(model: str, plan: Plan, used: int, limit: int) -> str:
+    """What helps where the RAM alone is exceeded: to tell the planner how much of it is no arena, unless even the least
+    would be too much."""
+    rest = used - plan.arena_bytes
+    least = min((point.bytes for point in plan.front), default=plan.arena_bytes)
+    if least + rest <= limit and least < plan.arena_bytes:
+        return f"set {model}.plan.ram_reserve={rest}, and the planner keeps that much free"
+    return f"the least is {plan.arena_bytes + rest:,} bytes, at layer '{plan.peak}': {SMALLER}"
 
 
 def _planned(request: Request[GateOptions]) -> dict[str, Any]:

@@ -78,16 +78,17 @@ def test_user_code_that_raises(project: Project, file: str, pattern: str, replac
 
 
 def test_over_budget(project: Project) -> None:
-    done = project.build("model=tiny", "tiny.gate.ram=100")
+    done = project.build("model=tiny", "tiny.gate.ram=20")
     assert done.status == 2
     *_, heading, row, note, repeat = done.stdout.splitlines()
     assert repeat.startswith("[tiny x86-64] gate failed; to repeat it alone: ")
     assert heading.split()[:2] == ["model", "target"]
-    assert "+/100!" in row
+    assert "+/20!" in row
     assert note == "+ and the stack, which is not known"
     (line,) = done.stderr.splitlines()
     assert line.startswith("build/tiny/x86-64/tiny.elf: RAM ")
-    assert line.endswith(" of 100 bytes; make the model smaller or raise its budget=")
+    assert " of 20 bytes; the least is " in line
+    assert line.endswith(": make the model smaller or raise its budget=")
     assert not (project.top / "build/tiny/x86-64/tiny.budget.json").exists()
     assert '<td class="n bad">' in (project.top / "build/tiny/x86-64/tiny.report.html").read_text()
 

@@ -145,7 +145,11 @@ def test_an_option_that_no_model_took(project: Foreign) -> None:
             "tiny on portable: cells right 0.5 is below 1.5; "
             "train longer, prune or quantize less, or ask for less in budget=",
         ),
-        ('ram="100"', "tiny on portable: RAM 128 of 100 bytes; make the model smaller or raise its budget="),
+        (
+            'ram="20"',
+            "tiny on portable: RAM 96 of 20 bytes; "
+            "the least is 96 bytes, at layer 'stem.0': make the model smaller or raise its budget=",
+        ),
     ],
 )
 def test_a_budget_that_is_broken_before_anything_is_linked(project: Foreign, limits: str, fault: str) -> None:

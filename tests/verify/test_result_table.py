@@ -10,6 +10,7 @@ import pytest
 from nnrules.catalog.stages import GateOptions
 from nnrules.catalog.table import render
 from nnrules.error import UserError
+from nnrules.plan.record import Plan, Point, dump_plan
 from nnrules.stages import gate
 from nnrules.stages.runner import Request
 
@@ -50,7 +51,11 @@ def test_empty_table_is_its_headings() -> None:
 
 
 def hold(
-    folder: Path, measured: dict[str, Any] = MEASURED, chosen: dict[str, Any] | None = None, **limits: float
+    folder: Path,
+    measured: dict[str, Any] = MEASURED,
+    chosen: dict[str, Any] | None = None,
+    plan: Plan | None = None,
+    **limits: float,
 ) -> Path:
     """Run the gate; gives the file that it wrote. `chosen`: of a model that was imported."""
     place = folder / "build/facedet/cortex-m7"
@@ -61,6 +66,9 @@ def hold(
     if chosen is not None:
         (place / "chosen.json").write_text(json.dumps(chosen))
         inputs["chosen"] = ["build/facedet/cortex-m7/chosen.json"]
+    if plan is not None:
+        (place / "plan.json").write_bytes(dump_plan(plan))
+        inputs["plan"] = ["build/facedet/cortex-m7/plan.json"]
     gate.run(
         Request("gate", "facedet", "cortex-m7", msgspec.convert(limits, GateOptions), inputs, {"passed": str(passed)})
     )
@@ -86,6 +94,25 @@ def test_over_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
         "instructions 9,600,040 of 9,000,000; make the model smaller or raise its budget="
     )
     assert capsys.readouterr().out == render([MEASURED], [{"ram": 48_128, "flash": 45_499, "instructions": 9_000_000}])
+
+
+@pytest.mark.parametrize(
+    ("least", "cure"),
+    [
+        (38_976, "set facedet.plan.ram_reserve=9152, and the planner keeps that much free"),
+        (38_977, "the least is 49,152 bytes, at layer 'stem': make the model smaller or raise its budget="),
+        (40_000, "the least is 49,152 bytes, at layer 'stem': make the model smaller or raise its budget="),
+    ],
+)
+def test_less_ram_would_do(least: int, cure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """9,152 bytes are not the arena."""
+    monkeypatch.chdir(tmp_path)
+    front = (Point(bytes=40_000, instructions=1.0), Point(bytes=least, instructions=2.0))
+    known = {"model": "facedet", "target": "cortex-m7", "tensors": (), "layers": (), "peak": "stem"}
+    plan = Plan(arena_bytes=40_000, live_bytes=40_000, front=front, **known)
+    with pytest.raises(UserError) as caught:
+        hold(tmp_path, plan=plan, ram=48_128)
+    assert str(caught.value) == f"build/facedet/cortex-m7/facedet.elf: RAM 49,152 of 47 KB; {cure}"
 
 
 ROOM = {"by": "budget", "room": 41_000, "used": 40_900, "flash": 40_900, "least": 39_000}
