@@ -21,7 +21,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
     ``variant`` holds the kernel's own parameters, ``template`` is relative to the kernels folder, ``instructions`` the
     kernel's own estimate of an inference, ``weight_bytes`` the size of the packed weights. ``band``: rows that it
-    computes at a time where rows stream (they divide the output's height), else 0; ``gather_bytes``: of the rows that
+    computes at a time where rows stream (fewer at the image's end), else 0; ``gather_bytes``: of the rows that
     it sees at once, copied together; 0 where it reads them where they are.
     """
 

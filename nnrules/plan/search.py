@@ -241,8 +241,8 @@ class Groups:
 
 
 def part_bands(offers: Offers, first: int, last: int, windows: int, others: int) -> dict[int, int]:
-    """How many rows each node of a part computes at a time: of ``windows`` what divides its output's height, if it sees
-    more than the row itself, else as many as ``others``. One row where rows need not lie one after the other, as those
+    """How many rows each node of a part computes at a time, fewer at an image's end: ``windows`` if it sees more than
+    the row itself, else as many as ``others``. One row where rows need not lie one after the other, as those
     of the model's input, which may come alone; and as many as the node before it where neither divides the other."""
     graph, bands = offers.graph, dict[int, int]()
     for index in range(first, last + 1):
@@ -251,8 +251,7 @@ def part_bands(offers: Offers, first: int, last: int, windows: int, others: int)
         if sums_up(graph, index):
             bands[index] = 1
         elif row_window(graph, index) != RowWindow():
-            most = min(windows or 2, rows)
-            bands[index] = next(count for count in range(most, 0, -1) if rows % count == 0)
+            bands[index] = min(windows or 2, rows)
             if not windows and offers.least(index, bands[index]) > LESS * offers.least(index, 1):
                 bands[index] = 1
         elif users > 1 or not set(graph.inputs).isdisjoint(node.inputs):

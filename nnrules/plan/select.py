@@ -348,12 +348,16 @@ def _instructions(
     times = runs(graph, node, band)
     if kernel_op(graph, node, band) != node.operator.op:  # its parameters are those of the image
         return kernel.instructions(parameters) + CALLING * times
-    known = costs.measured(kernel, parameters)
-    if known is not None:
-        return (known + CALLING) * times
     measured = costs.measured(kernel, whole)
     off = measured / kernel.instructions(whole) if measured is not None else 1.0
-    return (kernel.instructions(parameters) * off + CALLING) * times
+
+    def once(rows: int) -> float:
+        own = {**parameters, **layer_parameters(graph, node, rows)}
+        known = costs.measured(kernel, own)
+        return kernel.instructions(own) * off if known is None else known
+
+    full, rest = divmod(height(graph, node.output), band)
+    return full * once(band) + (once(rest) if rest else 0.0) + CALLING * times
 
 
 def _price(candidate: Candidate) -> str:
