@@ -208,6 +208,23 @@ def step_bytes(buffers: Sequence[Buffer]) -> list[int]:
     return steps
 
 
+def spans_of(buffer: Buffer) -> list[tuple[int, int, int, int]]:
+    """When how much of it is in use, in order: first and last step, lowest byte and one above the highest."""
+    extents: dict[Extent, int] = {}
+    for held, low, high in _outline(buffer):
+        extents[Extent(low, high)] = extents.get(Extent(low, high), 0) | held
+    found = []
+    for extent, held in extents.items():
+        first = 0
+        while rest := held >> first:
+            first += (rest & -rest).bit_length() - 1
+            run = held >> first
+            count = (~run & (run + 1)).bit_length() - 1
+            found.append((first, first + count - 1, *extent))
+            first += count
+    return sorted(found)
+
+
 def _outline(buffer: Buffer) -> list[Piece]:
     """Of pieces in use at the same time, the union."""
     found: list[Piece] = []

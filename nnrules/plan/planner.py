@@ -11,8 +11,8 @@ from nnrules.graph.ir import Graph
 from nnrules.plan.arena import assign_offsets
 from nnrules.plan.costs import Costs
 from nnrules.plan.flows import make_flow, state_bytes
-from nnrules.plan.lifetimes import Buffer, Memory, Piece, Stream, span, step_bytes
-from nnrules.plan.record import UNBOUNDED, Layer, Plan, Point, Room, Slot
+from nnrules.plan.lifetimes import Buffer, Memory, Piece, Stream, span, spans_of, step_bytes
+from nnrules.plan.record import UNBOUNDED, Layer, Plan, Point, Room, Slot, Span
 from nnrules.plan.schedule import aligned, height, row_window
 from nnrules.plan.search import Program, Search
 from nnrules.plan.select import Flash, Offers, Selection
@@ -99,6 +99,8 @@ def plan_of(
     places = {id(buffer): offset for buffer, offset in zip(together, offsets, strict=True)}
     in_steps = step_bytes(together)
     peak = in_steps.index(max(in_steps)) if in_steps else 0
+    kinds = {id(buffer): key.kind for key, buffer in rows.items()} | {id(each): "scratch" for each in scratch.values()}
+    kinds |= {id(each): "state" for each in state}
     working = {index: places[id(buffer)] for index, buffer in scratch.items()}
     rows_at = bands or {}
     shared = {name for buffer in whole for name in buffer.tensors[1:]}
@@ -109,7 +111,9 @@ def plan_of(
         arena_bytes=arena_bytes,
         live_bytes=max(in_steps, default=0),
         peak=graph.nodes[memory.nodes[peak]].name if memory.nodes else "",
-        tensors=tuple(slot for buffer in together for slot in _slots(buffer, places[id(buffer)])),
+        tensors=tuple(
+            slot for each in together for slot in _slots(each, places[id(each)], kinds.get(id(each), "whole"))
+        ),
         layers=tuple(
             _layer(graph, index, each, working.get(index, 0), rows_at.get(index, 0), shared)
             for index, each in enumerate(selected)
@@ -123,12 +127,11 @@ def plan_of(
     )
 
 
-def _slots(buffer: Buffer, offset: int) -> list[Slot]:
+def _slots(buffer: Buffer, offset: int, kind: str) -> list[Slot]:
     """What lies there, each tensor under its own name."""
-    return [
-        Slot(name=name, offset=offset, bytes=buffer.bytes, first=buffer.first, last=buffer.last)
-        for name in buffer.tensors
-    ]
+    spans = tuple(Span(*each) for each in spans_of(buffer))
+    about = {"offset": offset, "bytes": buffer.bytes, "first": buffer.first, "last": buffer.last}
+    return [Slot(name=name, kind=kind, spans=spans, **about) for name in buffer.tensors]
 
 
 def _layer(graph: Graph, index: int, selection: Selection, working: int, band: int, shared: set[str]) -> Layer:

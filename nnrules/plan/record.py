@@ -41,9 +41,19 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     refused: tuple[Refusal, ...] = ()
 
 
+class Span(msgspec.Struct, frozen=True, array_like=True):
+    """In the steps ``first`` to ``last``, both included, bytes ``low`` to ``high - 1`` are in use."""
+
+    first: int
+    last: int
+    low: int
+    high: int
+
+
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of the arena: tensor ``name`` (or a layer's scratch, or rows) in the steps ``first`` to ``last``, both
-    included; see Plan.steps.
+    included; see Plan.steps. ``kind``: a "whole" tensor, its "ring" or its "fresh" rows, a layer's "sums" or "scratch",
+    or the "state" of the counters; ``spans``: when how much of it is in use, step by step.
     """
 
     name: str
@@ -51,6 +61,8 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     first: int
     last: int
+    kind: str = "whole"
+    spans: tuple[Span, ...] = ()
 
 
 class Lane(msgspec.Struct, frozen=True, kw_only=True):
