@@ -17,11 +17,13 @@ from nnrules.plan.select import Candidate
 
 
 class Piece(NamedTuple):
-    """Bytes ``low`` to ``high - 1`` of a buffer are in use in the steps that are the bits of ``held``."""
+    """Bytes ``low`` to ``high - 1`` of a buffer are in use in the steps that are the bits of ``held``, for the tensor
+    number ``owner`` of it."""
 
     held: int
     low: int
     high: int
+    owner: int = 0
 
 
 class Buffer(msgspec.Struct):
@@ -109,8 +111,8 @@ class Memory:
             pieces = self._pieces(node.output, self._first(index))
             source = owner.get(node.inputs[0])
             if source is not None and (node.operator.is_alias or self._overwrites(index, node, kernel, source)):
+                source.pieces += [piece._replace(owner=len(source.tensors)) for piece in pieces]
                 source.tensors.append(node.output)
-                source.pieces += pieces
                 owner[node.output] = source
             else:
                 owner[node.output] = Buffer([node.output], pieces)
@@ -141,7 +143,7 @@ class Memory:
             for bit, key in enumerate(plan.sizes):
                 held[key] = sum(1 << start + fire for fire, live in enumerate(plan.live) if live >> bit & 1)
             for group in plan.groups(stream.in_place):
-                pieces = [Piece(held[key], 0, plan.sizes[key]) for key in group]
+                pieces = [Piece(held[key], 0, plan.sizes[key], owner) for owner, key in enumerate(group)]
                 found.update(dict.fromkeys(group, Buffer([f"{key.name} ({key.kind})" for key in group], pieces)))
         return found
 
@@ -200,7 +202,7 @@ class Memory:
 def step_bytes(buffers: Sequence[Buffer]) -> list[int]:
     """The bytes in use in each step, buffers rounded up to 8: no arena is smaller than the most of them."""
     steps = [0] * (max((buffer.last for buffer in buffers), default=-1) + 1)
-    for held, low, high in (piece for buffer in buffers for piece in _outline(buffer)):
+    for held, low, high, _ in (piece for buffer in buffers for piece in _outline(buffer.pieces)):
         size = aligned(high) - low // 8 * 8
         for step in range(len(steps)):
             if held >> step & 1:
@@ -208,10 +210,11 @@ def step_bytes(buffers: Sequence[Buffer]) -> list[int]:
     return steps
 
 
-def spans_of(buffer: Buffer) -> list[tuple[int, int, int, int]]:
-    """When how much of it is in use, in order: first and last step, lowest byte and one above the highest."""
+def spans_of(buffer: Buffer, owner: int) -> list[tuple[int, int, int, int]]:
+    """When how much of it is in use for one of its tensors, in order: first and last step, lowest byte and one above
+    the highest."""
     extents: dict[Extent, int] = {}
-    for held, low, high in _outline(buffer):
+    for held, low, high, _ in _outline([piece for piece in buffer.pieces if piece.owner == owner]):
         extents[Extent(low, high)] = extents.get(Extent(low, high), 0) | held
     found = []
     for extent, held in extents.items():
@@ -225,10 +228,10 @@ def spans_of(buffer: Buffer) -> list[tuple[int, int, int, int]]:
     return sorted(found)
 
 
-def _outline(buffer: Buffer) -> list[Piece]:
+def _outline(pieces: Sequence[Piece]) -> list[Piece]:
     """Of pieces in use at the same time, the union."""
     found: list[Piece] = []
-    for piece in buffer.pieces:
+    for piece in pieces:
         held, grown = piece.held, list[Piece]()
         for other in found:
             both = other.held & held

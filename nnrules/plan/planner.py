@@ -129,9 +129,11 @@ def plan_of(
 
 def _slots(buffer: Buffer, offset: int, kind: str) -> list[Slot]:
     """What lies there, each tensor under its own name."""
-    spans = tuple(Span(*each) for each in spans_of(buffer))
     about = {"offset": offset, "bytes": buffer.bytes, "first": buffer.first, "last": buffer.last}
-    return [Slot(name=name, kind=kind, spans=spans, **about) for name in buffer.tensors]
+    return [
+        Slot(name=name, kind=kind, spans=tuple(Span(*each) for each in spans_of(buffer, owner)), **about)
+        for owner, name in enumerate(buffer.tensors)
+    ]
 
 
 def _layer(graph: Graph, index: int, selection: Selection, working: int, band: int, shared: set[str]) -> Layer:

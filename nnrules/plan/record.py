@@ -53,7 +53,8 @@ class Span(msgspec.Struct, frozen=True, array_like=True):
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of the arena: tensor ``name`` (or a layer's scratch, or rows) in the steps ``first`` to ``last``, both
     included; see Plan.steps. ``kind``: a "whole" tensor, its "ring" or its "fresh" rows, a layer's "sums" or "scratch",
-    or the "state" of the counters; ``spans``: when how much of it is in use, step by step.
+    or the "state" of the counters. ``spans``: when how much of it is in use for this tensor alone; those that follow
+    each other in place have the same bytes and steps, and spans of their own.
     """
 
     name: str
