@@ -862,7 +862,11 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
  * padding), of which `inside` columns, after `left`, are in `columns`; `width` * `stride` + 3 - `stride` are needed, those
  * outside hold what is there. A column is eight words, for each channel: row 1 and 0, then row 2 (low half) and, for two rows,
  * 3. The stream holds for each channel three words of weights, int8 (row, column): (1, 0), (1, 1), (0, 0), (0, 1); (1, 2),
- * (2, 0), (0, 2), (2, 1); (2, 2) and zeros; then bias and multiplier; at the end output and input zero point. */
+ * (2, 0), (0, 2), (2, 1); (2, 2) as int16 and how many channels there are; then bias and multiplier. At the end are output and
+ * input zero point, and four bytes: columns inside, on their left and on their right, and `width`.
+ *
+ * NN_DEPTHWISE_BY_ANY(name, stride) defines the same for one row of any size, which it takes from the stream: less code where
+ * there are several sizes, and more instructions. It also fills in the columns outside. */
 #if NN_HAS_DSP
 /* Row 0 in r6, 1 in r4, 2 in r12. */
 #define NN_COLUMN_WIDEN_1 \
@@ -905,20 +909,20 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
 #define NN_COLUMN_2(channels) \
     NN_COLUMN_NEXT("r6", "r1", channels) NN_COLUMN_NEXT("r4", "r2", channels) NN_COLUMN_NEXT("r5", "r3", channels) \
     NN_COLUMN_NEXT("r7", "lr", channels) NN_COLUMN_WIDEN_2
-#define NN_COLUMN_EDGE_1 \
+#define NN_COLUMN_EDGE_1(steps) \
     "ldr r6, [r1]\n\t" \
     "ldr r4, [r2]\n\t" \
     "ldr r12, [r3]\n\t" \
     NN_COLUMN_WIDEN_1 \
-    "add r4, sp, #32\n\t" \
+    "add r4, sp, #" steps "\n\t" \
     "ldmia.w r4, {r4-r6}\n\t"
-#define NN_COLUMN_EDGE_2 \
+#define NN_COLUMN_EDGE_2(steps) \
     "ldr r6, [r1]\n\t" \
     "ldr r4, [r2]\n\t" \
     "ldr r5, [r3]\n\t" \
     "ldr r7, [lr]\n\t" \
     NN_COLUMN_WIDEN_2 \
-    "add r4, sp, #32\n\t" \
+    "add r4, sp, #" steps "\n\t" \
     "ldmia.w r4, {r4-r7}\n\t" \
     "add lr, lr, r7\n\t"
 #define NN_COLUMN_FROM_1(load_or_store) load_or_store ".w r4, {r1-r3}\n\t"
@@ -941,7 +945,10 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
     "smlad " a ", " pair ", " last "\n\t" \
     "smmlar " a ", " a ", r8, r9\n\t" \
     "ssat " a ", #8, " a "\n\t" \
-    ".if " #channels " < 256\n\t" \
+    ".if " #channels " == 0\n\t" \
+    "strb.w " a ", [r1]\n\t" \
+    "add.w r1, r1, r6, lsr #16\n\t" \
+    ".elseif " #channels " < 256\n\t" \
     "strb " a ", [r1], #" #channels "\n\t" \
     ".else\n\t" \
     "strb " a ", [r1]\n\t" \
@@ -1079,7 +1086,7 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
         __asm__ volatile("4:\n\t" \
                          "mov " NN_COLUMN_LEFT_##rows ", #" #inside "\n" \
                          "5:\n\t" \
-                         NN_COLUMN_EDGE_##rows \
+                         NN_COLUMN_EDGE_##rows("32") \
                          "add r1, r1, r4\n\t" \
                          "add r2, r2, r5\n\t" \
                          "add r3, r3, r6\n\t" \
@@ -1116,8 +1123,7 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
                          "sxtb16 r3, r2, ror #8\n\t" \
                          "sxtb16 r5, r4, ror #8\n\t" \
                          "sxtb16 r2, r2\n\t" \
-                         "sxtb16 r4, r4\n\t" \
-                         "sxtb16 r6, r6"); \
+                         "sxtb16 r4, r4"); \
         NN_ROW(channels, width, stride, "r10", "r11", NN_ROW_LAST_0) \
         NN_ROW_AND_##rows(channels, width, stride) \
         __asm__ volatile("sub r0, r0, #32 * (" #width " * " #stride " + 3 - " #stride ") - 8\n\t" \
@@ -1138,6 +1144,215 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
                          "cmp r0, r2\n\t" \
                          "bne 1b\n\t" \
                          "add sp, sp, #72\n\t" \
+                         "pop {r4-r11, pc}"); \
+    }
+
+/* On the stack: stream, where the first four channels' constants end; the channel's first column, and where the loop over its
+ * outputs ends; three rows of x, each behind its last pixel, and the bytes from a pixel to the next in each (0: of one outside);
+ * zero point, end of the stream; first column inside, y; whether any row is outside, and what is there; channels, bytes of a row
+ * of x; where the row begins, and where in its loop; bytes of a row of y less one, columns inside.
+ *
+ * The loop makes six outputs (stride 2: four) of 44 (48) bytes of code each. A row begins in its middle where it does not
+ * divide their number; with stride 1, where that is odd, with the registers exchanged. */
+#define NN_ANY_OUTPUT(stride) NN_ROW_OUTPUT(0, stride, "r10", "r11", NN_ROW_LAST_0)
+#define NN_ANY_LOOP_1 "6"
+#define NN_ANY_LOOP_2 "4"
+#define NN_ANY_BYTES_1 "44"
+#define NN_ANY_BYTES_2 "48"
+#define NN_ANY_SIZES_1 \
+    "add r11, r2, r9, lsl #5\n\t" \
+    "subs r9, r9, #2\n\t" \
+    "adr.w r10, 8f\n\t" \
+    "tst r9, #1\n\t" \
+    "it ne\n\t" \
+    "addne r10, r10, #36\n\t" \
+    "adds r10, r10, #1\n\t" \
+    "str r10, [sp, #72]\n\t"
+#define NN_ANY_SIZES_2 \
+    "add r11, r2, r9, lsl #6\n\t" \
+    "sub r11, r11, #32\n\t" \
+    "subs r9, r9, #1\n\t"
+#define NN_ANY_BEGIN_1 \
+    "ldr pc, [sp, #72]\n" \
+    "8:\n\t" \
+    NN_ROW_LOAD NN_ROW_BEGIN("r12", "r10", "r11") \
+    NN_ROW_LOAD NN_ROW_MIDDLE("r12", "r10", "r11") NN_ROW_BEGIN("lr", "r10", "r11") \
+    "ldr.w pc, [sp, #76]\n\t" \
+    NN_ROW_LOAD NN_ROW_BEGIN("lr", "r10", "r11") \
+    NN_ROW_LOAD NN_ROW_MIDDLE("lr", "r10", "r11") NN_ROW_BEGIN("r12", "r10", "r11") \
+    "ldr.w pc, [sp, #76]"
+#define NN_ANY_BEGIN_2 \
+    NN_ROW_LOAD NN_ROW_BEGIN("r12", "r10", "r11") \
+    "ldr.w pc, [sp, #76]"
+#define NN_ANY_END_1 \
+    NN_ROW_LOAD NN_ROW_FINISH("r12", "r10", "r11", NN_ROW_LAST_0("r12"), 0) NN_ROW_MIDDLE("lr", "r10", "r11") \
+    NN_ROW_LOAD NN_ROW_FINISH("lr", "r10", "r11", NN_ROW_LAST_0("lr"), 0)
+#define NN_ANY_END_2 \
+    NN_ROW_LOAD NN_ROW_MIDDLE("r12", "r10", "r11") \
+    NN_ROW_LOAD NN_ROW_FINISH("r12", "r10", "r11", NN_ROW_LAST_0("r12"), 0)
+#define NN_DEPTHWISE_BY_ANY(name, stride) \
+    NN_NAKED void name(const uint32_t *stream __attribute__((unused)), const int8_t *const x[] __attribute__((unused)), \
+                       nn_word *columns __attribute__((unused)), int8_t *y __attribute__((unused))) { \
+        __asm__ volatile("push {r4-r11, lr}\n\t" \
+                         "sub sp, sp, #88\n\t" \
+                         "ldrh r5, [r0, #10]\n\t" \
+                         "movs r4, #20\n\t" \
+                         "mla r4, r4, r5, r0\n\t" \
+                         "ldr r6, [r4]\n\t" \
+                         "add r7, r0, #80\n\t" \
+                         "strd r0, r7, [sp]\n\t" \
+                         "strd r6, r4, [sp, #40]\n\t" \
+                         "str r3, [sp, #52]\n\t" \
+                         "ldrb r7, [r4, #8]\n\t" \
+                         "ldrb r9, [r4, #11]\n\t" \
+                         "mul r8, r7, r5\n\t" \
+                         "strd r5, r8, [sp, #64]\n\t" \
+                         "mul r6, r9, r5\n\t" \
+                         "subs r6, r6, #1\n\t" \
+                         "strd r6, r7, [sp, #80]\n\t" \
+                         NN_ANY_SIZES_##stride \
+                         "strd r2, r11, [sp, #8]\n\t" \
+                         "adr.w r12, 9f\n\t" \
+                         "cmp r9, #0\n\t" \
+                         "beq 1f\n\t" \
+                         "movs r6, #" NN_ANY_LOOP_##stride "\n\t" \
+                         "subs r9, r9, #1\n\t" \
+                         "udiv r7, r9, r6\n\t" \
+                         "mls r9, r7, r6, r9\n\t" \
+                         "rsb r9, r9, #" NN_ANY_LOOP_##stride " - 1\n\t" \
+                         "adr.w r12, 3f\n\t" \
+                         "movs r6, #" NN_ANY_BYTES_##stride "\n\t" \
+                         "mla r12, r9, r6, r12\n" \
+                         "1:\n\t" \
+                         "add r12, r12, #1\n\t" \
+                         "str r12, [sp, #76]\n\t" \
+                         "ldrb r6, [r4, #4]\n\t" \
+                         "orr r6, r6, r6, lsl #8\n\t" \
+                         "orr r6, r6, r6, lsl #16\n\t" \
+                         "str r6, [sp, #60]\n\t" \
+                         "sxtb16 r6, r6\n\t" \
+                         ".irp to, r7, r8, r9, r10, r11, r12, lr\n\t" \
+                         "mov \\to, r6\n\t" \
+                         ".endr\n\t" \
+                         "ldrb r5, [r4, #9]\n\t" \
+                         "cbz r5, 2f\n" \
+                         "1:\n\t" \
+                         "stmia.w r2!, {r6-r12, lr}\n\t" \
+                         "subs r5, r5, #1\n\t" \
+                         "bne 1b\n" \
+                         "2:\n\t" \
+                         "str r2, [sp, #48]\n\t" \
+                         "ldrb r5, [r4, #8]\n\t" \
+                         "add r2, r2, r5, lsl #5\n\t" \
+                         "ldrb r5, [r4, #10]\n\t" \
+                         "cbz r5, 2f\n" \
+                         "1:\n\t" \
+                         "stmia.w r2!, {r6-r12, lr}\n\t" \
+                         "subs r5, r5, #1\n\t" \
+                         "bne 1b\n" \
+                         "2:\n\t" \
+                         "ldrd r7, r8, [sp, #64]\n\t" \
+                         "movs r0, #0\n\t" \
+                         ".irp row, 0, 1, 2\n\t" \
+                         "ldr r5, [r1, #4 * \\row]\n\t" \
+                         "mov r6, r7\n\t" \
+                         "cbz r5, 1f\n\t" \
+                         "add r5, r5, r8\n\t" \
+                         "b 2f\n" \
+                         "1:\n\t" \
+                         "add r5, sp, #60\n\t" \
+                         "movs r6, #0\n\t" \
+                         "movs r0, #1\n" \
+                         "2:\n\t" \
+                         "str r5, [sp, #16 + 4 * \\row]\n\t" \
+                         "str r6, [sp, #28 + 4 * \\row]\n\t" \
+                         ".endr\n\t" \
+                         "str r0, [sp, #56]"); \
+        __asm__ volatile("1:\n\t" \
+                         "add r4, sp, #16\n\t" \
+                         "ldmia.w r4, {r1-r3}\n\t" \
+                         "ldr r0, [sp, #48]\n\t" \
+                         "ldr r5, [sp, #56]\n\t" \
+                         "cbnz r5, 4f\n\t" \
+                         "ldr lr, [sp, #68]\n\t" \
+                         "rsb lr, lr, #0\n" \
+                         "2:\n\t" \
+                         "ldr r6, [r1, lr]\n\t" \
+                         "ldr r4, [r2, lr]\n\t" \
+                         "ldr r12, [r3, lr]\n\t" \
+                         NN_COLUMN_WIDEN_1 \
+                         "ldr r4, [sp, #64]\n\t" \
+                         "adds lr, lr, r4\n\t" \
+                         "bne 2b\n\t" \
+                         "adds r1, r1, #4\n\t" \
+                         "adds r2, r2, #4\n\t" \
+                         "adds r3, r3, #4\n\t" \
+                         "b 7f\n" \
+                         "4:\n\t" \
+                         "ldr r7, [sp, #84]\n\t" \
+                         "add r4, sp, #28\n\t" \
+                         "ldmia.w r4, {r4-r6}\n\t" \
+                         "mls r1, r4, r7, r1\n\t" \
+                         "mls r2, r5, r7, r2\n\t" \
+                         "mls r3, r6, r7, r3\n\t" \
+                         "mov lr, r7\n" \
+                         "5:\n\t" \
+                         NN_COLUMN_EDGE_1("28") \
+                         "add r1, r1, r4\n\t" \
+                         "add r2, r2, r5\n\t" \
+                         "add r3, r3, r6\n\t" \
+                         "subs lr, lr, #1\n\t" \
+                         "bne 5b\n\t" \
+                         ".irp from, 1, 2, 3\n\t" \
+                         "ldr r5, [sp, #24 + 4 * \\from]\n\t" \
+                         "cbz r5, 6f\n\t" \
+                         "adds r\\from, r\\from, #4\n" \
+                         "6:\n\t" \
+                         ".endr\n" \
+                         "7:\n\t" \
+                         "add r4, sp, #16\n\t" \
+                         "stmia.w r4, {r1-r3}\n\t" \
+                         "ldr r0, [sp, #8]\n\t" \
+                         "ldr r1, [sp, #52]\n\t" \
+                         "ldr r9, [sp, #40]\n" \
+                         "2:\n\t" \
+                         "ldr r12, [sp]\n\t" \
+                         "ldmia.w r12!, {r2, r4, r6-r8}\n\t" \
+                         "str r12, [sp]\n\t" \
+                         "sxtb16 r3, r2, ror #8\n\t" \
+                         "sxtb16 r5, r4, ror #8\n\t" \
+                         "sxtb16 r2, r2\n\t" \
+                         "sxtb16 r4, r4\n\t" \
+                         NN_ANY_BEGIN_##stride); \
+        __asm__ volatile("3:\n\t" \
+                         ".set nn_odd, 0\n\t" \
+                         ".rept " NN_ANY_LOOP_##stride "\n\t" \
+                         NN_ANY_OUTPUT(stride) \
+                         ".endr\n\t" \
+                         "ldr r10, [sp, #12]\n\t" \
+                         "cmp r0, r10\n\t" \
+                         "bne 3b\n" \
+                         "9:\n\t" \
+                         NN_ANY_END_##stride \
+                         "ldrd r0, r10, [sp, #8]\n\t" \
+                         "ldr r2, [sp, #80]\n\t" \
+                         "adds r0, r0, #8\n\t" \
+                         "add r10, r10, #8\n\t" \
+                         "subs r1, r1, r2\n\t" \
+                         "strd r0, r10, [sp, #8]\n\t" \
+                         "ldrd r2, r3, [sp]\n\t" \
+                         "cmp r2, r3\n\t" \
+                         "bne 2b\n\t" \
+                         "subs r0, r0, #32\n\t" \
+                         "sub r10, r10, #32\n\t" \
+                         "strd r0, r10, [sp, #8]\n\t" \
+                         "str r1, [sp, #52]\n\t" \
+                         "add r3, r2, #80\n\t" \
+                         "str r3, [sp, #4]\n\t" \
+                         "ldr r3, [sp, #44]\n\t" \
+                         "cmp r2, r3\n\t" \
+                         "bne 1b\n\t" \
+                         "add sp, sp, #88\n\t" \
                          "pop {r4-r11, pc}"); \
     }
 #else
@@ -1168,7 +1383,19 @@ NN_INLINE void nn_depthwise_rows(const uint32_t *stream, const int8_t *const x[]
     static void name(const uint32_t *stream, const int8_t *const x[], nn_word *columns, int8_t *y) { \
         nn_depthwise_rows(stream, x, columns, y, (channels), (width), (stride), (left), (inside), (rows)); \
     }
+#define NN_DEPTHWISE_BY_ANY(name, stride) \
+    __attribute__((unused)) static void name(const uint32_t *stream, const int8_t *const x[], nn_word *columns, int8_t *y) { \
+        const int channels = (int)(stream[2] >> 16); \
+        const uint32_t wide = (stream[5 * channels + 1] & 0xFFFFu) * 0x00010001u, sizes = stream[5 * channels + 2]; \
+        const int inside = (int)(sizes & 255), left = (int)(sizes >> 8 & 255), right = (int)(sizes >> 16 & 255); \
+        for (int i = 0; i < 8 * (left + right); i++) { \
+            columns[i < 8 * left ? i : i + 8 * inside] = wide; \
+        } \
+        nn_depthwise_rows(stream, x, columns, y, channels, (int)(sizes >> 24), (stride), left, inside, 1); \
+    }
 #endif
+NN_DEPTHWISE_BY_ANY(nn_depthwise_row_by_1, 1)
+NN_DEPTHWISE_BY_ANY(nn_depthwise_row_by_2, 2)
 
 /* Winograd's F(2x2, 3x3) in integers (Lavin and Gray, 2015, arXiv:1509.09308): from tiles of 4x4 inputs d, transformed as
  * V = B'dB, and weights g, transformed offline as U = (2G)g(2G)', come 2x2 outputs: four times the accumulators are

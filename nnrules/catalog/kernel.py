@@ -13,6 +13,10 @@ from nnrules.error import UserError
 
 TEMPLATE_SUFFIX = ".c.j2"
 BY_ROWS = "by_rows"  # a parameter: 1 where x is an array of pointers to rows, NULL for those outside the image
+ALONE = {
+    "alike": 1,
+    "kinds": 1,
+}  # of a network's layers that a kernel runs: how many are like one, of how many kinds all
 
 
 class _Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,7 +88,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
 
     def known(self, parameters: Parameters) -> dict[str, Any]:
         """The parameters and the values of ``let``: what the template is rendered with."""
-        known: dict[str, Any] = {BY_ROWS: 0, **parameters}
+        known: dict[str, Any] = {BY_ROWS: 0, **ALONE, **parameters}
         for name, text in self.let.items():
             known[name] = evaluate(text, known)
         return known

@@ -7,17 +7,18 @@ Which of them to take is a knapsack over the layers, see nnrules.plan.knapsack. 
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import msgspec
 
-from nnrules.catalog.kernel import BY_ROWS, Kernel
+from nnrules.catalog.kernel import ALONE, BY_ROWS, Kernel
 from nnrules.error import UserError
 from nnrules.graph.ir import Graph, Node
 from nnrules.graph.operator import Operator, Parameter, Shape
-from nnrules.plan.costs import Costs
+from nnrules.plan.costs import Costs, key
 from nnrules.plan.knapsack import Choice, cheapest, least_flash, total_flash
 from nnrules.plan.record import Refusal, Room
 from nnrules.plan.schedule import aligned, height, sums_up
@@ -121,14 +122,15 @@ class Offers:
     def __init__(self, graph: Graph, kernels: Sequence[Kernel], isa: tuple[str, ...], costs: Costs) -> None:
         self.graph, self.kernels, self.isa, self.costs = graph, kernels, isa, costs
         self._known: dict[tuple[int, int], tuple[list[Candidate], dict[str, str]]] = {}
+        self._runs: dict[str, Counter[str]] = {}
 
     def candidates(self, index: int, band: int = 0) -> tuple[list[Candidate], dict[str, str]]:
         """See candidates(); nothing for a reshape."""
         node = self.graph.nodes[index]
         if (index, band) not in self._known:
             nothing = node.operator.is_alias
-            found = ([], {}) if nothing else candidates(self.graph, node, self.kernels, self.isa, self.costs, band)
-            self._known[index, band] = found
+            given = self.graph, node, self.kernels, self.isa, self.costs, band, self._runs
+            self._known[index, band] = ([], {}) if nothing else candidates(*given)
         return self._known[index, band]
 
     def least(self, index: int, band: int) -> float:
@@ -273,13 +275,20 @@ def layer_parameters(graph: Graph, node: Node, band: int = 0) -> dict[str, Param
 
 
 def candidates(
-    graph: Graph, node: Node, kernels: Sequence[Kernel], isa: tuple[str, ...], costs: Costs, band: int = 0
+    graph: Graph,
+    node: Node,
+    kernels: Sequence[Kernel],
+    isa: tuple[str, ...],
+    costs: Costs,
+    band: int = 0,
+    known: dict[str, Counter[str]] | None = None,
 ) -> tuple[list[Candidate], dict[str, str]]:
     """What can run a layer, ``band`` rows at a time or (0) on whole tensors, and the reasons of what cannot.
 
-    Raises UserError where nothing can.
+    ``known``: what is found out once for all layers of the graph, kept there. Raises UserError where nothing can.
     """
     own, whole = layer_parameters(graph, node, band), layer_parameters(graph, node)
+    known = {} if known is None else known
     fitting, refused = [], {}
     op = kernel_op(graph, node, band)
     seen = rows_seen(graph, node, band)
@@ -287,7 +296,7 @@ def candidates(
         taken = {**variant, BY_ROWS: 1} if seen and kernel.rows else variant
         gathered = 0 if BY_ROWS in taken else seen
         parameters = {**own, **taken}
-        reason = kernel.refusal(parameters, isa)
+        reason = kernel.refusal({**parameters, **_company(graph, kernel, isa, whole, known)}, isa)
         if reason is None:
             instructions = _instructions(graph, node, costs, kernel, parameters, {**whole, **variant}, band)
             fitting.append(
@@ -311,6 +320,20 @@ def candidates(
             f"{graph.name}: layer '{node.name}'", reasons, "add a kernel under kernels/ or change the layer"
         )
     return fitting, refused
+
+
+def _company(
+    graph: Graph, kernel: Kernel, isa: tuple[str, ...], whole: dict[str, Parameter], known: dict[str, Counter[str]]
+) -> dict[str, int]:
+    """See ALONE; ``known`` by kernel: how many layers it runs with the same parameters."""
+    if not any(name in text for text in kernel.when for name in ALONE):
+        return ALONE
+    if kernel.name not in known:
+        layers = [layer_parameters(graph, node) for node in graph.nodes if node.operator.op == kernel.op]
+        some = kernel.variants()[0]
+        fitting = [each for each in layers if kernel.refusal({**each, **some}, isa) is None]
+        known[kernel.name] = Counter(map(key, fitting))
+    return {"alike": known[kernel.name][key(whole)], "kinds": len(known[kernel.name])}
 
 
 def runs(graph: Graph, node: Node, band: int) -> int:
