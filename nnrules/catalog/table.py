@@ -32,6 +32,22 @@ def render(measured: Sequence[Mapping[str, Any]], limits: Sequence[Mapping[str, 
     return text + (FOOTNOTE if any(record["ram"]["stack"] is None for record in measured) else "")
 
 
+def render_ram(measured: Sequence[Mapping[str, Any]]) -> str:
+    """A line for each record that knows its peak: what the RAM is made of, the layer that needs most of it, and how
+    many instructions 1 KB more would save."""
+    return "".join(_ram(record) for record in measured if record.get("peak"))
+
+
+def _ram(record: Mapping[str, Any]) -> str:
+    ram, peak = record["ram"], record["peak"]
+    parts = [f"{ram[part]:,} {part}" for part in ("arena", "stack", "data", "bss") if ram[part]]
+    scratch = peak["kinds"].get("scratch", 0)
+    owner = f"most at layer {peak['layer']}" + (f", {scratch:,} of it working memory" if scratch else "")
+    saved = -(peak["kilobyte_more"] or 0)
+    more = f"; 1 KB more would save {saved:,} instructions" if saved > 0 else ""
+    return f"RAM of {record['model']} on {record['target']}: {' + '.join(parts)}; {owner}{more}\n"
+
+
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     padded = [
         cell.ljust(width) if column < LEFT_ALIGNED else cell.rjust(width)

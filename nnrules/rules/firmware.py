@@ -142,7 +142,8 @@ class TargetFirmware:
     def _report(self) -> Nodes:
         inputs = {name: [node] for name, node in self.measured.items()} | {"verify": [self.verify], "plan": [self.plan]}
         inputs |= {**self.common.some("graph", "samples"), **self.common.workspace.data(self.common.subject)}
-        return self.add("report", inputs, {"report": "{}.report.html", "picture": "{}.png"}, "dataset")
+        outputs = {"report": "{}.report.html", "picture": "{}.png", "arena": "{}.arena.svg"}
+        return self.add("report", inputs, outputs, "dataset")
 
     def add(
         self,

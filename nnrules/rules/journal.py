@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import SCons.Node
 
-from nnrules.catalog.table import render
+from nnrules.catalog.table import render, render_ram
 
 if TYPE_CHECKING:
     from nnrules.rules.keys import Key
@@ -101,7 +101,7 @@ class Journal:
         done = [each for each in self._figures if _RESULTS.get(each.node.get_state()) in DONE]
         if done and "failed" not in results.values():
             records = [json.loads(Path(str(each.node)).read_text(encoding="utf-8")) for each in done]
-            self._terminal.say(render(records, [each.limits for each in done]).rstrip("\n"))
+            self._terminal.say((render(records, [each.limits for each in done]) + render_ram(records)).rstrip("\n"))
         for node in self._texts:
             if _RESULTS.get(node.get_state()) in DONE:
                 self._terminal.say("\n" + Path(str(node)).read_text(encoding="utf-8").rstrip("\n"))

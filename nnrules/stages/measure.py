@@ -23,6 +23,7 @@ from nnrules.verify import samples as held_out
 from nnrules.verify.engines import c_program
 from nnrules.verify.objects import digests
 from nnrules.verify.program import Program
+from nnrules.verify.ram import Ram
 
 
 def run(request: Request[MeasureOptions]) -> None:
@@ -44,6 +45,7 @@ def run(request: Request[MeasureOptions]) -> None:
         "ram": sizes.ram(console.number(text, "stack")),
         "flash": sizes.flash(),
         "metric": metric if metric["name"] else None,
+        "peak": Ram(plan).record(),
         "room": msgspec.to_builtins(plan.room),
         "note": graph.note or None,
         "compiler": memory.compiler(Path(request.inputs["objects"][0])),

@@ -1,7 +1,7 @@
-"""report: one HTML page and one picture about a firmware.
+"""report: one HTML page about a firmware, a picture of what it finds or costs, and one of its arena.
 
 Inputs: measured, verify, plan, console, graph, samples; dataset and data where there are any.
-Outputs: report, picture.
+Outputs: report, picture, arena (SVG).
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from nnrules.graph import ir
 from nnrules.plan.record import load_plan
 from nnrules.stages.runner import Request, main
 from nnrules.training.task import Dataset, PicturedDataset, make_dataset
-from nnrules.verify import page, profile
+from nnrules.verify import arena, page, profile
 from nnrules.verify import samples as held_out
 from nnrules.verify.engines import numpy_reference
 
@@ -39,6 +39,7 @@ def run(request: Request[ReportOptions]) -> None:
         pictured=pictured,
         samples="inputs drawn by lot" if measured["note"] else getattr(dataset, "told", "held-out samples"),
     )
+    request.output("arena").write_text(arena.draw(build.plan), encoding="utf-8")
     request.output("report").write_text(page.render(build), encoding="utf-8")
 
 

@@ -11,6 +11,7 @@ from html import escape
 from nnrules.plan.record import Plan
 from nnrules.verify import colour
 from nnrules.verify.ram import Block, Ram
+from nnrules.verify.ticks import step_of
 
 WIDTH = 1000.0
 RIGHT = 14.0
@@ -24,6 +25,7 @@ LINE = 9.5  # the least height of a line of text
 ROW = 13.0  # of a layer at most
 MARKS = 4
 STREAMS = "#4c78a8"
+GREYS = {"scratch": "#b9b9b9", "state": "#555"}
 
 # lightness and chroma of a kind; 0: no tensor's
 KINDS = {
@@ -53,6 +55,25 @@ def draw(plan: Plan) -> str:
     return _Picture(plan).svg()
 
 
+class Colours:
+    """One hue for each tensor, in the order in which they are used."""
+
+    def __init__(self, ram: Ram) -> None:
+        names = dict.fromkeys(block.name for block in ram.blocks if block.kind not in ("scratch", "state"))
+        self._numbers = {name: number for number, name in enumerate(names)}
+
+    def of(self, block: Block) -> str:
+        """That of a piece of memory: lighter or darker by its kind."""
+        return self.tint(block.name, block.kind)
+
+    def tint(self, tensor: str, kind: str = "whole") -> str:
+        """That of a tensor, and of what has none."""
+        _, lightness, chroma = KINDS[kind]
+        if not lightness:
+            return GREYS[kind]
+        return colour.nth(self._numbers.get(tensor, 3), lightness, chroma)
+
+
 class _Picture:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.ram = plan, Ram(plan)
@@ -67,10 +88,9 @@ class _Picture:
         self.map_bottom = TOP + LOADS + GAP + MAP
         self.row = min(ROW, LAYERS / max(len(names), 1))
         self.bottom = self.map_bottom + GAP + self.row * len(names)
-        tensors = [block for block in self.ram.blocks if block.kind not in ("scratch", "state")]
-        self.number = {name: i for i, name in enumerate(dict.fromkeys(each.name for each in tensors))}
-        self.rings = {lane.tensor: lane.ring for flow in plan.flows for lane in flow.lanes}
-        self.made = {block.first: block for block in reversed(tensors) if block.kind != "ring"}
+        self.colours = Colours(self.ram)
+        made = [block for block in self.ram.blocks if block.kind not in ("ring", "scratch", "state")]
+        self.made = {block.first: block.name for block in reversed(made)}
 
     def svg(self) -> str:
         parts = [self._legend(), *self._load(), *self._map(), *self._layers(), *self._peak(), *self._axis()]
@@ -89,7 +109,8 @@ class _Picture:
         x, parts = self.left, []
         for kind, (text, _, _) in KINDS.items():
             if kind in present:
-                parts.append(f'<rect x="{x:.1f}" y="7" width="14" height="11" fill="{_fill(kind, 3)}"/>')
+                fill = _fill(kind, self.colours.tint("", kind))
+                parts.append(f'<rect x="{x:.1f}" y="7" width="14" height="11" fill="{fill}"/>')
                 parts.append(f'<text x="{x + 19:.1f}" y="16">{text}</text>')
                 x += 34 + LETTER * len(text)
         if self.plan.flows:
@@ -124,13 +145,14 @@ class _Picture:
         """All that a piece of memory is used for, as one path."""
         pieces = list(self._pieces(block))
         path = "".join(f"M{x:.1f} {y:.1f}h{w:.1f}v{h:.1f}h-{w:.1f}z" for x, y, w, h in pieces)
-        fill = _fill(block.kind, self.number.get(block.name, 0))
+        fill = _fill(block.kind, self.colours.of(block))
         stroke = min(0.8, self.column / 4)
         text = KINDS[block.kind][0]
         title = f"{block.name}: {text}, {block.bytes:,} bytes at {block.offset:,}, steps {block.first} to {block.last}"
         shape = f'<path class="b" fill="{fill}" stroke-width="{stroke:.2f}" d="{path}"/>'
-        rows = self.rings.get(block.name, 0) if block.kind == "ring" else 0
-        label = _label(f"{block.name}, {rows} rows" if rows > 1 else block.name, pieces, block.kind == "fresh")
+        rows, _ = self.ram.rows(block)
+        name = f"{block.name}, {rows} rows" if rows > 1 and block.kind == "ring" else block.name
+        label = _label(name, pieces, block.kind == "fresh")
         return f"<g><title>{escape(title)}</title>{shape}{label}</g>"
 
     def _pieces(self, block: Block) -> Iterable[tuple[float, float, float, float]]:
@@ -171,11 +193,10 @@ class _Picture:
                 continue
             y = self.map_bottom + GAP + index * self.row
             first = next(step for step, node in enumerate(nodes) if node == index)
-            made = self.made.get(first)
-            fill = colour.nth(self.number[made.name], 0.70, 0.13) if made else "#999"
+            fill = self.colours.tint(self.made[first]) if first in self.made else "#999"
+            middle = f"{y + self.row / 2:.1f}"
             path = "".join(
-                f"M{self.left + start * self.column:.1f} {y:.1f}h{count * self.column:.1f}v{self.row:.1f}"
-                f"h-{count * self.column:.1f}z"
+                f"M{self.left + start * self.column:.1f} {middle}h{count * self.column:.1f}"
                 for start, count in _runs(columns)
             )
             name = ""
@@ -184,8 +205,8 @@ class _Picture:
                 short = escape(_short(layer.name, LONGEST))
                 name = f'<text class="faint" x="{self.left - 5:.1f}" y="{at:.1f}" text-anchor="end">{short}</text>'
             title = escape(f"{layer.name}: {layer.op}, {len(columns)} steps" if self.run == 1 else layer.name)
-            parts.append(f'<g><title>{title}</title>{name}<path fill="{fill}" d="{path}"/></g>')
-        return [self._rule(self.map_bottom + GAP), *parts]
+            parts.append(f'<g><title>{title}</title>{name}<path class="l" stroke="{fill}" d="{path}"/></g>')
+        return [self._rule(self.map_bottom + GAP), f'<g stroke-width="{self.row:.1f}">', *parts, "</g>"]
 
     def _peak(self) -> list[str]:
         ram = self.ram
@@ -204,7 +225,7 @@ class _Picture:
         y, parts = self.bottom + 13, [self._rule(self.bottom)]
         if not self.steps:
             return parts
-        every = _round(self.steps / 8)
+        every = step_of(self.steps / 8)
         for step in range(0, self.steps, every):
             x = self.left + (step // self.run + 0.5) * self.column
             parts.append(f'<text class="faint" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{step}</text>')
@@ -232,11 +253,8 @@ def _label(text: str, pieces: Sequence[tuple[float, float, float, float]], whole
     return f'<text class="on" x="{x + 3:.1f}" y="{y + height / 2 + 3.5:.1f}">{escape(_short(text, letters))}</text>'
 
 
-def _fill(kind: str, number: int) -> str:
-    _, lightness, chroma = KINDS[kind]
-    if kind == "scratch":
-        return "url(#hatch)"
-    return colour.nth(number, lightness, chroma) if lightness else "#555"
+def _fill(kind: str, tint: str) -> str:
+    return "url(#hatch)" if kind == "scratch" else tint
 
 
 def _short(text: str, letters: int) -> str:
@@ -256,17 +274,3 @@ def _runs(columns: Sequence[int]) -> list[tuple[int, int]]:
         else:
             found.append((column, 1))
     return found
-
-
-def _round(value: float) -> int:
-    """1, 2 or 5 and zeros: the first that is not less.
-
-    >>> [_round(value) for value in (0.3, 12, 37)]
-    [1, 20, 50]
-    """
-    ten = 1
-    while True:
-        for digit in (1, 2, 5):
-            if digit * ten >= value:
-                return digit * ten
-        ten *= 10

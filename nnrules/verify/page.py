@@ -10,7 +10,7 @@ from typing import Any
 
 from nnrules.catalog import quality
 from nnrules.plan.record import Plan, Room
-from nnrules.verify import arena
+from nnrules.verify import arena_section
 
 TEMPLATE = """\
 <!doctype html>
@@ -25,6 +25,7 @@ TEMPLATE = """\
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin-bottom: 0; }
 h2 { font-size: 1.1rem; margin-top: 2.2rem; }
+h3 { font-size: 1rem; margin-top: 1.6rem; }
 .about { color: var(--faint); margin-top: .2rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
@@ -37,11 +38,10 @@ th { font-weight: 600; color: var(--faint); white-space: normal; vertical-align:
 .bad { color: var(--bad); font-weight: 600; }
 pre { background: var(--panel); padding: .8rem 1rem; overflow-x: auto; border-radius: 6px; }
 img { max-width: 100%; border-radius: 6px; background: #fff; }
-svg { width: 100%; height: auto; font: 11px system-ui, sans-serif; }
-svg text { fill: light-dark(#111, #eee); }
-svg .axis { fill: var(--faint); }
-svg line { stroke: var(--line); }
-svg rect { fill: hsl(var(--hue) 55% 55% / 35%); stroke: hsl(var(--hue) 55% 45%); }
+svg { width: 100%; height: auto; }
+.swatch { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .5em; }
+.side { display: grid; grid-template-columns: 1fr 1fr; gap: 0 2.5rem; align-items: start; }
+@media (max-width: 50rem) { .side { grid-template-columns: 1fr; } }
 </style>
 <h1>{{ measured.model }} on {{ measured.target }}</h1>
 <p class="about">{{ "{:,}".format(measured.macs) }} multiply-accumulates per inference
@@ -94,7 +94,39 @@ otherwise, given the same inputs at each layer
 <p class="about">{{ room }}</p>
 
 <h2>Arena</h2>
-{{ arena | safe }}
+<p>{{ arena.peak }}</p>
+{{ arena.picture | safe }}
+{% for sentence in arena.sentences %}
+<p>{{ sentence }}</p>
+{% endfor %}
+<div class="side">
+<div>
+<h3>In use at the peak</h3>
+<table class="dense">
+<tr><th>what<th>kind<th class="n">bytes
+{% for row in arena.owners %}
+<tr><td class="name"><span class="swatch" style="background:{{ row.colour }}"></span>{{ row.name }}<td>{{ row.kind }}
+<td class="n">{{ row.bytes }}
+{% endfor %}
+</table>
+</div>
+{% if arena.front %}
+<div>
+<h3>RAM against instructions</h3>
+{{ arena.front | safe }}
+</div>
+{% endif %}
+</div>
+<h3>Lifetimes</h3>
+<div class="wide"><table class="dense">
+<tr><th>tensor or layer<th>kind<th class="n">rows<th class="n">bytes<th class="n">offset<th class="n">first step
+<th class="n">last step<th class="n">steps in use
+{% for row in arena.lifetimes %}
+<tr><td class="name"><span class="swatch" style="background:{{ row.colour }}"></span>{{ row.name }}<td>{{ row.kind }}
+<td class="n">{{ row.rows }}<td class="n">{{ row.bytes }}<td class="n">{{ row.offset }}<td class="n">{{ row.first }}
+<td class="n">{{ row.last }}<td class="n">{{ row.steps }}
+{% endfor %}
+</table></div>
 
 <h2>Console</h2>
 <pre>{{ console or "The target was built, not run." }}</pre>
@@ -134,7 +166,7 @@ def render(build: Build) -> str:
         summary=_summary(build.measured, build.limits),
         layers=_layers(build.measured, build.verify),
         qdq_largest=max((layer["qdq"]["largest"] for layer in build.verify["layers"] if layer["qdq"]), default=0),
-        arena=arena.draw(build.plan),
+        arena=arena_section.about(build.plan),
         room=_bounded(build.plan.room),
         console=build.console,
         pictured=build.pictured,

@@ -85,6 +85,12 @@ class Ram:
         """The first step in which most bytes are in use."""
         return self.loads.index(max(self.loads)) if self.loads else 0
 
+    def rows(self, block: Block) -> tuple[int, int]:
+        """Rows that there is room for in a ring or fresh band, and how many the tensor has; 0 of other memory."""
+        lanes = [lane for flow in self.plan.flows for lane in flow.lanes if lane.tensor == block.name]
+        found = [(lane.ring if block.kind == "ring" else lane.fresh, lane.height) for lane in lanes]
+        return max(found, default=(0, 0)) if block.kind in ("ring", "fresh") else (0, 0)
+
     def layer(self, step: int) -> str:
         """The name of the layer that works in a step."""
         plan = self.plan
@@ -120,9 +126,9 @@ class Ram:
         return Trade(more, difference, difference / here.instructions)
 
     def record(self) -> dict[str, Any]:
-        """The `peak` record of measured.json: layer and step of the peak, what is in use there, bytes of the arena that
-        nothing has a use for (`gaps`), the `least` that some plan would have in use (null: none was looked for), and
-        what 1 KB more and less would do to the instructions (null: no plan has so little)."""
+        """The `peak` record of measured.json: the planned `arena`; layer and step of the peak, what is in use there;
+        bytes of the arena that nothing has a use for (`gaps`); the `least` that some plan would have in use (null: none
+        was looked for); what 1 KB more and less would do to the instructions (null: no plan has so little)."""
         kinds: dict[str, int] = {}
         for block, size in self.owners:
             kinds[block.kind] = kinds.get(block.kind, 0) + size
@@ -130,6 +136,7 @@ class Ram:
             name: self.trade(more) for name, more in (("more", KILOBYTE), ("less", -KILOBYTE))
         }
         return {
+            "arena": self.plan.arena_bytes,
             "layer": self.layer(self.peak),
             "step": self.peak,
             "steps": self.steps,
