@@ -250,7 +250,8 @@ LAYERS: list[Layer] = [
     matrix_product, position,
 ]  # fmt: skip
 ROW_LAYERS: list[Layer] = [
-    convolution, convolution, convolution, pooling, sum_or_product, concatenation, one_value_at_a_time
+    convolution, convolution, convolution, convolution, convolution, convolution, pooling, pooling, sum_or_product,
+    sum_or_product, concatenation, one_value_at_a_time, border, scaling, moved,
 ]  # fmt: skip
 
 
@@ -273,13 +274,14 @@ def graphs(draw: Draw) -> Graph:
 def row_graphs(draw: Draw) -> Graph:
     """Two to seven layers that mostly pass rows on, from one image, sometimes with a global average behind them."""
     growing = Growing(
-        draw, [(draw(st.integers(3, 14)), draw(st.integers(1, 7)), draw(st.sampled_from([1, 2, 3, 4, 8])))]
+        draw, [(draw(st.integers(1, 20)), draw(st.integers(1, 7)), draw(st.sampled_from([1, 2, 3, 4, 8])))]
     )
     for _ in range(draw(st.integers(2, 7))):
         recent = list(growing.tensors)[-3:]
         draw(st.sampled_from(ROW_LAYERS))(growing, draw(st.sampled_from([recent[-1], *recent])))
-    if draw(st.booleans()):
-        global_average(growing, list(growing.tensors)[-1])
+    last = list(growing.tensors)[-1]
+    if draw(st.booleans()) and len(growing.tensors[last]) == 3:
+        global_average(growing, last)
     if not growing.nodes:
         global_average(growing, growing.inputs[0])
     return _finished(growing)

@@ -2,7 +2,8 @@
 
 One graph in five is drawn for each core: the C with its kernels is traced on this machine, through their twins, and run
 under the emulator as it ships; twice where rows can stream, with whole tensors and with rows. Rows also stream through
-parts of graphs where no planner would have them, a few at a time.
+parts of graphs where no planner would have them, a few at a time. Each program takes whole images and pushed rows, in
+memory that is watched (guarded.c).
 """
 
 import subprocess
@@ -38,6 +39,8 @@ FLAGS = [
     "-fsanitize=address,undefined",
     "-fno-sanitize-recover=all",
 ]
+HOST = ["gcc", *FLAGS, *(f"-I{path}" for path in (".", KERNELS / "include", TOOLCHAINS / "board"))]
+GUARDED = Path(__file__).parent / "guarded.c"
 CORES = ["cortex-m0plus", "cortex-m4", "cortex-m7", "cortex-m55", "riscv32"]
 PER_CORE = 8
 SOAK_PER_CORE = 100
@@ -47,30 +50,47 @@ quick = settings(
 )  # fmt: skip
 
 
-def written(graph: Graph, isa: tuple[str, ...], folder: Path, plan: Plan | None = None) -> list[str]:
-    """The C of a graph in a folder, with whole tensors or as planned; the names of the sources."""
+def written(graph: Graph, isa: tuple[str, ...], folder: Path, plan: Plan | None = None) -> str:
+    """The C of a graph in a folder, with whole tensors or as planned; the name of the source."""
     code, name = ModelCode(graph, plan or whole_plan(graph, isa)), graph.name
     for file, text in {f"{name}.c": code.source(), f"{name}.h": code.header(), "check.c": code.check()}.items():
         (folder / file).write_text(text)
-    return [f"{name}.c", "check.c"]
+    return f"{name}.c"
 
 
 def built(graph: Graph, isa: tuple[str, ...], folder: Path, *defines: str, plan: Plan | None = None) -> Program:
     """The check program of a graph's C on this machine, under sanitizers."""
-    sources = [*written(graph, isa, folder, plan), str(TOOLCHAINS / "board/hosted.c")]
-    includes = [f"-I{path}" for path in (".", KERNELS / "include", TOOLCHAINS / "board")]
+    sources = [written(graph, isa, folder, plan), "check.c", str(TOOLCHAINS / "board/hosted.c")]
     program = "".join(["check", *defines])
-    subprocess.run(["gcc", *FLAGS, *defines, *includes, *sources, "-o", program], cwd=folder, check=True)
+    subprocess.run([*HOST, *defines, *sources, "-o", program], cwd=folder, check=True)
     return Program(program, folder / program)
 
 
+def traced_and_guarded(graph: Graph, isa: tuple[str, ...], folder: Path, plan: Plan) -> tuple[Program, Program]:
+    """Both on this machine, under sanitizers, with one object."""
+    source = written(graph, isa, folder, plan)
+    subprocess.run([*HOST, "-DNN_TRACE_ROWS", "-c", source, "-o", "host.o"], cwd=folder, check=True)
+    for main, name in (("check.c", "traced"), (str(GUARDED), "guarded")):
+        sources = [main, "host.o", str(TOOLCHAINS / "board/hosted.c")]
+        command = [*HOST, "-DNN_TRACE_ROWS", *lists(graph), *sources, "-o", name]
+        subprocess.run(command, cwd=folder, check=True)
+    return Program("c-host", folder / "traced"), Program("c-host-guarded", folder / "guarded")
+
+
+def lists(graph: Graph) -> list[str]:
+    """What guarded.c has to know."""
+    kinds = {"IN": ("INPUT", graph.inputs), "OUT": ("OUTPUT", graph.outputs)}
+    return [f"-D{kind}_LIST={' '.join(f'{n}({i})' for i in range(len(e)))}" for n, (kind, e) in kinds.items()]
+
+
 def shipped(graph: Graph, target: str, folder: Path, plan: Plan | None = None) -> Program:
-    """The check program for a core, as it ships, under the core's emulator."""
+    """The guarded program for a core, with the object that ships, under the core's emulator."""
     chain = need_target(target)
-    sources = [*written(graph, chain.isa, folder, plan), *(str(TOOLCHAINS / name) for name in chain.firmware.sources)]
-    places = [".", KERNELS / "include", *(TOOLCHAINS / name for name in chain.firmware.include)]
-    script = ["-T", str(TOOLCHAINS / chain.firmware.linker_script)] if chain.firmware.linker_script else []
-    flags = [*chain.compiler.cflags, *(f"-I{place}" for place in places)]
+    firmware = chain.firmware
+    sources = [written(graph, chain.isa, folder, plan), str(GUARDED), *(str(TOOLCHAINS / s) for s in firmware.sources)]
+    places = [".", KERNELS / "include", *(TOOLCHAINS / name for name in firmware.include)]
+    script = ["-T", str(TOOLCHAINS / firmware.linker_script)] if firmware.linker_script else []
+    flags = [*chain.compiler.cflags, *(f"-I{place}" for place in places), *lists(graph)]
     command = [chain.compiler.command, *flags, *sources, *chain.linkflags, *script, "-o", "core.elf"]
     subprocess.run(command, cwd=folder, check=True)
     assert chain.runner is not None
@@ -90,11 +110,13 @@ def check(graph: Graph, target: str, *plans: Plan) -> None:
         for plan in plans:
             parts = [(flow.first, flow.last, flow.pushed) for flow in plan.flows]
             told = f"with rows through {parts}, {[layer.band for layer in plan.layers]} at a time" if parts else "whole"
-            traced = trace(graph, built(graph, isa, folder, "-DNN_TRACE_ROWS", plan=plan), x)
-            compare(graph, expected, f"c-host, {told}", traced)
-            on_core = outputs(graph, shipped(graph, target, folder, plan), x)
-            for output in graph.outputs:
-                np.testing.assert_array_equal(on_core[output], expected[output], err_msg=f"{target}, {told}: {output}")
+            traced, guarded = traced_and_guarded(graph, isa, folder, plan)
+            compare(graph, expected, f"c-host, {told}", trace(graph, traced, x))
+            for program in (guarded, shipped(graph, target, folder, plan)):
+                values = outputs(graph, program, x)
+                for output in graph.outputs:
+                    where = f"{program.name}, {told}: {output}"
+                    np.testing.assert_array_equal(values[output], expected[output], err_msg=where)
 
 
 def compare(graph: Graph, expected: Tensors, engine: str, tensors: Tensors) -> None:

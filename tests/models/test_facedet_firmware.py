@@ -31,7 +31,7 @@ def check_engines(build: Path, target: str) -> None:
 
 
 def check_memory(build: Path, target: str) -> None:
-    """The whole picture is never in memory: 8 KB do, of which the plan names the arena to the byte; 50 KB of weights."""
+    """8 KB do, since the whole picture is never in memory; the arena is the plan's to the byte; 50 KB of weights."""
     measured = read(build, target, "measured")
     assert measured["ram"]["total"] <= 8 * 1024
     assert measured["ram"]["arena"] == read(build, target, "plan")["arena_bytes"]
