@@ -139,11 +139,14 @@ class Memory:
         found: dict[Key, Buffer] = {}
         for stream in self.streams:
             plan, start = stream.schedule, self._start[stream.first]
-            held = dict.fromkeys(plan.sizes, 0)
-            for bit, key in enumerate(plan.sizes):
-                held[key] = sum(1 << start + fire for fire, live in enumerate(plan.live) if live >> bit & 1)
+            held = list(zip(plan.places, plan.held, strict=True))
             for group in plan.groups(stream.in_place):
-                pieces = [Piece(held[key], 0, plan.sizes[key], owner) for owner, key in enumerate(group)]
+                pieces = [
+                    Piece(bits << start, place.low, place.high, owner)
+                    for owner, key in enumerate(group)
+                    for place, bits in held
+                    if place.key == key
+                ]
                 found.update(dict.fromkeys(group, Buffer([f"{key.name} ({key.kind})" for key in group], pieces)))
         return found
 

@@ -6,6 +6,7 @@ makes lies in a *fresh* band, whose memory others may use once it is read; rows 
 of the tensor's own. The order follows from the shapes alone: it is found here, once, and the C walks along it.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -18,6 +19,7 @@ from nnrules.graph.ir import Graph
 from nnrules.graph.operator import RowWindow
 
 ALIGNMENT = 8
+SUM_BYTES = 4
 
 
 class Act(Enum):
@@ -46,6 +48,15 @@ class Key(NamedTuple):
     name: str
 
 
+class Place(NamedTuple):
+    """Bytes ``low`` to ``high - 1`` of a buffer, which come and go together: all of it, or the place of a row in a
+    ring (row r is in place r modulo the ring's rows)."""
+
+    key: Key
+    low: int
+    high: int
+
+
 class Extent(NamedTuple):
     """Bytes ``low`` to ``high - 1`` of a buffer are in use."""
 
@@ -57,7 +68,7 @@ class Extent(NamedTuple):
 class Schedule:
     """`events` as tuples, see Event; `rings`, `fresh`: rows of each tensor's ring and fresh band; `whole`: tensors that
     are in memory in one piece; `sums`: nodes that sum up a whole image; `nodes`: the index of the node of each fire;
-    `sizes`: bytes of the buffers that are not whole; `live`: for each fire, the ones in use, as bits in that order;
+    `places`: of the buffers that are not whole; `live`: for each fire, the ones in use, as bits in that order;
     `extents`: of the whole tensors, for each fire; `over`: nodes of which each fire may write over the rows of its
     first input; `copied`: bytes that are copied from fresh bands to rings."""
 
@@ -67,7 +78,7 @@ class Schedule:
     whole: tuple[str, ...]
     sums: tuple[str, ...]
     nodes: tuple[int, ...]
-    sizes: dict[Key, int]
+    places: tuple[Place, ...]
     live: tuple[int, ...]
     extents: dict[str, tuple[Extent, ...]]
     over: dict[int, tuple[Key, Key]]
@@ -78,34 +89,66 @@ class Schedule:
         """What happens, in its order."""
         return tuple(Event(*act) for act in self.acts)
 
+    @cached_property
+    def sizes(self) -> dict[Key, int]:
+        """Bytes of the buffers that are not whole."""
+        found: dict[Key, int] = {}
+        for place in self.places:
+            found[place.key] = max(found.get(place.key, 0), place.high)
+        return found
+
+    @cached_property
+    def held(self) -> tuple[int, ...]:
+        """For each place the fires during which it is in use, as bits."""
+        found, before = [0] * len(self.places), 0
+        for fire, live in enumerate((*self.live, 0)):
+            changed, before = live ^ before, live
+            while changed:
+                bit = changed.bit_length() - 1
+                changed ^= 1 << bit
+                found[bit] += (-1 if live >> bit & 1 else 1) << fire
+        return tuple(found)
+
     def loads(self, in_place: Sequence[int] = ()) -> dict[int, int]:
-        """For each node the most bytes in use at its fires, without its working memory; each buffer is rounded up to 8.
-        ``in_place``: nodes, of those in ``over``, that write over their input."""
-        groups = [(sum(1 << bit for bit in group), size) for group, size in self._groups(in_place)]
-        known: dict[int, int] = {}
+        """For each node the most bytes in use at its fires, without its working memory; each buffer is rounded up to 8,
+        of a ring counts what is between the places in use. ``in_place``: nodes, of those in ``over``, that write over
+        their input."""
+        homes = {key: number for number, group in enumerate(self.groups(in_place)) for key in group}
+        owners = [homes[place.key] for place in self.places]
+        masks = [0] * len(homes)
+        for bit, owner in enumerate(owners):
+            masks[owner] |= 1 << bit
+        counted, spans = [0] * len(homes), {0: 0}
+        total = before = 0
         found: dict[int, int] = {}
-        for node, live, wholes in set(zip(self.nodes, self.live, self._whole_bytes, strict=True)):
-            if live not in known:
-                known[live] = sum([size for bits, size in groups if bits & live])
-            found[node] = max(found.get(node, 0), known[live] + wholes)
+        for node, live, wholes in zip(self.nodes, self.live, self._whole_bytes, strict=True):
+            changed, before = live ^ before, live
+            while changed:
+                owner = owners[changed.bit_length() - 1]
+                changed &= ~masks[owner]
+                within = live & masks[owner]
+                if within not in spans:
+                    spans[within] = self._span(within)
+                total += spans[within] - counted[owner]
+                counted[owner] = spans[within]
+            if total + wholes > found.get(node, 0):
+                found[node] = total + wholes
         return found
 
     def groups(self, in_place: Sequence[int] = ()) -> list[list[Key]]:
         """The buffers, those that share memory together."""
-        keys = list(self.sizes)
-        return [[keys[bit] for bit in group] for group, _ in self._groups(in_place)]
-
-    def _groups(self, in_place: Sequence[int]) -> list[tuple[list[int], int]]:
-        """By their bits, and the size of each group rounded up to 8."""
-        bits = {key: bit for bit, key in enumerate(self.sizes)}
-        homes = [[bit] for bit in range(len(bits))]
+        homes = {key: [key] for key in self.sizes}
         for node in in_place:
-            source, output = (homes[bits[key]] for key in self.over[node])
+            source, output = (homes[key] for key in self.over[node])
             source += output
-            for bit in output:
-                homes[bit] = source
-        sizes = [aligned(size) for size in self.sizes.values()]
-        return [(group, max(sizes[bit] for bit in group)) for bit, group in enumerate(homes) if group[0] == bit]
+            for key in output:
+                homes[key] = source
+        return [group for key, group in homes.items() if group[0] == key]
+
+    def _span(self, live: int) -> int:
+        """From the first to the last byte of these places of one buffer."""
+        used = [place for bit, place in enumerate(self.places) if live >> bit & 1]
+        return aligned(max(place.high for place in used)) - min(place.low for place in used) // ALIGNMENT * ALIGNMENT
 
     @cached_property
     def _whole_bytes(self) -> list[int]:
@@ -145,7 +188,8 @@ def sums_up(graph: Graph, index: int) -> bool:
     """Whether a node is an average over all rows of its input, which can be summed up as they arrive."""
     node = graph.nodes[index]
     window, rows = row_window(graph, index), height(graph, node.inputs[0])
-    return node.operator.op == "average_pool2d" and window == RowWindow(rows, window.stride if window else 1)
+    alone = height(graph, node.output) == 1  # there may be more below the image
+    return alone and node.operator.op == "average_pool2d" and window == RowWindow(rows, window.stride if window else 1)
 
 
 def row_window(graph: Graph, index: int) -> RowWindow | None:
@@ -169,9 +213,11 @@ class _Rows:
         self.row_bytes = graph.tensors[name].bytes // self.height
         self.consumers: list[_Worker] = []
         self.whole = self.pushed = self.dies = False  # dies: each row is free once it has been read
-        self.made = self.fresh = self.stop = 0  # rows before `stop` have been in the ring
+        self.made = self.fresh = 0
+        self.low = self.height  # the first row that is needed from now on
         self.ring = self.band = 0
-        self.bits: dict[str, int] = {}
+        self.deepest = -1  # of its consumers
+        self.kept: deque[tuple[int, int]] = deque()  # rows in the ring, and the fire after which they came there
 
     @cached_property
     def passes_on(self) -> bool:
@@ -183,9 +229,10 @@ class _Rows:
         """Whether some of its rows may have to be kept."""
         return not self.passes_on and not self.pushed and not self.whole
 
-    def low(self) -> int:
-        """The first row that is needed from now on."""
-        return min([worker.low for worker in self.consumers], default=self.height)
+    def look(self) -> None:
+        """A consumer has moved on."""
+        consumers = self.consumers
+        self.low = consumers[0].low if len(consumers) == 1 else min([worker.low for worker in consumers])
 
     def wanted(self) -> bool:
         """Whether a node is about to read it."""
@@ -193,7 +240,7 @@ class _Rows:
 
     def fits(self) -> bool:
         """Whether the ring as it is takes all that is still needed, so that nobody has to wait for the fresh band."""
-        return self.made - self.low() <= self.ring
+        return self.made - self.low <= self.ring
 
 
 class _Worker:
@@ -219,6 +266,7 @@ class _Worker:
         self.end = inputs[0].height if self.sums else output.height
         for rows in inputs:
             rows.consumers.append(self)
+            rows.deepest = self.position
         self.advance(0)
 
     def advance(self, count: int) -> None:
@@ -234,6 +282,8 @@ class _Worker:
             self.low = min(max(start, 0), self.inputs[0].height)
             self.stop = start + (self.count - 1) * self.window.stride
             self.stop += (self.window.kernel - 1) * self.window.dilation + 1
+        for rows in self.inputs:
+            rows.look()
 
     def ready(self) -> bool:
         """Whether it can compute its next rows."""
@@ -254,7 +304,9 @@ class _Simulation:
         self.nodes: list[int] = []
         self.live: list[int] = []
         self.held, self.copied = 0, 0
-        self.keys: list[Key] = []
+        self.bands: list[tuple[Key, _Rows]] = []  # fresh ones and sums, as bits of `held`
+        self.bits: dict[Key, int] = {}
+        self.ringed: list[tuple[_Rows, int, int, int]] = []  # a row in a ring, the first and the last fire with it
         self.workers = [_Worker(graph, index, bands.get(index, 1)) for index in nodes]
         names = dict.fromkeys(name for i in nodes for name in (*graph.nodes[i].inputs, graph.nodes[i].output))
         self.tensors = {name: _Rows(graph, name) for name in names}
@@ -288,10 +340,11 @@ class _Simulation:
         while source is not None and source.made < source.height:
             self.acts.append((Act.PUSH, source.name, source.made, 1))
             source.made += 1
-            self._drain(max(worker.position for worker in source.consumers))
+            self._drain(source.deepest)
             self._keep(source)  # the caller's row is gone after this
         assert all(worker.next == worker.end for worker in self.workers)
         tensors = self.tensors.values()
+        places, live = self._lives()
         return Schedule(
             acts=tuple(self.acts),
             rings={rows.name: rows.ring for rows in tensors if rows.ring},
@@ -299,8 +352,8 @@ class _Simulation:
             whole=tuple(rows.name for rows in tensors if rows.whole),
             sums=tuple(worker.name for worker in self.workers if worker.sums),
             nodes=tuple(self.nodes),
-            sizes={key: self._size(key) for key in self.keys},
-            live=tuple(self.live),
+            places=places,
+            live=live,
             extents={rows.name: tuple(each) for rows, each in zip(self.wholes, self.extents, strict=True)},
             over={worker.index: self._overlaid(worker) for worker in self.workers if worker.over},
             copied=self.copied,
@@ -317,49 +370,56 @@ class _Simulation:
             for rows in (*worker.inputs, worker.output):
                 if rows.fresh < rows.made and rows.stays and (rows.fits() or not rows.wanted()):
                     self._keep(rows)
-            start = max([start, *[each.position for each in worker.output.consumers]])
+            start = max(start, worker.output.deepest)
 
     def _fire(self, worker: _Worker) -> None:
-        output, count = worker.output, worker.count
+        output, count, fire = worker.output, worker.count, len(self.live)
         if not worker.sums and output.made - output.fresh + count > output.band:
             self._keep(output)
         self.acts.append((Act.FIRE, worker.name, worker.next, count))
         self.nodes.append(worker.index)
-        first = self.tensors[worker.first_input]
-        alone = (first.fresh, first.made) == (worker.next, worker.next + count)
-        alone = alone and worker.next % max(first.band, output.band) == 0 and first.band == output.band
-        lows = [rows.low() if rows.dies else 0 for rows in self.wholes]  # before: these rows are read now
+        first = worker.inputs[0]
+        alone = worker.over and self._alone(worker)
+        lows = [rows.low if rows.dies else 0 for rows in self.wholes]  # before: these rows are read now
         worker.advance(count)
         if worker.sums:
-            self.held |= self._bit("sums", output, worker.name)
+            self.held |= self._bit(Key("sums", worker.name), output)
             output.made = int(worker.next == worker.end)
         else:
             output.made += count
         if not output.whole and output.made > output.fresh:
-            self.held |= self._bit("fresh", output, output.name)
+            self.held |= self._bit(Key("fresh", output.name), output)
         self.live.append(self.held)
         for rows, low, extents in zip(self.wholes, lows, self.extents, strict=True):
             extents.append(Extent(low * rows.row_bytes, rows.made * rows.row_bytes))
         if worker.sums and output.made:
-            self.held &= ~self._bit("sums", output, worker.name)
+            self.held &= ~self._bit(Key("sums", worker.name), output)
         for rows in worker.inputs:
-            low = rows.low()
-            if rows.bits.get("ring") and low >= rows.stop:
-                self.held &= ~rows.bits["ring"]
-            if rows.passes_on and low >= rows.made:
+            while rows.kept and rows.kept[0][0] < rows.low:
+                row, since = rows.kept.popleft()
+                self.ringed.append((rows, row, since, fire))
+            if rows.passes_on and rows.low >= rows.made:
                 self._release(rows)
-        same = aligned(output.band * output.row_bytes) == aligned(first.band * first.row_bytes)
-        lost = first.low() >= first.made and not first.whole and not first.pushed and not output.whole
-        worker.over = worker.over and worker.once and not worker.sums and alone and same and lost
+        worker.over = alone and first.low >= first.made and not first.whole and not first.pushed and not output.whole
+
+    def _alone(self, worker: _Worker) -> bool:
+        """Whether the fresh band of its first input is just what a node reads, and as large as what it writes."""
+        first, output = worker.inputs[0], worker.output
+        return (
+            (first.fresh, first.made) == (worker.next, worker.next + worker.count)
+            and first.band == output.band
+            and worker.next % output.band == 0
+            and aligned(output.band * output.row_bytes) == aligned(first.band * first.row_bytes)
+        )
 
     def _release(self, rows: _Rows) -> None:
         """Its fresh band is free."""
         rows.fresh = rows.made
-        self.held &= ~rows.bits.get("fresh", 0)
+        self.held &= ~self.bits.get(Key("fresh", rows.name), 0)
 
     def _keep(self, rows: _Rows) -> None:
         """Let go of a fresh band: what is needed later goes to the ring."""
-        low = rows.low()
+        low = rows.low
         first, stop = max(low, rows.fresh), rows.made
         if rows.whole:
             rows.fresh = stop
@@ -368,26 +428,38 @@ class _Simulation:
         if first >= stop:
             return
         self.acts.append((Act.KEEP, rows.name, first, stop - first))
-        rows.stop = stop
         rows.ring = max(rows.ring, stop - min(low, first))
-        bit = self._bit("ring", rows, rows.name)
-        self.held |= bit
-        if self.live:
-            self.live[-1] |= bit  # others that are kept after the same fire are still there
+        since = max(len(self.live) - 1, 0)  # others that are kept after the same fire are still there
+        rows.kept.extend([(row, since) for row in range(first, stop)])
         self.copied += (stop - first) * rows.row_bytes
 
-    def _bit(self, kind: str, rows: _Rows, name: str) -> int:
-        """The bit of a buffer."""
-        if kind not in rows.bits:
-            rows.bits[kind] = 1 << len(self.keys)
-            self.keys.append(Key(kind, name))
-        return rows.bits[kind]
+    def _bit(self, key: Key, rows: _Rows) -> int:
+        """The bit of a fresh band or of sums of some rows."""
+        if key not in self.bits:
+            self.bits[key] = 1 << len(self.bands)
+            self.bands.append((key, rows))
+        return self.bits[key]
 
-    def _size(self, key: Key) -> int:
-        if key.kind == "sums":
-            return next(4 * worker.output.row_bytes for worker in self.workers if worker.name == key.name)
-        rows = self.tensors[key.name]
-        return rows.row_bytes * (rows.ring if key.kind == "ring" else rows.band)
+    def _lives(self) -> tuple[tuple[Place, ...], tuple[int, ...]]:
+        """The buffers' places, and for each fire the ones in use."""
+        places, first = [], dict[str, int]()
+        for key, rows in self.bands:
+            places.append(Place(key, 0, rows.row_bytes * (SUM_BYTES if key.kind == "sums" else rows.band)))
+        for rows in self.tensors.values():
+            first[rows.name] = len(places)
+            lows = range(0, rows.ring * rows.row_bytes, rows.row_bytes)
+            places += [Place(Key("ring", rows.name), low, low + rows.row_bytes) for low in lows]
+        turned, free = [0] * (len(self.live) + 1), [0] * len(places)
+        for rows, row, since, last in self.ringed:
+            bit = first[rows.name] + row % rows.ring
+            turned[max(since, free[bit])] ^= 1 << bit
+            turned[last + 1] ^= 1 << bit
+            free[bit] = last + 1
+        kept, live = 0, list[int]()
+        for change, held in zip(turned, self.live, strict=False):
+            kept ^= change
+            live.append(kept | held)
+        return tuple(places), tuple(live)
 
     def _overlaid(self, worker: _Worker) -> tuple[Key, Key]:
         return Key("fresh", worker.first_input), Key("fresh", worker.output.name)

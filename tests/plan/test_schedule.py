@@ -5,10 +5,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nnrules.graph.ir import Graph, Node
+from nnrules.graph.ir import Graph, Node, Tensor
+from nnrules.graph.operator import Geometry, Operator
+from nnrules.graph.ops.average_pool2d import AveragePool2d
 from nnrules.graph.ops.max_pool2d import MaxPool2d
 from nnrules.plan.arena import assign_offsets
 from nnrules.plan.lifetimes import Buffer, Piece
@@ -70,9 +73,10 @@ class Machine:
     def spoil(self) -> None:
         """Write over all memory that is in nobody's hands during the next fire."""
         mine = np.zeros(len(self.arena), bool)
-        for bit, (key, size) in enumerate(self.plan.sizes.items()):
+        for bit, place in enumerate(self.plan.places):
             if self.plan.live[self.fires] >> bit & 1:
-                mine[self.places[key] : self.places[key] + size] = True
+                start = self.places[place.key]
+                mine[start + place.low : start + place.high] = True
         for name, extents in self.plan.extents.items():
             low, high = extents[self.fires]
             place = self.places[Key("whole", name)]
@@ -126,11 +130,10 @@ class Machine:
 def placed(plan: Schedule, in_place: Sequence[int]) -> tuple[dict[Key, int], int]:
     """Where each buffer lies, and how much that takes."""
     keys, buffers = [], []
-    bits = {key: bit for bit, key in enumerate(plan.sizes)}
     for group in plan.groups(in_place):
-        held = [sum(1 << fire for fire, live in enumerate(plan.live) if live >> bits[key] & 1) for key in group]
         keys.append(group)
-        pieces = [Piece(steps, 0, plan.sizes[key]) for steps, key in zip(held, group, strict=True)]
+        mine = [(place, held) for place, held in zip(plan.places, plan.held, strict=True) if place.key in group]
+        pieces = [Piece(held, place.low, place.high) for place, held in mine]
         buffers.append(Buffer(["rows"], pieces))
     for name, extents in plan.extents.items():
         keys.append([Key("whole", name)])
@@ -164,23 +167,82 @@ def parts(graph: Graph) -> list[range]:
 @settings(max_examples=400, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(st.one_of(graphs(), row_graphs()), st.integers(0, 2**32), st.data())
 def test_a_part_run_by_rows_gives_what_the_whole_gives(graph: Graph, lot: int, data: st.DataObject) -> None:
-    chance = np.random.default_rng(lot)
-    x = [chance.integers(-128, 128, graph.tensors[name].shape).astype(np.int8) for name in graph.inputs]
-    expected = graph.run(*(each[np.newaxis] for each in x))
     possible = parts(graph)
     if not possible:
         return
     part = data.draw(st.sampled_from(sorted(possible, key=len)[-4:]))
     bands = {index: data.draw(st.sampled_from([1, 2, 4])) for index in part}
+    check(graph, part, bands, lot, data.draw(st.booleans()))
+
+
+def check(graph: Graph, part: range, bands: dict[int, int], lot: int = 0, overwriting: bool = False) -> None:
+    """The part by rows gives what the whole gives; ``overwriting``: what may be written in place is."""
+    chance = np.random.default_rng(lot)
+    x = [chance.integers(-128, 128, graph.tensors[name].shape).astype(np.int8) for name in graph.inputs]
+    expected = graph.run(*(each[np.newaxis] for each in x))
     plan = schedule(graph, part, bands, part.start == 0 and len(graph.inputs) == 1, frozenset(graph.tensors))
     free = schedule(graph, part, bands, part.start == 0 and len(graph.inputs) == 1)
     assert plan is not None
     assert free is not None
     assert plan.acts == free.acts
-    machine = Machine(graph, free, x[0], data.draw(st.sampled_from([(), tuple(free.over)])))
+    machine = Machine(graph, free, x[0], tuple(free.over) if overwriting else ())
     made = {graph.nodes[index].output for index in part}
     for name in set(plan.whole) - made:
         machine.whole[name][:] = expected[name][0]
     for name, values in machine.run().items():
         if name in made:
             np.testing.assert_array_equal(values, expected[name][0], err_msg=name)
+
+
+def chain(shape: tuple[int, int, int], *operators: Operator) -> Graph:
+    """One after the other."""
+    tensors, nodes = {"x": Tensor(name="x", shape=shape, scale=1.0, zero_point=0)}, []
+    for number, operator in enumerate(operators):
+        source, name = [*tensors][-1], f"t{number}"
+        shape = operator.infer(tensors[source].shape)
+        tensors[name] = Tensor(name=name, shape=shape, scale=1.0, zero_point=0)
+        nodes.append(Node(name=name, inputs=(source,), output=name, operator=operator))
+    return Graph(name="chain", inputs=("x",), outputs=(f"t{len(nodes) - 1}",), tensors=tensors, nodes=tuple(nodes))
+
+
+def average(rows: int, below: int = 0, stride: int = 1) -> AveragePool2d:
+    """Of so many rows, with some below the image."""
+    geometry = Geometry(kernel=(rows, 1), stride=(stride, 1), padding=(0, 0, below, 0))
+    rule = AveragePool2d.multipliers(geometry, True, 1.0, (0, -128, 127), "pool")
+    return AveragePool2d(geometry=geometry, count_include_pad=True, x_zero_point=3, requantization=rule)
+
+
+LARGEST = MaxPool2d(geometry=Geometry(kernel=(3, 3), padding=(1, 1, 1, 1)))
+
+
+@pytest.mark.parametrize("bands", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("operators", "sums"),
+    [
+        ((LARGEST, average(5, below=1), LARGEST), ()),  # two rows
+        ((LARGEST, average(5, below=1, stride=2), LARGEST), ("t1",)),  # the row below is not read
+        ((LARGEST, average(5), LARGEST), ("t1",)),  # a sum of which rows are read
+        ((average(5), average(1), LARGEST), ("t0", "t1")),
+    ],
+)
+def test_averages_of_all_rows_are_summed_up(operators: tuple[Operator, ...], sums: tuple[str, ...], bands: int) -> None:
+    graph = chain((5, 4, 3), *operators)
+    part = range(len(graph.nodes))
+    for overwriting in (False, True):
+        check(graph, part, dict.fromkeys(part, bands), overwriting=overwriting)
+    found = schedule(graph, part, {}, True)
+    assert found is not None
+    assert found.sums == sums
+
+
+def test_a_place_in_a_ring_is_free_once_its_row_has_been_read() -> None:
+    """What is behind the pooling runs when one row of two is still needed."""
+    pool = MaxPool2d(geometry=Geometry(kernel=(3, 3), stride=(2, 2), padding=(1, 1, 1, 1)))
+    found = schedule(chain((8, 4, 2), LARGEST, pool, LARGEST), range(3), {}, True)
+    assert found is not None
+    ring = [bit for bit, place in enumerate(found.places) if place.key == Key("ring", "t0")]
+    assert [found.places[bit][1:] for bit in ring] == [(0, 8), (8, 16)]
+    lives = [(node, *(live >> bit & 1 for bit in ring)) for node, live in zip(found.nodes, found.live, strict=True)]
+    assert lives[:8] == [(0, 1, 0), (0, 1, 0), (1, 1, 1), (0, 1, 1), (0, 1, 1), (1, 1, 1), (2, 0, 1), (0, 1, 1)]
+    assert {life for life in lives if life[0] == 2} == {(2, 0, 1), (2, 0, 0)}  # the last one at the image's end
+    assert [found.loads()[node] for node in (1, 2)] == [56, 48]
