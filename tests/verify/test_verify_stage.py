@@ -34,6 +34,12 @@ def inputs(samples: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFact
     return built(samples, tmp_path_factory.mktemp("good"), streamed=False)
 
 
+@pytest.fixture(scope="module")
+def streamed(samples: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    """The same of a program through which rows stream."""
+    return built(samples, tmp_path_factory.mktemp("streamed"), streamed=True)
+
+
 def built(samples: dict[str, np.ndarray], folder: Path, streamed: bool) -> Inputs:
     """Those of a program through which rows stream, or of one that has all tensors in one piece."""
     graph = small_graph()
@@ -81,9 +87,8 @@ def test_all_engines_agree(inputs: Inputs, graph: Graph, tmp_path: Path) -> None
 
 
 def test_a_program_through_which_rows_stream_is_verified_likewise(
-    samples: dict[str, np.ndarray], inputs: Inputs, tmp_path: Path
+    inputs: Inputs, streamed: Inputs, tmp_path: Path
 ) -> None:
-    streamed = built(samples, tmp_path, streamed=True)
     record, other = (json.loads(run(each, tmp_path).read_text()) for each in (streamed, inputs))
     assert record.pop("objects") != other.pop("objects")
     assert record == other
@@ -126,12 +131,14 @@ def test_too_few_samples(
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("rows", [False, True], ids=["whole", "rows"])
 @pytest.mark.parametrize("engine", PROGRAMS)
 def test_fault_in_one_program(
-    engine: str, fault: str, inputs: Inputs, samples: dict[str, np.ndarray], tmp_path: Path
+    engine: str, rows: bool, fault: str, request: pytest.FixtureRequest, samples: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     layer = "depthwise"
-    generate(FAULTS[fault](small_graph(), layer), TARGET, samples["image"][0], tmp_path)
+    inputs: Inputs = request.getfixturevalue("streamed" if rows else "inputs")
+    generate(FAULTS[fault](small_graph(), layer), TARGET, samples["image"][0], tmp_path, rows)
     name, target, flags = PROGRAMS[engine]
     faulty = checker(target, tmp_path, name, *flags)
     with pytest.raises(UserError) as caught:
@@ -141,6 +148,41 @@ def test_fault_in_one_program(
         f"verify small on cortex-m7: engine {engine} differs first at layer '{named}', sample 0, index ["
     )
     assert not (tmp_path / "small.verify.json").exists()
+
+
+@pytest.mark.parametrize("engine", PROGRAMS)
+def test_a_wrong_row_in_one_program(
+    engine: str, streamed: Inputs, samples: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    generate(small_graph(), TARGET, samples["image"][0], tmp_path, streamed=True)
+    source = tmp_path / "small.c"
+    right = "row % tensors[tensor].ring_rows * tensors[tensor].row_bytes"
+    assert source.read_text().count(right) == 1
+    wrong = right.replace("row", "(row + (tensor == ROWS_STEM && row == 5))", 1)
+    source.write_text(source.read_text().replace(right, wrong))
+    name, target, flags = PROGRAMS[engine]
+    faulty = checker(target, tmp_path, name, *flags)
+    with pytest.raises(UserError) as caught:
+        run(streamed | {name: [str(faulty)]}, tmp_path)
+    named = "head" if engine == "c-target-shipped" else "depthwise"
+    assert str(caught.value).startswith(
+        f"verify small on cortex-m7: engine {engine} differs first at layer '{named}', sample 0, index ["
+    )
+
+
+def test_a_row_that_is_never_computed(streamed: Inputs, samples: dict[str, np.ndarray], tmp_path: Path) -> None:
+    generate(small_graph(), TARGET, samples["image"][0], tmp_path, streamed=True)
+    source = tmp_path / "small.c"
+    table, _, rest = source.read_text().partition("static const uint8_t lines[]")
+    last = table.rindex("FIRE_POOL,")
+    source.write_text(f"{table[:last]}{table[last + len('FIRE_POOL,') :]}static const uint8_t lines[]{rest}")
+    faulty = checker("x86-64", tmp_path, "host_trace", TRACE, *SANITIZED)
+    with pytest.raises(UserError) as caught:
+        run(streamed | {"host_trace": [str(faulty)]}, tmp_path)
+    assert str(caught.value) == (
+        "c-host: trace.bin has 72 bytes of 'pool', not 96; "
+        "the program and this graph do not belong together, or it stopped early"
+    )
 
 
 def test_difference_is_shown_layer_by_layer(
