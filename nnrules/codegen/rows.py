@@ -33,12 +33,34 @@ class Track:
 
 @dataclass(frozen=True)
 class RowStep:
-    """A case of the switch: its name in C, the layer in words, its number and statements."""
+    """A case of the switch: its name in C, the layer in words, its number and statements; ``band``: whether it is a
+    band of rows."""
 
     id: str
     about: str
     index: int
     lines: tuple[str, ...]
+    band: bool = False
+
+    @property
+    def scoped(self) -> bool:
+        """Whether its statements begin with a declaration."""
+        return self.lines[0].startswith("const ")
+
+
+@dataclass(frozen=True)
+class Band:
+    """A layer that computes ``rows`` of a tensor at a time, for C: row r needs `window` rows of another tensor, from
+    r * ``stride`` - ``above`` on."""
+
+    id: str
+    layer: int
+    source: str
+    own: str
+    rows: int
+    stride: int
+    above: int
+    window: int
 
 
 @dataclass(frozen=True)
@@ -65,7 +87,9 @@ class RowProgram:
         self.pushed = self._ids.get(self._source, "")
         self.state_offset, self.state_bytes = plan.flows[0].state_offset, plan.flows[0].state_bytes
         self.tracks = [self._track(lane) for lane in self._lanes.values()]
-        self.steps = [self._step(index, node) for index, node in enumerate(graph.nodes)]
+        self.bands = [self._described(index) for index in self._parts if self._in_bands(index)]
+        steps = [self._step(index, node) for index, node in enumerate(graph.nodes)]
+        self.steps = [*(step for step in steps if step.band), *(step for step in steps if not step.band)]
         self._script = list(self._entries())
 
     @property
@@ -79,15 +103,15 @@ class RowProgram:
         return any(self.plan.layers[index].gather_bytes for index in self._parts)
 
     @property
-    def makes(self) -> bool:
-        """Whether any layer computes rows of a tensor that has several."""
-        return any(self.graph.nodes[index].name not in flow.sums for index, flow in self._parts.items())
+    def windows(self) -> int:
+        """The most rows that a layer needs at once."""
+        return max(band.window for band in self.bands)
 
     @property
-    def windows(self) -> int:
-        """The most rows that a kernel takes from where they are, 0 where none does."""
-        layers = [(i, self.plan.layers[i].band) for i in self._parts if BY_ROWS in self.plan.layers[i].variant]
-        return max((self._seen(self.graph.nodes[index], band) for index, band in layers), default=0)
+    def band_type(self) -> str:
+        """Of what is said of a band."""
+        sizes = [size for band in self.bands for size in (band.layer, band.rows, band.stride, band.above, band.window)]
+        return _unsigned(max(len(self.tracks), *sizes))
 
     @property
     def keeps(self) -> bool:
@@ -182,7 +206,7 @@ class RowProgram:
             return RowStep(self._fires[node.name], f"{name}, summed up", index, tuple(self._sum(index, node)))
         band = self.plan.layers[index].band
         about = f"{name}, a row" if band == 1 else f"{name}, {band} rows"
-        return RowStep(self._fires[node.name], about, index, tuple(self._band(index, node)))
+        return RowStep(self._fires[node.name], about, index, tuple(self._band(index, node)), True)
 
     def _whole(self, index: int, node: Node) -> Iterator[str]:
         tensor = self.graph.tensors[node.output]
@@ -209,25 +233,44 @@ class RowProgram:
         yield f"    trace({index}, {y}, 0, 1, {out.row_bytes});"
         yield "}"
 
+    def _in_bands(self, index: int) -> bool:
+        """Whether a layer computes rows of a tensor, rather than sums of rows."""
+        return index in self._parts and self.graph.nodes[index].name not in self._parts[index].sums
+
+    def _described(self, index: int) -> Band:
+        node, layer = self.graph.nodes[index], self.plan.layers[index]
+        window = node.operator.row_window(*self.graph.shapes(node))
+        assert window is not None
+        several = BY_ROWS in layer.variant or layer.gather_bytes
+        return Band(
+            id=self._fires[node.name],
+            layer=index,
+            source=self._ids[node.inputs[0]],
+            own=self._ids[node.output],
+            rows=layer.band,
+            stride=window.stride,
+            above=window.pad,
+            window=self._seen(node, layer.band) if several else 1,
+        )
+
     def _band(self, index: int, node: Node) -> Iterator[str]:
         """A band of rows; at the end of an image that it does not divide, fewer."""
-        out, band = self._lanes[node.output], self.plan.layers[index].band
-        own, rest = self._ids[node.output], out.height % band
-        yield f"const int first = state->made[{own}];"
-        count = str(band)
-        if rest:
-            yield f"const int count = first + {band} <= {out.height} ? {band} : {rest};"
-            count = "count"
-        yield f"int8_t *const y = next_rows(base, {own}, {count});"
+        out, layer = self._lanes[node.output], self.plan.layers[index]
+        rest = out.height % layer.band
         if not rest:
-            yield from self._fire(index, node, band, INDENT)
+            yield from self._fire(index, node, layer.band, INDENT)
+        elif BY_ROWS in layer.variant and rest > 1 and layer.band % rest == 0:
+            stride = self._described(index).stride
+            yield f"for (int i = 0; i < now.count; i += {rest}) {{"
+            x, y = f"now.x + {_times('i', stride)}", f"now.y + {_times('i', out.row_bytes)}"
+            yield "    " + self.calls.statement(index, [x, y], rest, INDENT + 4)
+            yield "}"
         else:
-            for head, rows in ((f"if (count == {band}) {{", band), ("} else {", rest)):
+            for head, rows in ((f"if (now.count == {layer.band}) {{", layer.band), ("} else {", rest)):
                 yield head
                 for line in self._fire(index, node, rows, INDENT + 4):
                     yield f"    {line}"
             yield "}"
-        yield f"trace({index}, y, (uint32_t)first, {count}, {out.row_bytes});"
 
     def _seen(self, node: Node, rows: int) -> int:
         """Rows of the input that so many of the output need."""
@@ -237,20 +280,16 @@ class RowProgram:
 
     def _fire(self, index: int, node: Node, rows: int, indent: int) -> Iterator[str]:
         layer = self.plan.layers[index]
-        window = node.operator.row_window(*self.graph.shapes(node))
-        assert window is not None
-        seen = self._seen(node, rows)
-        first = _plus(_times("first", window.stride), -window.pad)
-        source = f"base{self.argument}, {self._ids[node.inputs[0]]}, {first}, {seen}"
         if BY_ROWS in layer.variant:
-            yield f"window(x, {source});"
-            x = ["x"]
+            x = ["now.x"]
         elif not layer.gather_bytes:
-            x = [self._row(name, _times("first", window.stride)) for name in node.inputs]
+            own = _times("now.first", self._described(index).stride)
+            x = ["now.x[0]", *(self._row(name, own) for name in node.inputs[1:])]
         else:
-            yield f"gather({place(layer.gather_offset)}, {source}, {node.operator.row_padding});"
             x = [place(layer.gather_offset)]
-        yield self.calls.statement(index, [*x, "y"], rows, indent)
+            sizes = f"{self._seen(node, rows)}, {self._lanes[node.inputs[0]].row_bytes}"
+            yield f"gather({x[0]}, now.x, {sizes}, {node.operator.row_padding});"
+        yield self.calls.statement(index, [*x, "now.y"], rows, indent)
 
     def _row(self, tensor: str, row: str) -> str:
         return f"row_at(base{self.argument}, {self._ids[tensor]}, {row})"
@@ -286,10 +325,6 @@ def _unsigned(largest: int) -> str:
 
 def _times(text: str, factor: int) -> str:
     return text if factor == 1 else f"{text} * {factor}"
-
-
-def _plus(text: str, number: int) -> str:
-    return text if number == 0 else f"{text} {'+' if number > 0 else '-'} {abs(number)}"
 
 
 def _progressions(numbers: Sequence[int]) -> str:
