@@ -868,14 +868,14 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
  * NN_DEPTHWISE_BY_ANY(name, stride) defines the same for one row of any size, which it takes from the stream: less code where
  * there are several sizes, and more instructions. It also fills in the columns outside. */
 #if NN_HAS_DSP
-/* Row 0 in r6, 1 in r4, 2 in r12. */
+/* Row 0 in r6, 1 in r4, 2 in r11. */
 #define NN_COLUMN_WIDEN_1 \
     "pkhtb r10, r6, r4, asr #16\n\t" \
     "pkhbt r4, r4, r6, lsl #16\n\t" \
-    "sxtb16 r5, r12\n\t" \
-    "sxtb16 r7, r12, ror #8\n\t" \
-    "sxtb16 r9, r12, ror #16\n\t" \
-    "sxtb16 r11, r12, ror #24\n\t" \
+    "sxtb16 r5, r11\n\t" \
+    "sxtb16 r7, r11, ror #8\n\t" \
+    "sxtb16 r9, r11, ror #16\n\t" \
+    "sxtb16 r11, r11, ror #24\n\t" \
     "sxtb16 r6, r4, ror #8\n\t" \
     "sxtb16 r4, r4\n\t" \
     "sxtb16 r8, r10\n\t" \
@@ -904,7 +904,7 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
     "add " from ", " from ", #" #channels "\n\t" \
     ".endif\n\t"
 #define NN_COLUMN_1(channels) \
-    NN_COLUMN_NEXT("r6", "r1", channels) NN_COLUMN_NEXT("r4", "r2", channels) NN_COLUMN_NEXT("r12", "r3", channels) \
+    NN_COLUMN_NEXT("r6", "r1", channels) NN_COLUMN_NEXT("r4", "r2", channels) NN_COLUMN_NEXT("r11", "r3", channels) \
     NN_COLUMN_WIDEN_1
 #define NN_COLUMN_2(channels) \
     NN_COLUMN_NEXT("r6", "r1", channels) NN_COLUMN_NEXT("r4", "r2", channels) NN_COLUMN_NEXT("r5", "r3", channels) \
@@ -912,7 +912,7 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
 #define NN_COLUMN_EDGE_1(steps) \
     "ldr r6, [r1]\n\t" \
     "ldr r4, [r2]\n\t" \
-    "ldr r12, [r3]\n\t" \
+    "ldr r11, [r3]\n\t" \
     NN_COLUMN_WIDEN_1 \
     "add r4, sp, #" steps "\n\t" \
     "ldmia.w r4, {r4-r6}\n\t"
@@ -1274,15 +1274,14 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
                          "ldr r0, [sp, #48]\n\t" \
                          "ldr r5, [sp, #56]\n\t" \
                          "cbnz r5, 4f\n\t" \
-                         "ldr lr, [sp, #68]\n\t" \
+                         "ldrd r12, lr, [sp, #64]\n\t" \
                          "rsb lr, lr, #0\n" \
                          "2:\n\t" \
                          "ldr r6, [r1, lr]\n\t" \
                          "ldr r4, [r2, lr]\n\t" \
-                         "ldr r12, [r3, lr]\n\t" \
+                         "ldr r11, [r3, lr]\n\t" \
                          NN_COLUMN_WIDEN_1 \
-                         "ldr r4, [sp, #64]\n\t" \
-                         "adds lr, lr, r4\n\t" \
+                         "adds lr, lr, r12\n\t" \
                          "bne 2b\n\t" \
                          "adds r1, r1, #4\n\t" \
                          "adds r2, r2, #4\n\t" \

@@ -39,8 +39,8 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     """One kernel.
 
     ``let``: names for expressions that those further down and all others may use; ``when``: conditions that must all
-    hold; ``in_place``: whether, or when, the output may start where the first input does; ``rows``: whether the
-    template also takes the rows of its input one by one, see BY_ROWS; ``packing``: the module of
+    hold, also over ALONE; ``in_place``: whether, or when, the output may start where the first input does; ``rows``:
+    whether the template also takes the rows of its input one by one, see BY_ROWS; ``packing``: the module of
     nnrules/codegen/packing that makes its constants, None without; ``params``: further parameters and the values to try
     for each, every combination a variant; ``weights``: bytes of the packed weights; ``template``: C.
     """

@@ -211,13 +211,14 @@ def test_the_weights_are_as_large_as_described(op: str) -> None:
 
 
 def stored_weights(run: Run) -> int:
-    """Bytes of the packed weights; of a stream, less its biases, multipliers and zero points."""
+    """Bytes of the packed weights; of a stream, less its biases, multipliers, zero points and sizes."""
     packed = pack(run.kernel.packing, run.case.operator, run.parameters)
     if "stream" in packed:
         for_helium = run.kernel.isa == "mve"
         zero_points = 8 if run.kernel.packing in TILES and not for_helium else 0
+        sizes = 4 if run.kernel.packing == "dsp_depthwise_rows" else 0
         shift = 4 * int(for_helium and run.case.operator.requantization.has_shift)
-        return packed["stream"].nbytes - (8 + shift) * channels_in_stream(run) - zero_points
+        return packed["stream"].nbytes - (8 + shift) * channels_in_stream(run) - zero_points - sizes
     return packed["weights"].nbytes if "weights" in packed else 0
 
 
