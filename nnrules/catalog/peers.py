@@ -19,13 +19,14 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class PeerModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model of `models/`, with its multiply-accumulates. `also`: names of files that are the same network; `hold`: by
-    target, instructions that must not be exceeded."""
+    target, instructions that must not be exceeded, `hold_ram`: bytes of RAM in total."""
 
     name: str
     title: str
     macs: int
     also: tuple[str, ...] = ()
     hold: dict[str, int] = {}
+    hold_ram: dict[str, int] = {}
     peers: tuple[Peer, ...] = ()
 
     def best(self, target: str) -> Peer | None:
@@ -52,6 +53,12 @@ class Peers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def model(self, name: str) -> PeerModel | None:
         """The row that a model, or a file of the same network, belongs to."""
         return next((each for each in self.models if name in (each.name, *each.also)), None)
+
+    @property
+    def ram_targets(self) -> list[str]:
+        """Targets on which some peer's RAM is known."""
+        known = {peer.target for model in self.models for peer in model.peers if peer.ram is not None}
+        return [target for target in self.targets if target in known]
 
     def per_mac(self, layer: str, target: str) -> float | None:
         """A peer's instructions per multiply-accumulate for a described layer."""

@@ -39,13 +39,18 @@ class Benchmark(msgspec.Struct, frozen=True):
         return not any(name in ("model", "target") or "." in name for name in given)
 
     def declare(self, workspace: Workspace, whole: bool) -> list[Any]:
-        """The stage that compares all that was measured; its nodes. The terminal shows the tables."""
+        """The stage that compares all that was measured; its nodes. The terminal shows the tables. Where a peer's RAM
+        is known, each model is built without rows that stream too."""
         pairs = [(model, target.name) for target in workspace.targets for model in workspace.firmwares]
+        known = load_peers(workspace.top / self.file).ram_targets
+        both = [(each, target) for target in workspace.targets if target.name in known for each in workspace.firmwares]
         inputs = {
             "peers": [workspace.file(workspace.top / self.file)],
             "measured": [workspace.file(workspace.folder(m, t) / f"{m}.measured.json") for m, t in pairs],
             "graph": [workspace.file(workspace.folder(m) / f"{m}.graph.json") for m, _ in pairs],
         }
+        if both:
+            inputs["unstreamed"] = [workspace.firmwares[model].unstreamed(target) for model, target in both]
         folder = workspace.top / (self.file.parent if whole else workspace.arguments.build)
         outputs = {name: str(folder / file) for name, file in _NAMES.items()}
         nodes = workspace.add("bench", Subject("all", {}), BenchOptions(), inputs, outputs)

@@ -13,6 +13,7 @@ from nnrules.rules.programs import Programs
 from nnrules.rules.workspace import Subject, TargetFile, Workspace
 
 Nodes = dict[str, Any]
+UNSTREAMED = "unstreamed"
 
 
 @dataclass
@@ -49,6 +50,13 @@ class Firmware:
         runner = target.toolchain.runner if target and runs else None
         return self.workspace.add(verb, about, self.options[verb], inputs, outputs, runner)
 
+    def unstreamed(self, target: TargetFile) -> Any:
+        """The node of the figures of the same model without rows that stream, to compare with; in a folder of its own
+        beside the target's other files, and left out of the closing table."""
+        options = {**self.options, "plan": msgspec.structs.replace(self.options["plan"], stream="off")}
+        beside = msgspec.structs.replace(target, name=f"{target.name}/{UNSTREAMED}")
+        return TargetFirmware(replace(self, options=options), beside, told=False).measured["measured"]
+
     def chosen(self) -> dict[str, list[Any]]:
         """What was chosen here for a model that somebody else trained, as a stage's input; none for our own."""
         return self.some("chosen") if "chosen" in self.model else {}
@@ -60,10 +68,11 @@ class Firmware:
 
 @dataclass
 class TargetFirmware:
-    """The part that is made for one target."""
+    """The part that is made for one target; `told`: its figures are in the closing table."""
 
     common: Firmware
     target: TargetFile
+    told: bool = True
 
     def build(self) -> list[Any]:
         """Declare the stages and programs; the nodes that a user wants."""
@@ -86,7 +95,7 @@ class TargetFirmware:
         """The node of the plan."""
         kernels = self.common.workspace.kernel_descriptions()
         inputs = {**self.common.some("graph"), **self.toolchain, "kernels": kernels}
-        tuned = costs_file(self.target.name)
+        tuned = costs_file(self.target.path.stem)
         if tuned.is_file():
             inputs["costs"] = [self.common.workspace.file(tuned)]
         return self.add("plan", inputs, {"plan": "{}.plan.json"})["plan"]
@@ -124,8 +133,9 @@ class TargetFirmware:
         if runner is not None and runner.instructions_per_tick:
             inputs["profile"] = [self.programs.profile()]
         nodes = self.add("measure", inputs, {"measured": "{}.measured.json", "console": "{}.console.txt"}, runs=True)
-        limits = msgspec.structs.asdict(self.common.options["gate"])
-        self.common.workspace.engine.journal.measured(nodes["measured"], limits)
+        if self.told:
+            limits = msgspec.structs.asdict(self.common.options["gate"])
+            self.common.workspace.engine.journal.measured(nodes["measured"], limits)
         return nodes
 
     @cached_property

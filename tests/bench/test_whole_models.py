@@ -14,6 +14,7 @@ from benchmarks.whole import MODELS, NETWORKS, instructions, planned, seeded
 from nnrules.catalog.peers import load_peers
 from nnrules.graph.ops.conv2d import Conv2d
 from nnrules.graph.ops.fully_connected import FullyConnected
+from nnrules.plan.planner import MORE_INSTRUCTIONS
 from tests.needs import need_target
 
 BENCHMARKS = MODELS.parent / "benchmarks"
@@ -54,8 +55,20 @@ def test_what_is_recorded_is_exact_and_within_the_goals() -> None:
     assert set(rows) >= {(model.name, target) for model in PEERS.models for target in PEERS.targets}
     assert [name for name, row in rows.items() if row["differing"]] == []
     assert [name for name, row in rows.items() if row["hold"] and row["instructions"] > row["hold"]] == []
+    assert [name for name, row in rows.items() if row["hold_ram"] and row["ram"]["total"] > row["hold_ram"]] == []
     code = {model: row["flash"]["code"] for (model, target), row in rows.items() if target == "cortex-m7"}
     assert [model for model, size in code.items() if size > LARGEST_CODE] == []
+
+
+def test_the_arena_is_as_planned_and_rows_that_stream_cost_little() -> None:
+    rows = recorded()
+    assert {name: row["ram"]["arena"] for name, row in rows.items()} == {
+        name: row["peak"]["arena"] for name, row in rows.items()
+    }
+    both = {name: row for name, row in rows.items() if row["unstreamed"]}
+    assert set(both) >= {(model.name, target) for model in PEERS.models for target in PEERS.ram_targets}
+    more = {name: row["instructions"] / row["unstreamed"]["instructions"] for name, row in both.items()}
+    assert {name: share for name, share in more.items() if share > MORE_INSTRUCTIONS} == {}
 
 
 def test_seeded_models_say_so() -> None:

@@ -69,6 +69,13 @@ def test_bench_compares_seeded_models(seeded: Project) -> None:
     assert layer["layer"].startswith("conv 3x3/2 1->4, 8x8")
     assert f"|    10.00 |  {layer['instructions'] / layer['macs'] / 10:.2f} |" in tables
     assert "<svg" in (seeded.top / "benchmarks/results.svg").read_text()
+    assert [bool(row["unstreamed"]) for row in rows] == [True, False]  # a peer's RAM is known on the first alone
+    ours, other = rows[0]["ram"], rows[0]["unstreamed"]["ram"]
+    assert ours["arena"] == rows[0]["peak"]["arena"]
+    assert f"| tiny  | cortex-m7 | {ours['arena']:>5,} |" in tables
+    assert (seeded.top / "build/bench/tiny/cortex-m7/unstreamed/tiny.elf").is_file()
+    assert ours["total"] <= other["total"]
+    assert "unstreamed" not in done.stdout.partition("model  target")[2].partition("Peers:")[0]
     stages = json.loads((seeded.top / "build/bench/last_build.json").read_text())["stages"]
     assert {"seed", "bench"} <= {row["stage"] for row in stages}
     assert "train" not in {row["stage"] for row in stages}

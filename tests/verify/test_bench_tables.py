@@ -1,5 +1,6 @@
 """How layers are called, how rows are sorted, what a table says of a model that is over its goal."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from benchmarks.networks import NETWORKS
 from nnrules.catalog.peers import Peer, PeerLayer, PeerModel, Peers
-from nnrules.verify.bench import compared, describe, place, tables
+from nnrules.verify.bench import compared, describe, draw, place, tables
 
 PEERS = Peers(
     source="somebody",
@@ -19,6 +20,7 @@ PEERS = Peers(
             macs=264_192,
             also=("official",),
             hold={"a": 99},
+            hold_ram={"a": 4},
             peers=(
                 Peer(name="large", target="a", instructions=300, ram=10),
                 Peer(name="small", target="a", instructions=200, ram=20, flash=30),
@@ -38,7 +40,9 @@ def measured(model: str, target: str, **figures: Any) -> dict[str, Any]:
     return {
         "model": model, "target": target, "note": None, "compiler": "cc 1", "macs": 264_192, "instructions": 100,
         "layers": layers, "metric": None, "verify": {"differing": 0},
-        "ram": {"total": 5}, "flash": {"code": 1, "weights": 2, "total": 3}, **figures,
+        "ram": {"arena": 3, "stack": 2, "data": 0, "bss": 0, "total": 5},
+        "flash": {"code": 1, "weights": 2, "total": 3}, **figures,
+        "peak": {"arena": 3, "layer": "l", "bytes": 3, "kinds": {"scratch": 1, "whole": 2}, "gaps": 0},
     }  # fmt: skip
 
 
@@ -72,3 +76,26 @@ def test_rows_and_their_peers() -> None:
     assert ["ad", "a", "5", "10", "0.50", "1", "2", "3", "30", "0.10"] in cells
     assert ["fully connected 640->128", "other, ad, official", "81,920", "1.00", "1.00", "2.00", "0.50"] in cells
     assert np.unique([len(line) for line in text.splitlines() if line.startswith("| fully")]).size == 1
+
+
+def test_ram_is_shown_in_its_parts_where_the_unstreamed_program_was_measured() -> None:
+    graph = NETWORKS["ad"]()
+    other = measured("ad", "a/unstreamed", ram={"total": 8}, instructions=99)
+    rows = [compared(measured("ad", "a"), graph, PEERS, other), compared(measured("other", "b"), graph, PEERS)]
+    lines = tables(rows, PEERS).splitlines()
+    heading = next(index for index, line in enumerate(lines) if "working memory |" in line)
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[heading:]]
+    assert cells[0][2:10] == ["arena", "working memory", "stack", "data", "RAM", "to hold", "best peer's", "ratio"]
+    assert cells[2] == ["ad", "a", "3", "1", "2", "0", "5!", "4", "10", "0.50", "8", "0.62", "100", "99", "1.010"]
+    assert cells[3] == [""]
+
+
+@pytest.mark.parametrize("with_ram", [False, True])
+def test_the_picture_has_a_panel_for_ram_where_a_peer_tells_its_own(with_ram: bool, tmp_path: Path) -> None:
+    rows = [compared(measured("ad", "a" if with_ram else "b"), NETWORKS["ad"](), PEERS)]
+    draw(rows, tmp_path / "one.svg")
+    text = (tmp_path / "one.svg").read_text()
+    assert ("RAM of the best peer = 1" in text) == with_ram
+    assert "instructions of the best peer = 1" in text
+    draw(rows, tmp_path / "two.svg")
+    assert text == (tmp_path / "two.svg").read_text()
