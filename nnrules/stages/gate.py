@@ -17,9 +17,20 @@ from nnrules.catalog.table import render
 from nnrules.error import UserError
 from nnrules.plan.record import Plan, Room, load_plan
 from nnrules.stages.runner import Request, main
+from nnrules.verify.ram import Ram
 
 SIZES = ("ram", "flash", "instructions")
 SMALLER = "make the model smaller or raise its budget="
+SMALLER_LAYER = "make that layer's image or channels smaller, or raise budget="
+LARGEST = 3  # pieces of memory that are named
+KINDS = {
+    "whole": "for all of",
+    "ring": "for rows kept of",
+    "fresh": "for rows of",
+    "sums": "for sums of",
+    "scratch": "for the work of",
+    "state": "for",
+}
 
 
 class Cures(NamedTuple):
@@ -68,7 +79,10 @@ def _less_ram(model: str, plan: Plan, used: int, limit: int) -> str:
     least = min((point.bytes for point in plan.front), default=plan.arena_bytes)
     if least + rest <= limit and least < plan.arena_bytes:
         return f"set {model}.plan.ram_reserve={rest}, and the planner keeps that much free"
-    return f"the least is {plan.arena_bytes + rest:,} bytes, at layer '{plan.peak}': {SMALLER}"
+    there = ", ".join(f"{size:,} {KINDS[block.kind]} {block.name}" for block, size in Ram(plan).owners[:LARGEST])
+    largest = f" ({there})" if there else ""
+    total = plan.arena_bytes + rest
+    return f"the least is {total:,} bytes, {total - limit:,} too many, at layer '{plan.peak}'{largest}: {SMALLER_LAYER}"
 
 
 def _planned(request: Request[GateOptions]) -> dict[str, Any]:
