@@ -11,20 +11,29 @@ from tests.rules.project import TOP
 README, PAGE = ((TOP / name).read_text() for name in ("README.md", "docs/firmware.md"))
 SECTION = README.partition("## In your firmware's build")[2].partition("\n## ")[0]
 MODEL = dict(re.findall(r"`(models/bars/\w+(?:\.py)?)`:\n\n```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE))
+SENSOR = """
+static const int8_t *next_row(void) {
+    static const int8_t *row = bars_selftest_input;
+    const int8_t *const taken = row;
+    row += BARS_ROW_BYTES;
+    return taken;
+}
+
+static void use(const int8_t *output) { console_bytes("bars", output, BARS_OUTPUT_0_BYTES); }
+"""
 MAIN = """#include "console.h"
 #include "bars.h"
-
-static int8_t arena[BARS_ARENA_BYTES] __attribute__((aligned(BARS_ARENA_ALIGN)));
-
+SENSOR
 void entry(void);
 
 void entry(void) {
-    console_text(bars_selftest(arena) == 0 ? "self test passed\\n" : "self test failed\\n");
-    console_bytes("bars", arena + BARS_OUTPUT_0_OFFSET, BARS_OUTPUT_0_BYTES);
+    const int8_t *const image = bars_selftest_input;
+    int8_t output[BARS_OUTPUT_0_BYTES];
+INTERFACE
+    use(output);
     console_exit(0);
 }
 """
-HOST = MAIN.replace("void entry(void);\n", "").replace("void entry(void) {", "int main(void) {")
 CMAKE = "cmake_minimum_required(VERSION 3.13)\nproject(firmware C)\nadd_executable(firmware main.c)\n"
 
 
@@ -32,6 +41,19 @@ def listings(language: str) -> list[str]:
     """The code of the README's section and of the page, in order."""
     found: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", SECTION + PAGE, re.DOTALL | re.MULTILINE)
     return found
+
+
+def application() -> str:
+    """A program around the README's lines of C, which tells whether the self test was wrong."""
+    (interface,) = listings("c")
+    assert "{ /* wrong" in interface
+    interface = interface.replace("{ /* wrong", '{ console_text("wrong\\n"); /* wrong')
+    return MAIN.replace("SENSOR", SENSOR).replace("INTERFACE", interface)
+
+
+def printed(project: Foreign) -> str:
+    """What it prints: rows and the whole image give the same, and nothing is wrong."""
+    return 2 * project.says("bars").partition("\n")[2]
 
 
 @pytest.fixture
@@ -45,10 +67,10 @@ def bars(foreign: Foreign) -> Foreign:
 def test_a_firmware(bars: Foreign) -> None:
     need_target("cortex-m7")
     bars.take("bare_metal", "board")
-    bars.write("main.c", MAIN)
+    bars.write("main.c", application())
     bars.write("SConstruct", listings("python")[0])
     bars.built()
-    assert bars.emulated("mps2-an500", "firmware.elf") == bars.says("bars")
+    assert bars.emulated("mps2-an500", "firmware.elf") == printed(bars)
 
 
 def test_the_listings_are_the_files() -> None:
@@ -65,11 +87,12 @@ def test_cmake_and_make(bars: Foreign) -> None:
     done = bars.run(str(bars.python), "-m", "nnrules.cli", *words)
     assert done.status == 0, done.stderr
     bars.take("platformio/host", "host")
-    bars.write("main.c", HOST.replace('"console.h"', '"host/console.h"'))
+    host = application().replace("void entry(void);\n", "").replace("void entry(void) {", "int main(void) {")
+    bars.write("main.c", host.replace('"console.h"', '"host/console.h"'))
     bars.write("CMakeLists.txt", CMAKE + listings("cmake")[0])
     bars.write("Makefile", listings("make")[0])
     for words in (["cmake", "-S", ".", "-B", "out"], ["cmake", "--build", "out"], ["make", "CC=gcc"]):
         done = bars.run(*words)
         assert done.status == 0, done.stdout + done.stderr
     for program in ("out/firmware", "./firmware.elf"):
-        assert bars.run(program).stdout == bars.says("bars")
+        assert bars.run(program).stdout == printed(bars)
