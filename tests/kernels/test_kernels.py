@@ -31,6 +31,7 @@ TILES = {
     "dsp_dense": 2,
     "dsp_dense_1x4": 4,
     "dsp_winograd": 2,
+    "dsp_winograd_row": 2,
     "mve_tiles": 4,
 }  # channels side by side in a stream; Armv7E-M's end with zero points
 SMALL = Case(

@@ -30,6 +30,18 @@ def winograd(draw: Draw) -> Case:
 
 
 @st.composite
+def winograd_rows(draw: Draw) -> Case:
+    """Three columns and up to five rows, row strides, widths that tiles of four divide and not, halved loops."""
+    rows, width = draw(st.integers(1, 5)), draw(st.sampled_from([4, 5, 7, 8, 9, 16]))
+    channels, in_c = 2 * draw(st.integers(1, 5)), draw(st.sampled_from([4, 8, 16, 20, 24, 32]))
+    padding = draw(PADDINGS)
+    geometry = Geometry(kernel=(rows, 3), stride=(draw(st.integers(1, 2)), 1), padding=padding)
+    size = rows + draw(st.integers(0, 3)), max(width + 2 - padding[1] - padding[3], 3)
+    operator = Conv2d(geometry=geometry, **draw(linear_parts(draw(int8_arrays((channels, rows, 3, in_c))))))
+    return Case(operator, (draw(int8_arrays((1, *size, in_c))),))
+
+
+@st.composite
 def depthwise(draw: Draw) -> Case:
     """3x3, any strides and padding, bands of a large image, channels beyond what one store reaches."""
     size, channels = draw(st.tuples(st.integers(3, 40), st.integers(3, 60))), draw(st.sampled_from([4, 7, 8]))
@@ -81,6 +93,7 @@ def pools(draw: Draw) -> Case:
 
 KINDS = {
     "conv2d_winograd_s8__armv7em": winograd,
+    "conv2d_winograd_row_s8__armv7em": winograd_rows,
     "depthwise_3x3_s8__armv7em": depthwise,
     "depthwise_3x3_s8__armv6m": depthwise,
     "depthwise_3x3_s8__rv32imc": depthwise,
