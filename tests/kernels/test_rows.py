@@ -82,6 +82,22 @@ def test_depthwise_rows(target: str) -> None:
     check(runs, target)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_convolutions_in_pieces(target: str) -> None:
+    """Rows in every number of pieces, of the fewest columns and of more; odd channels, both strides, all paddings."""
+    need_target(target)
+    cases = [
+        convolution((kernel + 1, columns * stride + kernel - stride - 1, channels), kernel, stride)
+        for columns in (4, 6, 8, 12, 16, 24)
+        for kernel, stride, channels in ((3, 1, 5), (3, 2, 4), (5, 1, 3), (3, 1, 16), (4, 2, 1))
+    ]
+    (kernel,) = (each for each in load_kernels() if each.name == "conv2d_pieces_s8__armv7em")
+    runs = [run for run in runs_of(cases, ("armv7em",)) if run.kernel.name == kernel.name]
+    taken = [(run.variant["pieces"], run.variant["wide"]) for run in runs]
+    assert all(taken.count((each["pieces"], each["wide"])) >= 2 for each in kernel.variants())
+    check(runs, target)
+
+
 def check(runs: list[Run], target: str) -> None:
     """Build, run and compare."""
     with tempfile.TemporaryDirectory() as name:
@@ -97,6 +113,21 @@ def average(shape: tuple[int, int, int], value: int | None) -> Case:
     x = np.random.default_rng(shape[1]).integers(-128, 128, (1, *shape)).astype(np.int8)
     operator = AveragePool2d(geometry=geometry, x_zero_point=-3, requantization=rule)
     return Case(operator, (x if value is None else np.full_like(x, value),))
+
+
+def convolution(shape: tuple[int, int, int], kernel: int, stride: int) -> Case:
+    """Six channels, random, with one row and one column of padding on each side; no multiplier shifts."""
+    generator = np.random.default_rng(sum(shape))
+    operator = Conv2d(
+        geometry=Geometry(kernel=(kernel, kernel), stride=(stride, stride), padding=(1, 1, 1, 1)),
+        weights=generator.integers(-128, 128, (6, kernel, kernel, shape[2])).astype(np.int8),
+        bias=generator.integers(-1000, 1000, 6).astype(np.int32),
+        x_zero_point=int(generator.integers(-128, 128)),
+        requantization=Requantization(
+            generator.integers(2**18, 2**22, 6).astype(np.int32), np.zeros(6, np.uint8), 3, -128, 120
+        ),
+    )
+    return Case(operator, (generator.integers(-128, 128, (1, *shape)).astype(np.int8),))
 
 
 def depthwise(shape: tuple[int, int, int], stride: int, padding: tuple[int, int, int, int] = (1, 1, 1, 1)) -> Case:
