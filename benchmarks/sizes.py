@@ -57,15 +57,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", choices=NETWORKS, action="append", help="only this one, and write nothing")
     given = parser.parse_args()
+    ran = None if given.model else run(*RUN)
     rows = []
     for model in given.model or NETWORKS:
         for height, width in sizes(model):
             rows.append(measure(model, height, width))
             print(_line(rows[-1]), flush=True)
-    if given.model:
-        return
-    ran = run(*RUN)
-    write(rows, {"model": RUN[0], "height": RUN[1], "width": RUN[2], **asdict(ran)}, FOLDER)
+    if ran is not None:
+        write(rows, {"model": RUN[0], "height": RUN[1], "width": RUN[2], **asdict(ran)}, FOLDER)
 
 
 def sizes(model: str) -> list[tuple[int, int]]:
