@@ -103,6 +103,7 @@ class ModelCode:
 
     def _render(self, template: str, **context: Any) -> str:
         graph, plan = self.graph, self.plan
+        digest = sha256(dump(graph)).hexdigest()
         return render(
             template,
             self.kernels,
@@ -111,7 +112,8 @@ class ModelCode:
             prefix=self.prefix,
             macro=self.prefix.upper(),
             target=plan.target,
-            digest=sha256(dump(graph)).hexdigest(),
+            digest=digest,
+            mark=f"{int(digest[:8], 16) | 1:08x}",  # the model's own, not 0
             arena_bytes=plan.arena_bytes,
             arena_align=ALIGNMENT,
             inputs=[self._edge("input", index, name) for index, name in enumerate(graph.inputs)],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from nnrules.catalog.paths import KERNELS
 from nnrules.codegen.ctext import array
@@ -65,8 +66,12 @@ def test_use_and_misuse(streamed: bool, isa: tuple[str, ...], tmp_path: Path) ->
     [
         ("bytes < SMALL_ARENA_BYTES", "bytes + 1 < SMALL_ARENA_BYTES", "reset refuses an arena one byte short"),
         ("bytes != SMALL_ROW_BYTES", "bytes < SMALL_ROW_BYTES", "push_row refuses a long row"),
-        ("row == NULL ||", "", "push_row refuses a short row (written)"),
-        ("state->mark = 0;", ";", "a row too many"),
+        ("data == NULL ||", "", "push_row refuses NULL"),
+        ("at < start + SMALL_ARENA_BYTES", "at + 1 < start + SMALL_ARENA_BYTES", "an output that begins in the arena"),
+        ("start < at + bytes", "start + 1 < at + bytes", "an output that ends in the arena"),
+        ("at != start + offset &&", "", "run is right inside"),
+        ("|| state->line >= SMALL_ROWS", "", "counters beyond all rows"),
+        ("state->mark = 0;", "state->line = 0;", "a row too many"),
         ("state->line = 0;", ";", "right after a reset in between"),
         ("state->made[tensor] = 0;", ";", "right after a reset in between"),
     ],
@@ -108,6 +113,32 @@ def test_cppcheck_finds_nothing(tmp_path: Path) -> None:
     command = ["cppcheck", *checks, f"-I{KERNELS / 'include'}", "small.c"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_programs_of_other_models_leave_other_marks(tmp_path: Path) -> None:
+    """A row for one model is refused in an arena that another one has reset."""
+    marks = set()
+    for bias in (0, 1):
+        graph = small_graph()
+        head = graph.nodes[-1]
+        changed = replace(head, operator=replace(head.operator, bias=head.operator.bias + bias))
+        graph = replace(graph, nodes=(*graph.nodes[:-1], changed))
+        source = ModelCode(graph, whole_plan(graph, PORTABLE)).source()
+        marks |= set(re.findall(r"#define MARK (0x[0-9a-f]{8})u", source))
+    assert len(marks) == 2
+    assert 0 not in {int(mark, 16) for mark in marks}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_header_is_c_plus_plus(streamed: bool, tmp_path: Path) -> None:
+    need_command("g++", "g++")
+    written(code(streamed), tmp_path)
+    (tmp_path / "use.cpp").write_text(
+        '#include "small.h"\nint use(void *a) { return small_run(a, nullptr, nullptr); }\n'
+    )
+    command = ["g++", "-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Wold-style-cast", "-Werror", "-c", "use.cpp"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
 
 
 def test_the_image_has_no_place_in_the_arena_of_a_program_that_streams() -> None:

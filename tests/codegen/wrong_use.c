@@ -6,10 +6,11 @@
 
 #include "small.h"
 
-enum { GUARD = 64, SIZE = SMALL_ARENA_BYTES, ROW = SMALL_ROW_BYTES, ROWS = SMALL_ROWS, OUT = SMALL_OUTPUT_0_BYTES };
+enum { GUARD = SMALL_ROWS * SMALL_ROW_BYTES, SIZE = SMALL_ARENA_BYTES, ROW = SMALL_ROW_BYTES, ROWS = SMALL_ROWS, OUT = SMALL_OUTPUT_0_BYTES };
 
 extern const int8_t image[ROWS * ROW], expected[OUT];
 
+static int8_t outside[OUT];
 static _Alignas(SMALL_ARENA_ALIGN) int8_t memory[GUARD + SIZE + GUARD], before[GUARD + SIZE + GUARD];
 static int8_t *const arena = memory + GUARD;
 static int failures;
@@ -68,6 +69,41 @@ static void arenas(void)
     REFUSED(small_run(arena + 4, image, arena + SMALL_OUTPUT_0_OFFSET), SMALL_ERROR_ARENA, "run refuses an odd arena");
     REFUSED(small_run(arena, NULL, arena), SMALL_ERROR_DATA, "run refuses no image");
     REFUSED(small_run(arena, image, NULL), SMALL_ERROR_DATA, "run refuses no output");
+}
+
+/* Data that shares memory with the arena, from one byte at its beginning to one at its end. */
+static void overlaps(void)
+{
+    static const int places[] = {1 - ROW, 0, 1, SIZE - 1};
+    expect(small_reset(arena, SIZE) == SMALL_DONE, "reset before rows in the arena");
+    for (int i = 0; i < 4; i++) {
+        REFUSED(small_push_row(arena, arena + places[i], ROW), SMALL_ERROR_DATA, "push_row refuses a row in the arena");
+    }
+    REFUSED(small_run(arena, arena + SIZE - 1, outside), SMALL_ERROR_DATA, "run refuses an image that begins in the arena");
+    REFUSED(small_run(arena, arena + 1 - ROWS * ROW, outside), SMALL_ERROR_DATA, "run refuses an image that ends in the arena");
+    REFUSED(small_run(arena, image, arena + SMALL_OUTPUT_0_OFFSET + 1), SMALL_ERROR_DATA, "run refuses an output elsewhere in the arena");
+    REFUSED(small_run(arena, image, arena + SIZE - 1), SMALL_ERROR_DATA, "run refuses an output that begins in the arena");
+    REFUSED(small_run(arena, image, arena + 1 - OUT), SMALL_ERROR_DATA, "run refuses an output that ends in the arena");
+    memcpy(arena - ROW, image, ROW);
+    expect(small_push_row(arena, arena - ROW, ROW) == SMALL_MORE, "a row right before the arena");
+    memcpy(arena + SIZE, image + ROW, ROW);
+    expect(small_push_row(arena, arena + SIZE, ROW) == SMALL_MORE, "a row right behind the arena");
+    expect(push(arena, 2, ROWS) == SMALL_DONE && right(arena), "right after rows beside the arena");
+}
+
+/* What an application that does not keep to it may leave in the arena. */
+static void garbage(void)
+{
+    for (int at = 0; at + 8 <= SIZE; at += 4) {
+        expect(small_reset(arena, SIZE) == SMALL_DONE, "reset before garbage");
+        memcpy(before, arena, SIZE);
+        memset(arena, 0, SIZE);
+        memcpy(arena + at, before + at, 4); /* at one place the mark of a reset */
+        memset(arena + at + 4, 0xff, 4);    /* and counters beyond all rows */
+        const int result = small_push_row(arena, image, ROW);
+        expect(result == SMALL_ERROR_RESET, "counters beyond all rows");
+    }
+    expect(small_reset(arena, SIZE) == SMALL_DONE && push(arena, 0, ROWS) == SMALL_DONE && right(arena), "right after garbage");
 }
 
 static void rows(void)
@@ -130,6 +166,11 @@ int main(void)
         rows();
         resets();
         two();
+        whole();
+        overlaps();
+        garbage();
+        fill(fillings[i]);
+        rows();
         whole();
         for (int at = 0; at < GUARD; at++) {
             expect(memory[at] == (int8_t)fillings[i], "in front of the arena");
