@@ -3,23 +3,23 @@
  *
  *      layer      operator         inputs -> output                      MACs   kernel
  *   0  stem       conv2d           image 8x6x2 -> 8x6x4                  3,456  conv2d_dense_s8__armv7em
- *   1  depthwise  conv2d           stem 8x6x4 -> 8x6x4                   1,728  depthwise_rows_s8__armv7em
+ *   1  depthwise  conv2d           stem 8x6x4 -> 8x6x4                   1,728  depthwise_3x3_s8__armv7em
  *   2  add        add              stem 8x6x4, depthwise 8x6x4 -> 8x6x4  0      add_s8__armv7em
  *   3  pool       max_pool2d       add 8x6x4 -> 4x3x4                    0      max_pool2d_s8__armv7em
  *   4  flat       reshape          pool 4x3x4 -> 48                      0      none: the same memory
  *   5  head       fully_connected  flat 48 -> 5                          240    fully_connected_narrow_s8__armv7em
  *
- * The arena, 640 bytes:
- *   from  to   layers  what
- *   0     136  0..0    stem (scratch)
- *   0     256  1..1    depthwise (scratch)
- *   0     48   3..5    pool
- *   0     48   3..5    flat
- *   48    53   5..5    head
- *   136   232  0..0    image
- *   256   448  0..3    stem
- *   256   448  0..3    add
- *   448   640  1..2    depthwise
+ * The arena, 1,024 bytes:
+ *   from  to    layers  what
+ *   0     136   0..0    stem (scratch)
+ *   0     640   1..1    depthwise (scratch)
+ *   0     48    3..5    pool
+ *   0     48    3..5    flat
+ *   48    53    5..5    head
+ *   136   232   0..0    image
+ *   640   832   0..3    stem
+ *   640   832   0..3    add
+ *   832   1024  1..2    depthwise
  */
 #include "small.h"
 #include "nn_port.h"
@@ -33,10 +33,10 @@ NN_WEIGHTS static const uint32_t stem_stream[50] = {
     0x00000000, 0x0067aeb8, 0x0059f678, 0xfffffffd, 0xffffffd8,
 };
 
-NN_WEIGHTS static const uint32_t depthwise_stream[22] = {
-    0xfb68f518, 0xcfade029, 0x000000a0, 0xfffffe7d, 0x003c86e4, 0x417621bc, 0x98f722ea, 0x000000af, 0xfffffb99,
-    0x00247a86, 0x903c81e9, 0x502d3343, 0x00000065, 0x0000228b, 0x003056fa, 0x573b696b, 0x3e9d4d31, 0x00000060,
-    0x00006514, 0x0022e860, 0xfffffffd, 0xffffffd8,
+NN_WEIGHTS static const uint32_t depthwise_stream[20] = {
+    0xadfbfb68, 0x29f5f518, 0xa0cfcfe0, 0xfffffe7d, 0x003c86e4, 0xf7414176, 0xea2121bc, 0xaf989822, 0xfffffb99,
+    0x00247a86, 0x2d90903c, 0x438181e9, 0x65505033, 0x0000228b, 0x003056fa, 0x9d57573b, 0x3169696b, 0x603e3e4d,
+    0x00006514, 0x0022e860,
 };
 
 NN_WEIGHTS static const uint32_t head_stream[114] = {
@@ -118,33 +118,53 @@ NN_NOINLINE static void conv2d_dense_s8__armv7em_0(const int8_t *x, int8_t *y, c
     }
 }
 
-/* Depthwise 3x3 convolution, channels a multiple of four, two rows of outputs at a time, from rows of input anywhere in
- * memory. stream: see dsp_depthwise_rows. */
-NN_DEPTHWISE_BY_ROWS(depthwise_rows_s8__armv7em_1_rows, 4, 6, 1, 1, 6, 2)
+/* Depthwise 3x3 convolution, channels a multiple of four: a band of rows of four channels is widened to int16, each channel by
+ * itself and with its padding; then each channel's weights stay in registers. stream: see dsp_depthwise_3x3. Runs in place where
+ * one band is the whole image. */
+NN_DEPTHWISE_3X3(depthwise_3x3_s8__armv7em_1_channel, -3, 4, 6, 1,
+                 16, 16)
 
-NN_NOINLINE static void depthwise_rows_s8__armv7em_1(const int8_t *x, int8_t *y, const uint32_t *stream, void *scratch)
+static void depthwise_3x3_s8__armv7em_1(const int8_t *x, int8_t *y, const uint32_t *stream, void *scratch)
 {
     enum {
-        IN_H = 8, IN_W = 6, C = 4, OUT_H = 8, OUT_W = 6, STRIDE_H = 1,
-        PAD_TOP = 1, PAD_LEFT = 1, COLUMNS = 8, INSIDE = 6, LO = -128, HI = 127,
-        COUNT = 2
+        IN_H = 8, IN_W = 6, C = 4, OUT_H = 8, OUT_W = 6,
+        STRIDE_H = 1, PAD_TOP = 1, PAD_LEFT = 1, X_ZERO_POINT = -40,
+        LO = -128, HI = 127, PITCH = 16 / 2, BAND = 8,
+        PLANE = ((BAND - 1) * STRIDE_H + 3) * PITCH, LEFT = PAD_LEFT / 2 * 2,
+        FIRST = (PAD_LEFT + 1) / 2 * 2, END = IN_W + PAD_LEFT < PITCH ? (IN_W + PAD_LEFT) / 2 * 2 : PITCH
     };
-    nn_word *const columns = scratch;
-    const uint32_t wide = (stream[5 * C + 1] & 0xFFFFu) * 0x00010001u;
-    for (int i = 0; i < 8 * PAD_LEFT; i++) {
-        columns[i] = wide;
-    }
-    for (int i = 8 * (PAD_LEFT + INSIDE); i < 8 * COLUMNS; i++) {
-        columns[i] = wide;
+    int16_t *const planes = scratch;
+    const uint32_t outside = (uint8_t)X_ZERO_POINT * 0x01010101u;
+    for (int i = 0; i < PLANE; i += 2) {
+        nn_to_planes(planes + i, PLANE, outside, outside);
     }
 
-    for (int oy = 0; oy < OUT_H; oy += COUNT, y += COUNT * OUT_W * C) {
-        const int8_t *rows[COUNT + 2];
-        for (int i = 0; i < COUNT + 2; i++) {
-            const int iy = oy * STRIDE_H - PAD_TOP + i;
-            rows[i] = iy >= 0 && iy < IN_H ? x + iy * IN_W * C : NULL;
+    for (int oy = 0; oy < OUT_H; oy += BAND) {
+        const int count = oy + BAND <= OUT_H ? BAND : OUT_H - oy, top = oy * STRIDE_H - PAD_TOP;
+        for (int c = 0; c < C; c += 4) {
+            for (int row = 0; row < (count - 1) * STRIDE_H + 3; row++) {
+                int16_t *const to = planes + row * PITCH;
+                if (top + row < 0 || top + row >= IN_H) {
+                    continue;
+                }
+                const int8_t *from = x + (top + row) * IN_W * C + c;
+                if (LEFT < FIRST) {
+                    nn_to_planes(to + LEFT, PLANE, outside, *(const nn_word_at_1 *)from);
+                    from += C;
+                }
+#pragma GCC unroll 2
+                for (int i = FIRST; i < END; i += 2, from += 2 * C) {
+                    nn_to_planes(to + i, PLANE, *(const nn_word_at_1 *)from, *(const nn_word_at_1 *)(from + C));
+                }
+                if (END < PITCH && END < IN_W + PAD_LEFT) {
+                    nn_to_planes(to + END, PLANE, *(const nn_word_at_1 *)from, outside);
+                }
+            }
+            int8_t *const out = y + oy * OUT_W * C + c;
+            for (int i = 0; i < 4; i++) {
+                depthwise_3x3_s8__armv7em_1_channel(planes + i * PLANE, out + i, stream + (c + i) * 5, count);
+            }
         }
-        depthwise_rows_s8__armv7em_1_rows(stream, rows, columns, y);
     }
 }
 
@@ -236,6 +256,15 @@ static bool misplaced(const void *arena)
     return arena == NULL || (uintptr_t)arena % SMALL_ARENA_ALIGN != 0;
 }
 
+/* Whether data is NULL or shares memory with the arena, other than at its own offset there (ARENA_BYTES: it has none). */
+static bool unfit(const void *arena, const int8_t *data, size_t bytes, size_t offset)
+{
+    const uintptr_t start = (uintptr_t)arena, at = (uintptr_t)data;
+    return data == NULL || (at != start + offset && at < start + SMALL_ARENA_BYTES && start < at + bytes);
+}
+
+#define MARK 0x646c508fu /* in the arena of this program while rows are wanted */
+
 struct __attribute__((may_alias)) eight {
     uint32_t words[8];
 };
@@ -260,29 +289,29 @@ int small_run(void *arena, const int8_t *input, int8_t *output)
     if (misplaced(arena)) {
         return SMALL_ERROR_ARENA;
     }
-    if (input == NULL || output == NULL) {
+    if (unfit(arena, input, SMALL_INPUT_0_BYTES, SMALL_INPUT_0_OFFSET) || unfit(arena, output, SMALL_OUTPUT_0_BYTES, SMALL_OUTPUT_0_OFFSET)) {
         return SMALL_ERROR_DATA;
     }
     int8_t *const base = arena;
 
     /* stem */
     NN_PROFILE(0);
-    conv2d_dense_s8__armv7em_0(input, base + 256, stem_stream, base);
-    trace(0, base + 256, 0, 8, 24);
+    conv2d_dense_s8__armv7em_0(input, base + 640, stem_stream, base);
+    trace(0, base + 640, 0, 8, 24);
 
     /* depthwise */
     NN_PROFILE(1);
-    depthwise_rows_s8__armv7em_1(base + 256, base + 448, depthwise_stream, base);
-    trace(1, base + 448, 0, 8, 24);
+    depthwise_3x3_s8__armv7em_1(base + 640, base + 832, depthwise_stream, base);
+    trace(1, base + 832, 0, 8, 24);
 
     /* add */
     NN_PROFILE(2);
-    add_s8__armv7em_2(base + 256, base + 448, base + 256);
-    trace(2, base + 256, 0, 8, 24);
+    add_s8__armv7em_2(base + 640, base + 832, base + 640);
+    trace(2, base + 640, 0, 8, 24);
 
     /* pool */
     NN_PROFILE(3);
-    max_pool2d_s8__armv7em_3(base + 256, base);
+    max_pool2d_s8__armv7em_3(base + 640, base);
     trace(3, base, 0, 4, 12);
 
     /* flat */
@@ -300,9 +329,8 @@ int small_run(void *arena, const int8_t *input, int8_t *output)
 /* Beside the input while its rows arrive. */
 struct state {
     uint32_t mark; /* MARK while rows are wanted */
-    int32_t taken;
+    uint32_t taken;
 };
-enum { MARK = 0x6e6e7273 };
 
 static struct state *state_of(void *arena)
 {
@@ -325,11 +353,11 @@ int small_push_row(void *arena, const int8_t *row, size_t bytes)
     if (misplaced(arena)) {
         return SMALL_ERROR_ARENA;
     }
-    if (row == NULL || bytes != SMALL_ROW_BYTES) {
+    if (bytes != SMALL_ROW_BYTES || unfit(arena, row, bytes, SMALL_ARENA_BYTES)) {
         return SMALL_ERROR_DATA;
     }
     struct state *const state = state_of(arena);
-    if (state->mark != MARK) {
+    if (state->mark != MARK || state->taken >= SMALL_ROWS) {
         return SMALL_ERROR_RESET;
     }
     int8_t *const base = arena;

@@ -278,6 +278,15 @@ static bool misplaced(const void *arena)
     return arena == NULL || (uintptr_t)arena % SMALL_ARENA_ALIGN != 0;
 }
 
+/* Whether data is NULL or shares memory with the arena, other than at its own offset there (ARENA_BYTES: it has none). */
+static bool unfit(const void *arena, const int8_t *data, size_t bytes, size_t offset)
+{
+    const uintptr_t start = (uintptr_t)arena, at = (uintptr_t)data;
+    return data == NULL || (at != start + offset && at < start + SMALL_ARENA_BYTES && start < at + bytes);
+}
+
+#define MARK 0x646c508fu /* in the arena of this program while rows are wanted */
+
 struct __attribute__((may_alias)) eight {
     uint32_t words[8];
 };
@@ -302,7 +311,7 @@ int small_run(void *arena, const int8_t *input, int8_t *output)
     if (misplaced(arena)) {
         return SMALL_ERROR_ARENA;
     }
-    if (input == NULL || output == NULL) {
+    if (unfit(arena, input, SMALL_INPUT_0_BYTES, SMALL_INPUT_0_OFFSET) || unfit(arena, output, SMALL_OUTPUT_0_BYTES, SMALL_OUTPUT_0_OFFSET)) {
         return SMALL_ERROR_DATA;
     }
     int8_t *const base = arena;
@@ -343,9 +352,8 @@ int small_run(void *arena, const int8_t *input, int8_t *output)
 /* Beside the input while its rows arrive. */
 struct state {
     uint32_t mark; /* MARK while rows are wanted */
-    int32_t taken;
+    uint32_t taken;
 };
-enum { MARK = 0x6e6e7273 };
 
 static struct state *state_of(void *arena)
 {
@@ -368,11 +376,11 @@ int small_push_row(void *arena, const int8_t *row, size_t bytes)
     if (misplaced(arena)) {
         return SMALL_ERROR_ARENA;
     }
-    if (row == NULL || bytes != SMALL_ROW_BYTES) {
+    if (bytes != SMALL_ROW_BYTES || unfit(arena, row, bytes, SMALL_ARENA_BYTES)) {
         return SMALL_ERROR_DATA;
     }
     struct state *const state = state_of(arena);
-    if (state->mark != MARK) {
+    if (state->mark != MARK || state->taken >= SMALL_ROWS) {
         return SMALL_ERROR_RESET;
     }
     int8_t *const base = arena;

@@ -21,7 +21,7 @@ extern "C" {
 #define SMALL_DONE 0
 #define SMALL_MORE 1
 #define SMALL_ERROR_ARENA (-1) /* it is NULL, not aligned to SMALL_ARENA_ALIGN, or smaller than SMALL_ARENA_BYTES */
-#define SMALL_ERROR_DATA (-2)  /* a pointer is NULL, or a row has not SMALL_ROW_BYTES */
+#define SMALL_ERROR_DATA (-2)  /* a pointer is NULL or into the arena, not at its OFFSET; or a row has not SMALL_ROW_BYTES */
 #define SMALL_ERROR_RESET (-3) /* a row without small_reset before the image, or one row too many */
 
 /* real = SCALE * (int8 - ZERO_POINT). Rows of int8 in NHWC order; OFFSET is a place for them inside the arena. */
@@ -50,8 +50,8 @@ int small_reset(void *arena, size_t bytes);
 int small_push_row(void *arena, const int8_t *row, size_t bytes);
 
 /* One inference. The arena is aligned to SMALL_ARENA_ALIGN and has SMALL_ARENA_BYTES. Inputs and outputs lie
- * outside of it or at their OFFSET in it, where later layers overwrite the inputs. No state is kept elsewhere:
- * distinct arenas may run at the same time. */
+ * outside of it or at their OFFSET in it, where later layers overwrite the inputs; apart from that they do not
+ * overlap. No state is kept elsewhere: distinct arenas may run at the same time. */
 int small_run(void *arena, const int8_t *input, int8_t *output);
 
 /* From small_selftest.c: runs one sample and compares every output with the reference's integers. 0: equal. */
