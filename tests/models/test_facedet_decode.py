@@ -126,7 +126,8 @@ def test_the_example_application_prints_what_python_finds(facedet, tmp_path):
     answer = ", ".join(str(value) for value in np.moveaxis(output, 0, -1).ravel())
     (tmp_path / "board.c").write_text(BOARD.replace("ANSWER", answer))
     sources = [facedet / "main.c", facedet / "facedet_decode.c", tmp_path / "board.c"]
-    includes = [f"-I{folder}" for folder in (tmp_path, facedet, facedet.parents[1] / "toolchains/board")]
+    top = facedet.parents[1]
+    includes = [f"-I{folder}" for folder in (tmp_path, facedet, top / "toolchains/board", top / "kernels/include")]
     flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", *includes]
     subprocess.run(["gcc", *flags, *sources, "-o", tmp_path / "program"], check=True)
     console = subprocess.run([tmp_path / "program"], check=True, capture_output=True, text=True).stdout
