@@ -50,27 +50,27 @@ static uint32_t pixels(int32_t steps)
     return (uint32_t)(steps + FACEDET_STEPS_PER_PIXEL / 2) / FACEDET_STEPS_PER_PIXEL;
 }
 
-static void print_face(line *out, size_t index, const facedet_face *face)
+/* These are functions of their own, so that neither inference nor decoding has their lines on the stack. */
+NN_NOINLINE static void print_face(size_t index, const facedet_face *face)
 {
-    put_named(out, "face ", (uint32_t)index);
-    put_named(out, ": x=", pixels(face->left));
-    put_named(out, " y=", pixels(face->top));
-    put_named(out, " w=", pixels(face->right - face->left));
-    put_named(out, " h=", pixels(face->bottom - face->top));
-    put_named(out, " score=", (uint32_t)face->score);
-    end_line(out);
+    line out;
+    out.length = 0;
+    put_named(&out, "face ", (uint32_t)index);
+    put_named(&out, ": x=", pixels(face->left));
+    put_named(&out, " y=", pixels(face->top));
+    put_named(&out, " w=", pixels(face->right - face->left));
+    put_named(&out, " h=", pixels(face->bottom - face->top));
+    put_named(&out, " score=", (uint32_t)face->score);
+    end_line(&out);
 }
 
-/* Apart from nn_main, so that the inference does not have their stack below its own. */
 NN_NOINLINE static void print_faces(const int8_t *output)
 {
     facedet_face faces[MOST_FACES];
     size_t count = facedet_decode(output, FACEDET_BOX_FACTOR(FACEDET_OUTPUT_0_SCALE), FACEDET_OUTPUT_0_ZERO_POINT, 0,
                                   faces, MOST_FACES);
-    line out;
-    out.length = 0;
     for (size_t i = 0; i < count; i++) {
-        print_face(&out, i, &faces[i]);
+        print_face(i, &faces[i]);
     }
 }
 
