@@ -11,7 +11,7 @@
 
 static NN_ALIGNED(8) uint8_t arena[JOIN(NN_MODEL_MACRO, _ARENA_BYTES)];
 
-static void print_line(const char *name, size_t length, uint32_t value) {
+NN_NOINLINE static void print_line(const char *name, size_t length, uint32_t value) {
     char digits[12];
     size_t at = sizeof digits;
     digits[--at] = '\n';
