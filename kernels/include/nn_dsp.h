@@ -857,12 +857,13 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
 /* A row of a depthwise 3x3 convolution or two, one below the other, four channels at a time: their rows of input are widened to
  * `columns`, side by side, so that a multiplication takes two taps of a column; then each channel's weights stay in registers.
  *
- * NN_DEPTHWISE_BY_ROWS(name, channels, width, stride, left, inside, rows) defines name(const uint32_t *stream,
+ * NN_DEPTHWISE_BY_ROWS(name, channels, width, stride, left, inside, rows, wide) defines name(const uint32_t *stream,
  * const int8_t *const x[], nn_word *columns, int8_t *y): `rows` (1 or 2) rows of `width` outputs from `rows` + 2 of input (NULL:
  * padding), of which `inside` columns, after `left`, are in `columns`; `width` * `stride` + 3 - `stride` are needed, those
  * outside hold what is there. A column is eight words, for each channel: row 1 and 0, then row 2 (low half) and, for two rows,
  * 3. The stream holds for each channel three words of weights, int8 (row, column): (1, 0), (1, 1), (0, 0), (0, 1); (1, 2),
- * (2, 0), (0, 2), (2, 1); (2, 2) as int16 and how many channels there are; then bias and multiplier. At the end are output and
+ * (2, 0), (0, 2), (2, 1); (2, 2) as int16 and how many channels there are; then bias and multiplier. `wide`: in place of the first two, four words
+ * of two int16: (1, 0), (0, 0); (1, 1), (0, 1); (1, 2), (0, 2); (2, 0), (2, 1). At the end are output and
  * input zero point, and four bytes: columns inside, on their left and on their right, and `width`.
  *
  * NN_DEPTHWISE_BY_ANY(name, stride) defines the same for one row of any size, which it takes from the stream: less code where
@@ -970,10 +971,17 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
     ".endif\n\t" \
     ".set nn_odd, 1 - nn_odd\n\t"
 /* All outputs but the last two (stride 2: the last) are made by loops of six where they are many; in two statements, as no text
- * may be too long. */
-#define NN_ROW(channels, width, stride, pair, single, last) \
+ * may be too long. At the end r0 is back at the first column, or at what is `next` bytes behind it. */
+#define NN_ROW(channels, width, stride, pair, single, last, next) \
     __asm__ volatile(NN_ROW_LOOP(channels, width, stride, pair, single, last)); \
-    __asm__ volatile(NN_ROW_END(channels, width, stride, pair, single, last));
+    __asm__ volatile(NN_ROW_END(channels, width, stride, pair, single, last, next));
+#define NN_ROW_LOAD_LAST(width, stride, next) \
+    ".if 32 * (" #width " * " #stride " + 2 - " #stride ") - " #next " <= 1020\n\t" \
+    "ldrd r10, r11, [r0], #-(32 * (" #width " * " #stride " + 2 - " #stride ") - " #next ")\n\t" \
+    ".else\n\t" \
+    "ldrd r10, r11, [r0]\n\t" \
+    "sub r0, r0, #32 * (" #width " * " #stride " + 2 - " #stride ") - " #next "\n\t" \
+    ".endif\n\t"
 #define NN_ROW_LOOP(channels, width, stride, pair, single, last) \
     ".set nn_odd, 0\n\t" \
     NN_ROW_LOAD NN_ROW_BEGIN("r12", pair, single) \
@@ -992,49 +1000,50 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
     "cmp r0, r10\n\t" \
     "bne 3b\n\t" \
     ".endif"
-#define NN_ROW_END(channels, width, stride, pair, single, last) \
+#define NN_ROW_END(channels, width, stride, pair, single, last, next) \
     ".if nn_full > nn_looped\n\t" \
     ".rept nn_full - nn_looped\n\t" \
     NN_ROW_OUTPUT(channels, stride, pair, single, last) \
     ".endr\n\t" \
     ".endif\n\t" \
-    NN_ROW_LOAD \
     ".if " #stride " == 2\n\t" \
-    NN_ROW_MIDDLE("r12", pair, single) NN_ROW_LOAD NN_ROW_FINISH("r12", pair, single, last("r12"), channels) \
+    NN_ROW_LOAD NN_ROW_MIDDLE("r12", pair, single) \
+    NN_ROW_LOAD_LAST(width, stride, next) NN_ROW_FINISH("r12", pair, single, last("r12"), channels) \
     ".elseif " #width " == 1\n\t" \
-    NN_ROW_FINISH("r12", pair, single, last("r12"), channels) \
+    NN_ROW_LOAD_LAST(width, stride, next) NN_ROW_FINISH("r12", pair, single, last("r12"), channels) \
     ".elseif nn_odd\n\t" \
-    NN_ROW_FINISH("lr", pair, single, last("lr"), channels) NN_ROW_MIDDLE("r12", pair, single) \
-    NN_ROW_LOAD NN_ROW_FINISH("r12", pair, single, last("r12"), channels) \
+    NN_ROW_LOAD NN_ROW_FINISH("lr", pair, single, last("lr"), channels) NN_ROW_MIDDLE("r12", pair, single) \
+    NN_ROW_LOAD_LAST(width, stride, next) NN_ROW_FINISH("r12", pair, single, last("r12"), channels) \
     ".else\n\t" \
-    NN_ROW_FINISH("r12", pair, single, last("r12"), channels) NN_ROW_MIDDLE("lr", pair, single) \
-    NN_ROW_LOAD NN_ROW_FINISH("lr", pair, single, last("lr"), channels) \
+    NN_ROW_LOAD NN_ROW_FINISH("r12", pair, single, last("r12"), channels) NN_ROW_MIDDLE("lr", pair, single) \
+    NN_ROW_LOAD_LAST(width, stride, next) NN_ROW_FINISH("lr", pair, single, last("lr"), channels) \
     ".endif"
+#define NN_ROW_NEXT_1 8
+#define NN_ROW_NEXT_2 0
 #define NN_ROW_AND_1(channels, width, stride)
 #define NN_ROW_AND_2(channels, width, stride) \
-    __asm__ volatile("sub r0, r0, #32 * (" #width " * " #stride " + 3 - " #stride ")\n\t" \
-                     "pkhtb r10, r3, r2, asr #16\n\t" \
+    __asm__ volatile("pkhtb r10, r3, r2, asr #16\n\t" \
                      "pkhbt r2, r2, r5, lsl #16\n\t" \
                      "pkhbt r3, r3, r5\n\t" \
                      "pkhbt r6, r4, r6, lsl #16\n\t" \
                      "mov r5, r10"); \
-    NN_ROW(channels, width, stride, "r11", "r10", NN_ROW_LAST_1)
+    NN_ROW(channels, width, stride, "r11", "r10", NN_ROW_LAST_1, 8)
 
 /* On the stack: stream, where the first four channels' constants end, columns, y; four rows of x, and the bytes from a pixel to
  * the next in each (0: of one outside); zero point, end of the stream, columns that are filled in, where a loop ends, whether any
  * row is outside, and what is there. */
-#define NN_DEPTHWISE_BY_ROWS(name, channels, width, stride, left, inside, rows) \
+#define NN_DEPTHWISE_BY_ROWS(name, channels, width, stride, left, inside, rows, wide) \
     NN_NAKED void name(const uint32_t *stream __attribute__((unused)), const int8_t *const x[] __attribute__((unused)), \
                        nn_word *columns __attribute__((unused)), int8_t *y __attribute__((unused))) { \
         __asm__ volatile("push {r4-r11, lr}\n\t" \
                          "sub sp, sp, #72\n\t" \
-                         "movw r4, #20 * " #channels "\n\t" \
+                         "movw r4, #(20 + 8 * " #wide ") * " #channels "\n\t" \
                          "add r4, r4, r0\n\t" \
                          "ldrd r5, r6, [r4]\n\t" \
                          "uxtb r6, r6\n\t" \
                          "orr r6, r6, r6, lsl #8\n\t" \
                          "orr r6, r6, r6, lsl #16\n\t" \
-                         "add r7, r0, #80\n\t" \
+                         "add r7, r0, #80 + 32 * " #wide "\n\t" \
                          "add r8, r2, #32 * " #left "\n\t" \
                          "strd r0, r7, [sp]\n\t" \
                          "strd r2, r3, [sp, #8]\n\t" \
@@ -1117,17 +1126,20 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
                          ".endif\n" \
                          "2:\n\t" \
                          "ldrd r12, lr, [sp]\n\t" \
+                         ".if " #wide "\n\t" \
+                         "ldmia.w r12!, {r2-r8}\n\t" \
+                         ".else\n\t" \
                          "ldmia.w r12!, {r2, r4, r6-r8}\n\t" \
-                         "str r12, [sp]\n\t" \
-                         "cmp r12, lr\n\t" \
                          "sxtb16 r3, r2, ror #8\n\t" \
                          "sxtb16 r5, r4, ror #8\n\t" \
                          "sxtb16 r2, r2\n\t" \
-                         "sxtb16 r4, r4"); \
-        NN_ROW(channels, width, stride, "r10", "r11", NN_ROW_LAST_0) \
+                         "sxtb16 r4, r4\n\t" \
+                         ".endif\n\t" \
+                         "str r12, [sp]\n\t" \
+                         "cmp r12, lr"); \
+        NN_ROW(channels, width, stride, "r10", "r11", NN_ROW_LAST_0, NN_ROW_NEXT_##rows) \
         NN_ROW_AND_##rows(channels, width, stride) \
-        __asm__ volatile("sub r0, r0, #32 * (" #width " * " #stride " + 3 - " #stride ") - 8\n\t" \
-                         "sub r1, r1, #" #channels " * " #width " * " #rows " - 1\n\t" \
+        __asm__ volatile("sub r1, r1, #" #channels " * " #width " * " #rows " - 1\n\t" \
                          ".if nn_looped > 0\n\t" \
                          "ldr r10, [sp, #60]\n\t" \
                          "adds r10, r10, #8\n\t" \
@@ -1139,7 +1151,7 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
                          "ldr r0, [sp, #4]\n\t" \
                          "ldr r2, [sp, #52]\n\t" \
                          "str r1, [sp, #12]\n\t" \
-                         "add r3, r0, #80\n\t" \
+                         "add r3, r0, #80 + 32 * " #wide "\n\t" \
                          "str r3, [sp, #4]\n\t" \
                          "cmp r0, r2\n\t" \
                          "bne 1b\n\t" \
@@ -1356,11 +1368,12 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
     }
 #else
 NN_INLINE void nn_depthwise_rows(const uint32_t *stream, const int8_t *const x[], nn_word *columns, int8_t *y, int channels,
-                                 int width, int stride, int left, int inside, int rows) {
+                                 int width, int stride, int left, int inside, int rows, int wide) {
     static const uint8_t place[4] = {1, 0, 2, 3}; /* of a row in its column */
-    static const uint8_t weight[9] = {2, 3, 6, 0, 1, 4, 5, 7, 8};
-    const uint32_t *const zero_points = stream + 5 * channels;
-    for (int c = 0; c < channels; c++, stream += 5) {
+    static const uint8_t weight[2][9] = {{2, 3, 6, 0, 1, 4, 5, 7, 8}, {2, 6, 10, 0, 4, 8, 12, 14, 16}}; /* bytes */
+    const int words = 5 + 2 * wide;
+    const uint32_t *const zero_points = stream + words * channels;
+    for (int c = 0; c < channels; c++, stream += words) {
         int16_t *const filled = (int16_t *)(columns + 8 * left);
         for (int i = 0; i < 4 * inside && c % 4 == 0; i++) {
             for (int row = 0; row < rows + 2; row++) {
@@ -1369,18 +1382,19 @@ NN_INLINE void nn_depthwise_rows(const uint32_t *stream, const int8_t *const x[]
         }
         for (int i = 0; i < width * rows; i++) {
             const int16_t *const window = (const int16_t *)(columns + i % width * stride * 8 + c % 4 * 2);
-            int32_t acc = (int32_t)stream[3];
+            int32_t acc = (int32_t)stream[words - 2];
             for (int tap = 0; tap < 9; tap++) {
-                const int8_t w = (int8_t)(stream[weight[tap] / 4] >> weight[tap] % 4 * 8);
+                const int at = weight[wide][tap];
+                const int8_t w = (int8_t)(stream[at / 4] >> at % 4 * 8);
                 acc += window[tap % 3 * 16 + place[i / width + tap / 3]] * w;
             }
-            y[i * channels + c] = nn_requantize(acc, (int32_t)stream[4], (int32_t)zero_points[0], -128, 127);
+            y[i * channels + c] = nn_requantize(acc, (int32_t)stream[words - 1], (int32_t)zero_points[0], -128, 127);
         }
     }
 }
-#define NN_DEPTHWISE_BY_ROWS(name, channels, width, stride, left, inside, rows) \
+#define NN_DEPTHWISE_BY_ROWS(name, channels, width, stride, left, inside, rows, wide) \
     static void name(const uint32_t *stream, const int8_t *const x[], nn_word *columns, int8_t *y) { \
-        nn_depthwise_rows(stream, x, columns, y, (channels), (width), (stride), (left), (inside), (rows)); \
+        nn_depthwise_rows(stream, x, columns, y, (channels), (width), (stride), (left), (inside), (rows), (wide)); \
     }
 #define NN_DEPTHWISE_BY_ANY(name, stride) \
     __attribute__((unused)) static void name(const uint32_t *stream, const int8_t *const x[], nn_word *columns, int8_t *y) { \
@@ -1390,7 +1404,7 @@ NN_INLINE void nn_depthwise_rows(const uint32_t *stream, const int8_t *const x[]
         for (int i = 0; i < 8 * (left + right); i++) { \
             columns[i < 8 * left ? i : i + 8 * inside] = wide; \
         } \
-        nn_depthwise_rows(stream, x, columns, y, channels, (int)(sizes >> 24), (stride), left, inside, 1); \
+        nn_depthwise_rows(stream, x, columns, y, channels, (int)(sizes >> 24), (stride), left, inside, 1, 0); \
     }
 #endif
 NN_DEPTHWISE_BY_ANY(nn_depthwise_row_by_1, 1)
