@@ -148,7 +148,8 @@ def test_an_option_that_no_model_took(project: Foreign) -> None:
         (
             'ram="20"',
             "tiny on portable: RAM 96 of 20 bytes; "
-            "the least is 96 bytes, at layer 'stem.0': make the model smaller or raise its budget=",
+            "the least is 96 bytes, 76 too many, at layer 'stem.0' (24 for all of y, 24 for the work of stem.0, "
+            "16 for rows of relu): make that layer's image or channels smaller, or raise budget=",
         ),
     ],
 )
