@@ -25,7 +25,7 @@ VARIABLES = {
 
 _SIZES = {("gate", "ram"), ("gate", "flash")}
 _SIZES |= {("plan", name) for name in ("budget", "reserve", "ram", "ram_budget", "ram_reserve")}
-_LEAST = "least"  # instead of a size, where the option has that word
+_AMOUNTS = {("plan", "ram", word) for word in ("least", "little")}  # instead of a size
 
 Overrides = dict[tuple[str, str], dict[str, str]]
 
@@ -152,7 +152,7 @@ def _value(place: str, verb: str, types: Mapping[str, Any], name: str, value: An
     """`value` as the option's type; a `written` one comes as text from the command line."""
     if name not in types:
         raise UserError(place, f"{verb} has no option {name!r}", suggest(name, types))
-    if (verb, name) in _SIZES and isinstance(value, str) and (value, name) != (_LEAST, "ram"):
+    if (verb, name) in _SIZES and isinstance(value, str) and (verb, name, value) not in _AMOUNTS:
         value = parse_size(place, value)
     try:
         found = msgspec.convert(value, types[name], strict=not written)

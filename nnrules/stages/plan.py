@@ -34,7 +34,8 @@ def run(request: Request[PlanOptions]) -> None:
     flash = _flash(request.options, graph, toolchain)
     within = partial(make_plan, graph, kernels, request.target, isa, request.options.extra_weights, costs, flash)
     plan = within(_ram(request.options))
-    most = _arena(request.options, toolchain.ram if toolchain else None)
+    bounds = (request.options.ram_budget, toolchain.ram if toolchain else None)
+    most = _arena(request.options, min((each for each in bounds if each is not None), default=None))
     if most is not None and plan.arena_bytes > most:
         plan = within(Ram(request.options.stream == "auto", most))
     _require_arena(request, plan)
@@ -52,8 +53,8 @@ def _isa(options: PlanOptions, toolchain: Toolchain | None) -> tuple[str, ...]:
 def _ram(options: PlanOptions) -> Ram:
     """What is asked of the arena."""
     streaming, known = options.stream == "auto", _arena(options, options.ram_budget)
-    if options.ram == "least":
-        return Ram(streaming, least=True)
+    if isinstance(options.ram, str):
+        return Ram(streaming, least=options.ram == "least")
     return Ram(streaming, min((each for each in (options.ram, known) if each is not None), default=None))
 
 

@@ -91,6 +91,10 @@ def test_the_least_ram_with_little_more_instructions_where_nothing_is_said(tmp_p
     unstreamed = plan.front[0]
     assert unstreamed.bytes == 480
     assert plan.arena_bytes == min(p.bytes for p in plan.front if p.instructions <= 1.05 * unstreamed.instructions)
+    assert planned(tmp_path, portable=True, ram="little", ram_budget=16 * 1024) == plan
+    assert planned(tmp_path, portable=True, ram="little", ram_budget=plan.arena_bytes + 768) == plan
+    tight = planned(tmp_path, portable=True, ram="little", ram_budget=plan.arena_bytes + 767)
+    assert tight == planned(tmp_path, portable=True, ram_budget=plan.arena_bytes + 767)
 
 
 def test_a_model_too_large_for_the_flash(tmp_path: Path) -> None:
