@@ -121,7 +121,7 @@ def table_bytes(graph: Graph, plan: Plan) -> int:
     rows = ModelCode(graph, plan).rows
     if rows is None:
         return 0
-    entries = sum(line.entries.count(",") for line in rows.lines)
+    entries = sum(line.entries.count(",") + 1 for line in rows.lines)
     sizes_of = {"uint8_t": 1, "uint16_t": 2}
     return entries * sizes_of[rows.entry_type] + len(rows.starts) * sizes_of[rows.start_type]
 
