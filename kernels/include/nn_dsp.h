@@ -619,6 +619,28 @@ NN_INLINE void nn_dense_channels(const uint32_t *stream, struct nn_dense *job, i
     }
 }
 
+/* All channels of all tiles: the weights of the first `wide` ones are int16, of the others int8; both numbers even. */
+NN_INLINE void nn_dense_mixed(const uint32_t *stream, const struct nn_dense *job, int wide, int channels, int blocks) {
+    const uint32_t *const narrow = stream + wide / 2 * (4 + 4 * blocks);
+    const uint32_t *const end = narrow + (channels - wide) / 2 * (4 + 2 * blocks);
+    struct nn_dense one = *job;
+    one.tiles = 1;
+    for (int tile = 0; tile < job->tiles; tile++) {
+        one.y0 = job->y0 + tile * channels;
+        one.y1 = job->y1 + tile * channels;
+        one.skip = NN_DENSE_S16_SKIP(blocks);
+        one.end = narrow;
+        nn_dense(stream, &one, blocks, true);
+        one.y0 += wide;
+        one.y1 += wide;
+        one.skip = NN_DENSE_S8_SKIP(blocks);
+        one.end = end;
+        nn_dense(narrow, &one, blocks, false);
+        one.x += job->step / 2;
+        one.x_end += job->step / 2;
+    }
+}
+
 /* All channels of one pixel: x and y0. */
 NN_INLINE void nn_dense_pixel(const uint32_t *stream, struct nn_dense *job, int channels, int blocks, bool wide) {
     const uint32_t *const last = stream + channels / 2 * (4 + blocks * (wide ? 4 : 2));

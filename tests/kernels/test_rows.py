@@ -98,6 +98,17 @@ def test_convolutions_in_pieces(target: str) -> None:
     check(runs, target)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_weights_of_two_sizes(target: str) -> None:
+    """Convolutions whose last channels have int8 weights, in each share of them: with channels in fours and not."""
+    need_target(target)
+    cases = [dense((3, 8, 60), (3, 3), 1), dense((4, 8, 29), (3, 6), 2)]
+    runs = [run for run in runs_of(cases, ("armv7em",)) if run.kernel.name == "conv2d_mixed_s8__armv7em"]
+    assert {run.variant["narrow"] for run in runs} == {1, 2, 3, 4, 6, 8}
+    assert {id(run.case) for run in runs} == {id(case) for case in cases}
+    check([run for run in runs if run.band < 2], target)
+
+
 def check(runs: list[Run], target: str) -> None:
     """Build, run and compare."""
     with tempfile.TemporaryDirectory() as name:
@@ -125,6 +136,23 @@ def convolution(shape: tuple[int, int, int], kernel: int, stride: int) -> Case:
         x_zero_point=int(generator.integers(-128, 128)),
         requantization=Requantization(
             generator.integers(2**18, 2**22, 6).astype(np.int32), np.zeros(6, np.uint8), 3, -128, 120
+        ),
+    )
+    return Case(operator, (generator.integers(-128, 128, (1, *shape)).astype(np.int8),))
+
+
+def dense(shape: tuple[int, int, int], kernel: tuple[int, int], stride: int) -> Case:
+    """32 output channels, random; with strides narrower bounds."""
+    generator = np.random.default_rng(shape[2])
+    bounds = (-128, 127) if stride == 1 else (-60, 41)
+    right = stride * 7 + kernel[1] - shape[1] - 1  # eight columns of outputs
+    operator = Conv2d(
+        geometry=Geometry(kernel=kernel, stride=(stride, stride), padding=(1, 1, 1, right)),
+        weights=generator.integers(-128, 128, (32, *kernel, shape[2])).astype(np.int8),
+        bias=generator.integers(-1000, 1000, 32).astype(np.int32),
+        x_zero_point=int(generator.integers(-128, 128)),
+        requantization=Requantization(
+            generator.integers(2**18, 2**21, 32).astype(np.int32), np.zeros(32, np.uint8), 3, *bounds
         ),
     )
     return Case(operator, (generator.integers(-128, 128, (1, *shape)).astype(np.int8),))

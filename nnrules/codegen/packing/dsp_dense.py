@@ -2,7 +2,8 @@
 
 ``stream`` uint32: for each TILE output channels their biases, then for each two taps a word of each channel, int16 with
 the first tap in the low half (``wide`` = 1), or for each four taps a word of each channel, int8 in the order k, k+2,
-k+1, k+3 (``wide`` = 0), then their multipliers. Where the channels do not divide by TILE, the last group repeats some.
+k+1, k+3 (``wide`` = 0, or the last ``narrow`` sixteenths of the channels), then their multipliers. Where the channels
+do not divide by TILE, the last group repeats some.
 At the end the zero points of output and input, so that layers which differ in nothing else share their code.
 
 Taps are in the order (kernel width, kernel height, in channels), padded with zeros to a multiple of GRAIN. Four taps
@@ -20,6 +21,7 @@ from nnrules.codegen.packing import Constants
 from nnrules.graph.operator import Parameter
 
 QUAD = (0, 2, 1, 3)
+NARROW = 16  # parts of the channels that `narrow` counts in
 
 
 def pack(operator: Any, parameters: Mapping[str, Parameter]) -> Constants:
@@ -29,26 +31,40 @@ def pack(operator: Any, parameters: Mapping[str, Parameter]) -> Constants:
     in_fours = weights.shape[3] % 4 == 0 or "rows" not in parameters
     spare = 0 if in_fours else columns.shape[2] % 2 * operator.geometry.stride[1] % 2
     taps = np.pad(columns, ((0, 0), (0, 0), (0, spare))).reshape(len(weights), -1)
-    return {"stream": stream(operator, taps, 2, 4, bool(parameters["wide"]), in_fours)}
+    narrow = len(taps) // NARROW * int(parameters.get("narrow", 0))
+    return {"stream": stream(operator, taps, 2, 4, bool(parameters["wide"]), in_fours, narrow)}
 
 
-def stream(operator: Any, taps: np.ndarray, tile: int, grain: int, wide: bool, in_fours: bool) -> np.ndarray:
-    """The words; ``taps`` integers (channels, taps), ``in_fours``: whether to exchange the middle two of each four."""
-    rule = operator.requantization
-    shift = rule.shift.astype(np.int64)
+def stream(
+    operator: Any, taps: np.ndarray, tile: int, grain: int, wide: bool, in_fours: bool, narrow: int = 0
+) -> np.ndarray:
+    """The words; ``taps`` integers (channels, taps), ``in_fours``: whether to exchange the middle two of each four;
+    ``narrow``: of how many channels at the end the weights are int8 though those of the others are not."""
     taps = np.pad(taps, ((0, 0), (0, -taps.shape[1] % grain)))
-    fours = taps.reshape(len(taps), -1, 4)[..., QUAD if in_fours else (0, 1, 2, 3)]
+    order = tiles(len(taps), tile)
+    parts = [(order[: len(order) - narrow], wide), (order[len(order) - narrow :], False)]
+    words = [
+        _groups(operator, taps, channels, tile, each, in_fours).reshape(-1) for channels, each in parts if len(channels)
+    ]
+    return with_zero_points(operator, [np.concatenate(words)[np.newaxis]])
+
+
+def _groups(operator: Any, taps: np.ndarray, channels: np.ndarray, tile: int, wide: bool, in_fours: bool) -> np.ndarray:
+    """The words of some channels, a tile of them in a row."""
+    rule = operator.requantization
+    shift = rule.shift.astype(np.int64)[channels]
+    fours = taps[channels].reshape(len(channels), -1, 4)[..., QUAD if in_fours else (0, 1, 2, 3)]
     if wide:
         halves = (fours.astype(np.int64) << shift[:, np.newaxis, np.newaxis]).astype("<i2")
         words = np.ascontiguousarray(halves).view("<u4")
     else:
         words = np.ascontiguousarray(fours[..., QUAD].astype(np.int8)).view("<u4")
-    bias = operator.folded_bias().astype(np.int64) << shift
-    order = tiles(len(taps), tile)
-    parts = [bias.astype(np.int32)[order], rule.multiplier[order]]
-    heads, tails = (part.view(np.uint32).reshape(-1, tile) for part in parts)
-    body = words.reshape(len(taps), -1)[order].reshape(-1, tile, words.size // len(taps)).transpose(0, 2, 1)
-    return with_zero_points(operator, [heads, body.reshape(len(heads), -1), tails])
+    bias = operator.folded_bias().astype(np.int64)[channels] << shift
+    heads, tails = (
+        part.astype(np.int32).view(np.uint32).reshape(-1, tile) for part in (bias, rule.multiplier[channels])
+    )
+    body = words.reshape(len(channels) // tile, tile, -1).transpose(0, 2, 1).reshape(len(heads), -1)
+    return np.concatenate([heads, body, tails], axis=1)
 
 
 def with_zero_points(operator: Any, columns: list[np.ndarray]) -> np.ndarray:
