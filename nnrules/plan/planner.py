@@ -1,7 +1,9 @@
 """Graph and kernels -> plan."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 from msgspec.structs import replace
 
@@ -18,7 +20,7 @@ from nnrules.plan.search import Program, Search
 from nnrules.plan.select import Flash, Offers, Selection
 
 MORE_INSTRUCTIONS = 1.05  # times those without streaming, where nothing is said of the RAM
-PACKINGS = 4  # programs that are packed, at most, to find one that is as small as said
+PACKINGS = 6  # programs that are packed, at most, to find the smallest
 
 
 @dataclass(frozen=True)
@@ -53,31 +55,86 @@ def make_plan(
     selected, room = offers.select(extra_weights, flash)
     if ram == UNSTREAMED:
         return plan_of(graph, target, selected, room)
-    front = Search(offers, [candidate for candidate, _ in selected], state_bytes(graph), ram.stream).front
-    smallest: Plan | None = None
-    for program in _wanted(front, ram):
-        if smallest is not None and program.bytes >= smallest.arena_bytes:
-            continue  # packed, it takes no less
-        taken, room = offers.select(extra_weights, flash, program.bands, program.limits(state_bytes(graph)))
-        plan = plan_of(graph, target, taken, room, program.streams, program.bands)
-        if smallest is None or plan.arena_bytes < smallest.arena_bytes:
-            smallest = plan
-        if ram.bytes is not None and plan.arena_bytes <= ram.bytes:
-            break
-    assert smallest is not None
-    points = tuple(Point(bytes=each.bytes, instructions=each.instructions) for each in front)
-    return replace(smallest, front=points, stops=_stops(graph) if ram.stream else ())
+    state = state_bytes(graph)
+    programs = Search(offers, [candidate for candidate, _ in selected], state, ram.stream).front
+    front = _front(
+        _Way(each, *offers.select(extra_weights, flash, each.bands, each.limits(state))) for each in programs
+    )
 
+    @cache
+    def packed(number: int) -> Plan:
+        program, taken, room = front[number].program, front[number].selected, front[number].room
+        return plan_of(graph, target, taken, room, program.streams, program.bands)
 
-def _wanted(front: Sequence[Program], ram: Ram) -> list[Program]:
-    """What is packed until one is as small as said, the best first: of many, those that take fewer bytes by far."""
     if ram.bytes is not None:
-        fitting = [program for program in front if program.bytes <= ram.bytes]
-        return [*fitting[:PACKINGS], *front[::-1][:PACKINGS]]
-    if ram.least:
-        return list(front[::-1][:PACKINGS])
-    most = front[0].instructions * MORE_INSTRUCTIONS
-    return [program for program in front[::-1] if program.instructions <= most][:PACKINGS]
+        plan = _within(front, ram.bytes, packed)
+    else:
+        most = math.inf if ram.least else MORE_INSTRUCTIONS * total(selected)
+        plan = _least([number for number, way in enumerate(front) if way.instructions <= most], front, packed)
+    points = tuple(Point(bytes=each.program.bytes, instructions=each.instructions) for each in front)
+    return replace(plan, front=points, stops=_stops(graph) if ram.stream else ())
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A program with the kernels that its memory and all layers' weights allow."""
+
+    program: Program
+    selected: Sequence[Selection]
+    room: Room
+
+    @cached_property
+    def instructions(self) -> float:
+        """As estimated; with what all layers share of the weights, not as the search had it."""
+        return total(self.selected) + sum(segment.copying for segment in self.program.segments)
+
+
+def total(selected: Sequence[Selection]) -> float:
+    """Instructions of all kernels."""
+    return sum(candidate.instructions for candidate, _ in selected if candidate)
+
+
+def _front(ways: Iterable[_Way]) -> list[_Way]:
+    """Those that none beats in both, from the fewest instructions to the least RAM."""
+    front: list[_Way] = []
+    for way in sorted(ways, key=lambda each: each.program.bytes):
+        cost = way.instructions + way.program.price
+        if not front or cost < front[-1].instructions + front[-1].program.price:
+            front.append(way)
+    return front[::-1]
+
+
+def _least(numbers: Sequence[int], front: Sequence[_Way], packed: Callable[[int], Plan]) -> Plan:
+    """The smallest arena of these."""
+    smallest = packed(numbers[-1])
+    for number in numbers[-2 : -PACKINGS - 1 : -1]:
+        if front[number].program.bytes >= smallest.arena_bytes:
+            break  # packed, it takes no less
+        smallest = min(smallest, packed(number), key=lambda plan: plan.arena_bytes)
+    return smallest
+
+
+def _within(front: Sequence[_Way], most: int, packed: Callable[[int], Plan]) -> Plan:
+    """The fewest instructions of which the arena keeps ``most`` bytes; where none does, the smallest.
+
+    What less is in use takes fewer bytes, mostly: looked for by steps that double, then between the last two. Where
+    that finds none, all that might do are tried.
+    """
+    fitting = [number for number, way in enumerate(front) if way.program.bytes <= most]
+    low, step = -1, 1
+    while low + 1 < len(fitting):
+        high = min(low + step, len(fitting) - 1)
+        if packed(fitting[high]).arena_bytes <= most:
+            while low + 1 < high:
+                middle = (low + high) // 2
+                if packed(fitting[middle]).arena_bytes <= most:
+                    high = middle
+                else:
+                    low = middle
+            return packed(fitting[high])
+        low, step = high, 2 * step
+    tried = fitting or range(max(0, len(front) - PACKINGS), len(front))
+    return min((packed(number) for number in tried), key=lambda plan: (plan.arena_bytes > most, plan.arena_bytes))
 
 
 def plan_of(

@@ -110,29 +110,25 @@ class Schedule:
         return tuple(found)
 
     def loads(self, in_place: Sequence[int] = ()) -> dict[int, int]:
-        """For each node the most bytes in use at its fires, without its working memory; each buffer is rounded up to 8,
-        of a ring counts what is between the places in use. ``in_place``: nodes, of those in ``over``, that write over
-        their input."""
+        """For each node the most bytes in use at its fires, without its working memory; each buffer is rounded up to 8.
+        Of a ring counts what is in use at any of the node's fires, since its working memory lies in one place.
+        ``in_place``: nodes, of those in ``over``, that write over their input."""
         homes = {key: number for number, group in enumerate(self.groups(in_place)) for key in group}
         owners = [homes[place.key] for place in self.places]
         masks = [0] * len(homes)
         for bit, owner in enumerate(owners):
             masks[owner] |= 1 << bit
-        counted, spans = [0] * len(homes), {0: 0}
-        total = before = 0
+        seen: dict[int, int] = {}
+        for node, live in zip(self.nodes, self.live, strict=True):
+            seen[node] = seen.get(node, 0) | live
+        sizes = {node: [self._span(live & mask) for mask in masks] for node, live in seen.items()}
+        known: dict[tuple[int, int], int] = {}
         found: dict[int, int] = {}
-        for node, live, wholes in zip(self.nodes, self.live, self._whole_bytes, strict=True):
-            changed, before = live ^ before, live
-            while changed:
-                owner = owners[changed.bit_length() - 1]
-                changed &= ~masks[owner]
-                within = live & masks[owner]
-                if within not in spans:
-                    spans[within] = self._span(within)
-                total += spans[within] - counted[owner]
-                counted[owner] = spans[within]
-            if total + wholes > found.get(node, 0):
-                found[node] = total + wholes
+        for node, live, wholes in set(zip(self.nodes, self.live, self._whole_bytes, strict=True)):
+            if (node, live) not in known:
+                used = [size for mask, size in zip(masks, sizes[node], strict=True) if live & mask]
+                known[node, live] = sum(used)
+            found[node] = max(found.get(node, 0), known[node, live] + wholes)
         return found
 
     def groups(self, in_place: Sequence[int] = ()) -> list[list[Key]]:
@@ -148,6 +144,8 @@ class Schedule:
     def _span(self, live: int) -> int:
         """From the first to the last byte of these places of one buffer."""
         used = [place for bit, place in enumerate(self.places) if live >> bit & 1]
+        if not used:
+            return 0
         return aligned(max(place.high for place in used)) - min(place.low for place in used) // ALIGNMENT * ALIGNMENT
 
     @cached_property

@@ -12,7 +12,7 @@ from nnrules.plan.costs import Costs
 from nnrules.plan.flows import state_bytes
 from nnrules.plan.lifetimes import Buffer, Memory, Piece, Stream, span, step_bytes
 from nnrules.plan.parts import PART, SIZES, STEP, Parts
-from nnrules.plan.schedule import schedule
+from nnrules.plan.schedule import aligned, schedule
 from nnrules.plan.search import BANDS, Program, Search
 from nnrules.plan.select import COPYING, Candidate, Offers
 from tests.cases.graphs import row_graphs
@@ -107,11 +107,20 @@ def in_place(candidate: Candidate | None) -> bool:
 
 
 def in_use(graph: Graph, taken: tuple[Candidate | None, ...], streams: list[Stream]) -> int:
-    """Bytes, from the lives of all buffers."""
+    """Bytes, from the lives of all buffers; of a ring those that are in use at any of a layer's turns."""
     memory = Memory(graph, taken, streams)
-    rows = {id(buffer): buffer for buffer in memory.rows.values()}
+    rows = {id(buffer): buffer for buffer in memory.rows.values()}.values()
     state = [Buffer(["state"], [Piece(span(0, len(memory.nodes) - 1), 0, state_bytes(graph))])] if streams else []
-    return max(step_bytes([*memory.tensors, *memory.scratch.values(), *rows.values(), *state]))
+    rings = [buffer for buffer in rows if buffer.tensors[0].endswith("(ring)")]
+    others = [buffer for buffer in rows if buffer not in rings]
+    steps = step_bytes([*memory.tensors, *memory.scratch.values(), *others, *state])
+    steps += [0] * (len(memory.nodes) - len(steps))
+    for ring, (step, node) in itertools.product(rings, enumerate(memory.nodes)):
+        turns = sum(1 << turn for turn, other in enumerate(memory.nodes) if other == node)
+        used = [piece for piece in ring.pieces if piece.held & turns]
+        if ring.held >> step & 1:
+            steps[step] += aligned(max(piece.high for piece in used)) - min(piece.low for piece in used) // 8 * 8
+    return max(steps)
 
 
 def known_and_small(graph: Graph) -> bool:
