@@ -6,7 +6,7 @@ writes benchmarks/sizes.json, sizes.md and sizes.svg. Weights and calibration ar
 """
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -160,31 +160,40 @@ def draw(rows: Sequence[Size], path: Path) -> None:
     FigureCanvasSVG(figure)
     axes = figure.subplots(len(models), 2, sharey="row", squeeze=False)
     for line, model in zip(axes, models, strict=True):
+        own = [row for row in rows if row.model == model]
         for place, side in zip(line, ("height", "width"), strict=True):
-            other = "width" if side == "height" else "height"
-            shown = sorted(_along(rows, model, side), key=lambda row: getattr(row, side))
-            x = [getattr(row, side) for row in shown]
-            place.plot(x, [row.whole / 1024 for row in shown], "o--", color="#b0b0b0", label="tensors in one piece")
-            place.plot(x, [row.streamed / 1024 for row in shown], "o-", color="#4c78a8", label="rows stream")
-            for row in shown:
-                where = (getattr(row, side), row.streamed / 1024)
-                place.annotate(
-                    f"{row.streamed / 1024:.1f}", where, (0, 6), textcoords="offset points", fontsize=8, ha="center"
-                )
-            place.set_ylim(0)
-            place.set_xticks(x)
-            place.set_xlabel(f"{side} of the input ({other} {SIDES[0]})")
-            place.spines[["top", "right"]].set_visible(False)
+            _panel(place, own, side)
         line[0].set_ylabel(f"{model}: arena, KB")
     axes[0][0].legend(frameon=False, fontsize=8)
     with rc_context({"svg.hashsalt": "nnrules", "svg.fonttype": "none"}):
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 
-def _along(rows: Sequence[Size], model: str, side: str) -> Iterator[Size]:
-    """Those in which the other side is the least."""
-    other = "width" if side == "height" else "height"
-    return (row for row in rows if row.model == model and getattr(row, other) == SIDES[0])
+def _panel(axes: Any, rows: Sequence[Size], side: str) -> None:
+    """Against one side, where the other is the least; sensors beside it in the panel of the width."""
+    other, least = {"height": "width", "width": "height"}[side], SIDES[0]
+    shown = sorted((row for row in rows if getattr(row, other) == least), key=lambda row: getattr(row, side))
+    x = [getattr(row, side) for row in shown]
+    axes.plot(x, [row.whole / 1024 for row in shown], "o--", color="#b0b0b0", label="tensors in one piece")
+    axes.plot(x, [row.streamed / 1024 for row in shown], "o-", color="#4c78a8", label="rows stream")
+    for row in shown:
+        below = side == "width" and row.width > least
+        _note(axes, row, getattr(row, side), "", (0, -13 if below else 6), "center")
+    for row in rows if side == "width" else ():
+        if min(row.height, row.width) > least:
+            axes.plot(row.width, row.streamed / 1024, "D", color="#e45756")
+            _note(axes, row, row.width, f", in one piece {row.whole / 1024:.0f}", (-8, 4), "right")
+    axes.set_ylim(0)
+    axes.set_xticks(x)
+    axes.set_xlabel(f"{side} of the input ({other} {least})")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _note(axes: Any, row: Size, x: int, more: str, offset: tuple[int, int], where: str) -> None:
+    """Kilobytes beside a point; with ``more`` text, the size of the picture before them."""
+    text = f"{row.width} x {row.height}: " if more else ""
+    text += f"{row.streamed / 1024:.1f}{more}"
+    axes.annotate(text, (x, row.streamed / 1024), offset, textcoords="offset points", fontsize=8, ha=where)
 
 
 def _instructions(plan: Plan) -> float:
