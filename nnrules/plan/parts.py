@@ -14,6 +14,7 @@ from nnrules.plan.select import COPYING, Candidate, Limit, Offers
 PART = 1500  # instructions that a part has to save for its code and its schedule, or some RAM
 STEP = 100  # and for each of its layers
 SIZES = (1, 2, 4)  # rows at a time
+HEAVIER = 1.125  # what weights may be of those on whole tensors; the knapsack says what fits in the end
 LESS = 0.9  # of the instructions, for which two rows at a time are worth their memory
 
 
@@ -150,7 +151,7 @@ class Parts:
         most = self.chosen[index]
         assert most is not None
         fitting = [c for c in self.offers.candidates(index, band)[0] if c.in_place or not limit.in_place]
-        light = [c for c in fitting if c.weight_bytes <= most.weight_bytes]
+        light = [c for c in fitting if c.weight_bytes <= HEAVIER * most.weight_bytes]
         light = light or [min(fitting, key=lambda c: c.weight_bytes)]
         found: list[Offer] = []
         for offer in sorted((limit.taken(c), c.instructions) for c in light):

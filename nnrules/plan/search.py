@@ -13,8 +13,9 @@ place, until nothing is, or MORE_FIRES steps have been looked at. So on the fron
 at once might.
 
 What is counted is the bytes in use at once; where the buffers lie is packed afterwards (nnrules.plan.arena), and may
-take more. Kernels may not have larger weights than those chosen for whole tensors; the knapsack of all layers is solved
-anew with what the path allows each. A part has its price (nnrules.plan.parts), so that no rows stream for nothing.
+take more. Kernels may not have weights much larger than those chosen for whole tensors; the knapsack of all layers is
+solved anew with what the path allows each. A part has its price (nnrules.plan.parts), so that no rows stream for
+nothing.
 """
 
 import math
