@@ -108,18 +108,19 @@ class PlanOptions(Options, frozen=True):
     `budget`: bytes of flash that the whole program may take; the rules enter the model's. `reserve`: how many of them
     are for what is not kernels and their constants; None: 4 KB and the self test's sample.
 
-    `stream`: "off" keeps all tensors in one piece, with "auto" rows stream where that helps. `ram`: bytes that the
-    arena may take, for the fewest instructions that keep it; "least": as few as can be; "little": as few as cost up to
-    5 % more instructions, which the budget may not allow; None: the budget's, or where there is none "little".
-    `ram_budget`: bytes of RAM that the whole program may take; the rules enter the model's. `ram_reserve`: how many of
-    them are for stack and data; None: 768."""
+    `stream`: "off" keeps all tensors in one piece, with "auto" rows stream where that helps; None: "auto", but "off" on
+    a target that does not say how much RAM it has (a PC), unless RAM is asked for. `ram`: bytes that the arena may
+    take, for the fewest instructions that keep it; "least": as few as can be; "little": as few as cost up to 5 % more
+    instructions, which the budget may not allow; None: the budget's, or where there is none "little". `ram_budget`:
+    bytes of RAM that the whole program may take; the rules enter the model's. `ram_reserve`: how many of them are for
+    stack and data; None: 768."""
 
     portable: bool = False
     isa: tuple[str, ...] | None = None
     extra_weights: NotNegative = 1.0
     budget: Natural | None = None
     reserve: Natural | None = None
-    stream: Literal["auto", "off"] = "auto"
+    stream: Literal["auto", "off"] | None = None
     ram: Natural | Literal["least", "little"] | None = None
     ram_budget: Natural | None = None
     ram_reserve: Natural | None = None

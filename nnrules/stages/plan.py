@@ -33,11 +33,12 @@ def run(request: Request[PlanOptions]) -> None:
     costs = load_costs(tuned) if tuned else None
     flash = _flash(request.options, graph, toolchain)
     within = partial(make_plan, graph, kernels, request.target, isa, request.options.extra_weights, costs, flash)
-    plan = within(_ram(request.options))
+    streaming = _streaming(request.options, toolchain)
+    plan = within(_ram(request.options, streaming))
     bounds = (request.options.ram_budget, toolchain.ram if toolchain else None)
     most = _arena(request.options, min((each for each in bounds if each is not None), default=None))
     if most is not None and plan.arena_bytes > most:
-        plan = within(Ram(request.options.stream == "auto", most))
+        plan = within(Ram(streaming, most))
     _require_arena(request, plan)
     if toolchain is not None:
         _require_room(request, toolchain, plan, _constant_bytes(graph, plan, kernels))
@@ -50,9 +51,16 @@ def _isa(options: PlanOptions, toolchain: Toolchain | None) -> tuple[str, ...]:
     return toolchain.isa if options.isa is None and toolchain else (*(options.isa or ()), "portable")
 
 
-def _ram(options: PlanOptions) -> Ram:
+def _streaming(options: PlanOptions, toolchain: Toolchain | None) -> bool:
+    """Whether rows may stream: where nothing is said of it, not on a PC, unless RAM is asked for."""
+    asked = options.ram is not None or options.ram_budget is not None
+    plenty = toolchain is not None and toolchain.ram is None
+    return options.stream == "auto" or (options.stream is None and (asked or not plenty))
+
+
+def _ram(options: PlanOptions, streaming: bool) -> Ram:
     """What is asked of the arena."""
-    streaming, known = options.stream == "auto", _arena(options, options.ram_budget)
+    known = _arena(options, options.ram_budget)
     if isinstance(options.ram, str):
         return Ram(streaming, least=options.ram == "least")
     return Ram(streaming, min((each for each in (options.ram, known) if each is not None), default=None))

@@ -39,6 +39,31 @@ def planned(folder: Path, size: str = "4 MB", flash: str = "4 MB", **options: An
     return load_plan(folder / "net.plan.json")
 
 
+@pytest.mark.parametrize(
+    ("options", "flows"),
+    [({}, 0), ({"stream": "auto"}, 1), ({"stream": "off", "ram": "least"}, 0), ({"ram": "least"}, 1), ({"ram": 440}, 1),
+     ({"ram_budget": 440 + 768}, 1)],
+)  # fmt: skip
+def test_on_a_pc_rows_stream_where_it_is_said_or_ram_is_asked_for(
+    tmp_path: Path, options: dict[str, Any], flows: int
+) -> None:
+    toolchain = load_toolchain(TOOLCHAINS / "x86-64.toml")
+    assert toolchain.ram is None
+    (tmp_path / "net.graph.json").write_bytes(dump(graph()))
+    inputs = {
+        "graph": [str(tmp_path / "net.graph.json")],
+        "toolchain": [str(TOOLCHAINS / "x86-64.toml")],
+        "kernels": [str(path) for path in sorted(KERNELS.rglob("*.toml"))],
+    }
+    outputs = {"plan": str(tmp_path / "net.plan.json")}
+    stage.run(Request("plan", "net", "x86-64", PlanOptions(portable=True, **options), inputs, outputs))
+    assert len(load_plan(tmp_path / "net.plan.json").flows) == flows
+    inputs.pop("toolchain")
+    own = PlanOptions(isa=("portable",), **options)
+    stage.run(Request("plan", "net", "library", own, inputs, outputs))
+    assert len(load_plan(tmp_path / "net.plan.json").flows) == (options.get("stream") != "off")
+
+
 def kernels(plan: Plan) -> list[str]:
     """Those of the layers that have one."""
     return [layer.kernel for layer in plan.layers if layer.kernel]
