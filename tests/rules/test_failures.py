@@ -102,6 +102,8 @@ def test_the_table_shows_every_model_and_target(project: Project) -> None:
     lines = project.build("model=all").stdout.splitlines()
     (heading,) = (index for index, line in enumerate(lines) if line.split()[:3] == ["model", "target", "metric"])
     assert [line.split()[0] for line in lines[heading + 1 : heading + 3]] == ["dense", "tiny"]
+    told = [line.partition(":")[0] for line in lines[heading + 3 :] if line.startswith("RAM of ")]
+    assert told == ["RAM of dense on x86-64", "RAM of tiny on x86-64"]
 
 
 def test_another_folder_as_build_dir(project: Project) -> None:
