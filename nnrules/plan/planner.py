@@ -64,7 +64,7 @@ def make_plan(
     @cache
     def packed(number: int) -> Plan:
         program, taken, room = front[number].program, front[number].selected, front[number].room
-        return plan_of(graph, target, taken, room, program.streams, program.bands)
+        return replace(plan_of(graph, target, taken, room, program.streams, program.bands), taken=number)
 
     if ram.bytes is not None:
         plan = _within(front, ram.bytes, packed)

@@ -137,7 +137,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     ``flows``: the parts through which rows stream, in their order; the other nodes see whole tensors. ``steps``: the
     node of each step: a step is a node that sees whole tensors, or a band of rows of one that does not. ``peak``: the
     layer in whose step most is alive. ``front``: the trade of RAM for instructions, the fewest instructions first,
-    where it was looked at; ``stops``: layers that need all rows of an image, so that no rows stream through them.
+    where it was looked at, of which this plan is number ``taken``; ``stops``: layers that need all rows of an image, so
+    that no rows stream through them.
     """
 
     model: str
@@ -150,6 +151,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[int, ...] = ()
     peak: str = ""
     front: tuple[Point, ...] = ()
+    taken: int = 0
     stops: tuple[str, ...] = ()
     room: Room = UNBOUNDED
 

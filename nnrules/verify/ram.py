@@ -112,7 +112,7 @@ class Ram:
     @property
     def here(self) -> Point | None:
         """The point of the front that the plan is, None where none was looked at."""
-        return min(self.plan.front, key=lambda point: abs(point.bytes - self.plan.live_bytes), default=None)
+        return self.plan.front[self.plan.taken] if self.plan.front else None
 
     def trade(self, more: int) -> Trade | None:
         """What so many bytes more (negative: less) would do, as estimated; None where the plan has no front."""

@@ -125,7 +125,7 @@ FRONT = (
 
 
 def test_the_front_marks_what_was_taken() -> None:
-    plan = msgspec.structs.replace(long_plan(4, 2), live_bytes=4000, front=FRONT)
+    plan = msgspec.structs.replace(long_plan(4, 2), taken=1, front=FRONT)
     text = front.draw(Ram(plan))
     picture = ElementTree.fromstring(text)
     circles = [(each.get("class"), (each[0].text or "")) for each in picture.iter(f"{SVG}circle")]
@@ -137,7 +137,7 @@ def test_the_front_marks_what_was_taken() -> None:
 
 
 def test_what_the_report_says() -> None:
-    plan = msgspec.structs.replace(long_plan(4, 2), live_bytes=4000, front=FRONT, stops=("fc", "softmax"))
+    plan = msgspec.structs.replace(long_plan(4, 2), taken=1, front=FRONT, stops=("fc", "softmax"))
     section = arena_section.about(plan)
     assert section.peak == (
         "An inference takes 4 steps; most is in use in step 1, while layer layer 1 works: 192 bytes of the arena's 256."
@@ -159,7 +159,7 @@ def test_lifetimes_say_how_many_rows(graph: Graph) -> None:
     rows = {(row.name, row.kind): row.rows for row in arena_section.about(plan).lifetimes}
     assert rows["stem", "rows that are kept (ring)"].endswith(" of 8")
     assert rows["counters", "counters"] == ""
-    least = msgspec.structs.replace(plan, front=(Point(bytes=plan.live_bytes, instructions=5.0),))
+    least = msgspec.structs.replace(plan, taken=0, front=(Point(bytes=plan.live_bytes, instructions=5.0),))
     assert list(arena_section.sentences(Ram(least))) == [
         "By the planner's estimate 1 KB more would save nothing; 1 KB less would not do: the least in use is "
         f"{plan.live_bytes:,}.",
