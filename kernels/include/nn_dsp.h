@@ -993,10 +993,11 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
     ".endif\n\t" \
     ".set nn_odd, 1 - nn_odd\n\t"
 /* All outputs but the last two (stride 2: the last) are made by loops of six where they are many; in two statements, as no text
- * may be too long. At the end r0 is back at the first column, or at what is `next` bytes behind it. */
-#define NN_ROW(channels, width, stride, pair, single, last, next) \
+ * may be too long. At the end r0 is back at the first column, or at what is `next` bytes behind it, and r1 is `step`
+ * bytes behind the last output. */
+#define NN_ROW(channels, width, stride, pair, single, last, next, step) \
     __asm__ volatile(NN_ROW_LOOP(channels, width, stride, pair, single, last)); \
-    __asm__ volatile(NN_ROW_END(channels, width, stride, pair, single, last, next));
+    __asm__ volatile(NN_ROW_END(channels, width, stride, pair, single, last, next, step));
 #define NN_ROW_LOAD_LAST(width, stride, next) \
     ".if 32 * (" #width " * " #stride " + 2 - " #stride ") - " #next " <= 1020\n\t" \
     "ldrd r10, r11, [r0], #-(32 * (" #width " * " #stride " + 2 - " #stride ") - " #next ")\n\t" \
@@ -1022,7 +1023,7 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
     "cmp r0, r10\n\t" \
     "bne 3b\n\t" \
     ".endif"
-#define NN_ROW_END(channels, width, stride, pair, single, last, next) \
+#define NN_ROW_END(channels, width, stride, pair, single, last, next, step) \
     ".if nn_full > nn_looped\n\t" \
     ".rept nn_full - nn_looped\n\t" \
     NN_ROW_OUTPUT(channels, stride, pair, single, last) \
@@ -1030,18 +1031,20 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
     ".endif\n\t" \
     ".if " #stride " == 2\n\t" \
     NN_ROW_LOAD NN_ROW_MIDDLE("r12", pair, single) \
-    NN_ROW_LOAD_LAST(width, stride, next) NN_ROW_FINISH("r12", pair, single, last("r12"), channels) \
+    NN_ROW_LOAD_LAST(width, stride, next) NN_ROW_FINISH("r12", pair, single, last("r12"), step) \
     ".elseif " #width " == 1\n\t" \
-    NN_ROW_LOAD_LAST(width, stride, next) NN_ROW_FINISH("r12", pair, single, last("r12"), channels) \
+    NN_ROW_LOAD_LAST(width, stride, next) NN_ROW_FINISH("r12", pair, single, last("r12"), step) \
     ".elseif nn_odd\n\t" \
     NN_ROW_LOAD NN_ROW_FINISH("lr", pair, single, last("lr"), channels) NN_ROW_MIDDLE("r12", pair, single) \
-    NN_ROW_LOAD_LAST(width, stride, next) NN_ROW_FINISH("r12", pair, single, last("r12"), channels) \
+    NN_ROW_LOAD_LAST(width, stride, next) NN_ROW_FINISH("r12", pair, single, last("r12"), step) \
     ".else\n\t" \
     NN_ROW_LOAD NN_ROW_FINISH("r12", pair, single, last("r12"), channels) NN_ROW_MIDDLE("lr", pair, single) \
-    NN_ROW_LOAD_LAST(width, stride, next) NN_ROW_FINISH("lr", pair, single, last("lr"), channels) \
+    NN_ROW_LOAD_LAST(width, stride, next) NN_ROW_FINISH("lr", pair, single, last("lr"), step) \
     ".endif"
 #define NN_ROW_NEXT_1 8
 #define NN_ROW_NEXT_2 0
+#define NN_ROW_STEP_1(channels) nn_step
+#define NN_ROW_STEP_2(channels) channels
 #define NN_ROW_AND_1(channels, width, stride)
 #define NN_ROW_AND_2(channels, width, stride) \
     __asm__ volatile("pkhtb r10, r3, r2, asr #16\n\t" \
@@ -1049,7 +1052,7 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
                      "pkhbt r3, r3, r5\n\t" \
                      "pkhbt r6, r4, r6, lsl #16\n\t" \
                      "mov r5, r10"); \
-    NN_ROW(channels, width, stride, "r11", "r10", NN_ROW_LAST_1, 8)
+    NN_ROW(channels, width, stride, "r11", "r10", NN_ROW_LAST_1, 8, nn_step)
 
 /* On the stack: stream, where the first four channels' constants end, columns, y; four rows of x, and the bytes from a pixel to
  * the next in each (0: of one outside); zero point, end of the stream, columns that are filled in, where a loop ends, whether any
@@ -1135,6 +1138,10 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
                          "7:\n\t" \
                          "add r4, sp, #16\n\t" \
                          NN_COLUMN_FROM_##rows("stmia") \
+                         ".set nn_step, 1 - " #channels " * (" #width " * " #rows " - 1)\n\t" \
+                         ".if nn_step < -255\n\t" \
+                         ".set nn_step, " #channels "\n\t" \
+                         ".endif\n\t" \
                          ".set nn_full, " #width " - 3 + " #stride "\n\t" \
                          ".set nn_looped, 0\n\t" \
                          ".if nn_full > 10\n\t" \
@@ -1159,9 +1166,11 @@ NN_INLINE void nn_to_planes(int16_t *to, int plane, uint32_t pixel0, uint32_t pi
                          ".endif\n\t" \
                          "str r12, [sp]\n\t" \
                          "cmp r12, lr"); \
-        NN_ROW(channels, width, stride, "r10", "r11", NN_ROW_LAST_0, NN_ROW_NEXT_##rows) \
+        NN_ROW(channels, width, stride, "r10", "r11", NN_ROW_LAST_0, NN_ROW_NEXT_##rows, NN_ROW_STEP_##rows(channels)) \
         NN_ROW_AND_##rows(channels, width, stride) \
-        __asm__ volatile("sub r1, r1, #" #channels " * " #width " * " #rows " - 1\n\t" \
+        __asm__ volatile(".if nn_step > 1\n\t" \
+                         "sub r1, r1, #" #channels " * " #width " * " #rows " - 1\n\t" \
+                         ".endif\n\t" \
                          ".if nn_looped > 0\n\t" \
                          "ldr r10, [sp, #60]\n\t" \
                          "adds r10, r10, #8\n\t" \

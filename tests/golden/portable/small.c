@@ -311,7 +311,8 @@ int small_run(void *arena, const int8_t *input, int8_t *output)
     if (misplaced(arena)) {
         return SMALL_ERROR_ARENA;
     }
-    if (unfit(arena, input, SMALL_INPUT_0_BYTES, SMALL_INPUT_0_OFFSET) || unfit(arena, output, SMALL_OUTPUT_0_BYTES, SMALL_OUTPUT_0_OFFSET)) {
+    if (unfit(arena, input, SMALL_INPUT_0_BYTES, SMALL_INPUT_0_OFFSET) ||
+        unfit(arena, output, SMALL_OUTPUT_0_BYTES, SMALL_OUTPUT_0_OFFSET)) {
         return SMALL_ERROR_DATA;
     }
     int8_t *const base = arena;
