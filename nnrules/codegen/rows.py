@@ -13,6 +13,7 @@ from nnrules.plan.schedule import Act
 INDENT = 12  # columns before a statement of a step
 LARGEST_BYTE = 255
 LEAST_SHORTENED = 4  # numbers that follow each other at one distance
+LONGEST_LIST = 80  # columns of numbers in a comment
 
 
 @dataclass(frozen=True)
@@ -122,10 +123,12 @@ class RowProgram:
     def lines(self) -> list[Line]:
         """The schedule: equal lines once, with the numbers of the input's rows that set them off."""
         rows = self._lanes[self._source].height if self.pushed else 0
-        found, start = [], 0
-        for entries, numbers in self._equal().items():
+        found, start, equal = list[Line](), 0, self._equal()
+        commonest = max(equal.values(), key=len)
+        for entries, numbers in equal.items():
             pushed = _progressions([number for number in numbers if number < rows])
-            about = [f"row {pushed}"] if pushed else []
+            others = numbers is commonest and len(pushed) > LONGEST_LIST
+            about = ["all other rows"] if others else [f"row {pushed}"] if pushed else []
             if numbers[-1] >= rows:
                 about.append("the end" if rows else "no row")
             found.append(Line(" and ".join(about), filled(entries, "    "), start))
