@@ -1,9 +1,10 @@
 """Rows through a part of the graph: which rows are computed when, and which rows are kept meanwhile.
 
 A part is a run of nodes that pass rows on. Each computes a band of a few rows at a time; the deepest node that has
-what it needs goes first, so that rows are used as soon as they are there and nothing is computed twice. What a node
-makes lies in a *fresh* band, whose memory others may use once it is read; rows that are needed later are kept in a ring
-of the tensor's own. The order follows from the shapes alone: it is found here, once, and the C walks along it.
+what it needs goes first, so that rows are used as soon as they are there and nothing is computed twice. A branch whose
+rows wait for those of another one goes last. What a node makes lies in a *fresh* band, whose memory others may use once
+it is read; rows that are needed later are kept in a ring of the tensor's own. The order follows from the shapes alone:
+it is found here, once, and the C walks along it.
 """
 
 from collections import deque
@@ -291,6 +292,15 @@ class _Worker:
             return False
         return self.sums or all([rows.made >= self.stop or rows.made == rows.height for rows in self.inputs])  # noqa: C419, faster
 
+    def ahead(self) -> bool:
+        """Whether all that read its rows have some, and wait for those of others."""
+        made, readers = self.output.made, self.output.consumers
+        return bool(readers) and all([made >= each.stop and each.waits() for each in readers])  # noqa: C419, faster
+
+    def waits(self) -> bool:
+        """Whether it lacks rows of an input."""
+        return any([rows.made < min(self.stop, rows.height) for rows in self.inputs])  # noqa: C419, faster
+
 
 class _Simulation:
     """Runs the rows through, and notes what happens and what is in memory."""
@@ -358,17 +368,22 @@ class _Simulation:
         )
 
     def _drain(self, start: int) -> None:
-        """Compute what can be computed; nothing behind worker number ``start`` can."""
-        while start >= 0:
-            worker = self.workers[start]
-            if not worker.ready():
-                start -= 1
+        """Compute what can be computed, what others have to catch up with last; nothing behind worker number ``start``
+        can."""
+        at, ahead = start, -1
+        while at >= 0 or ahead >= 0:
+            worker = self.workers[at if at >= 0 else ahead]
+            if at >= 0 and not worker.ready():
+                at -= 1
+                continue
+            if at >= 0 and worker.ahead():
+                at, ahead = at - 1, max(at, ahead)
                 continue
             self._fire(worker)
             for rows in (*worker.inputs, worker.output):
                 if rows.fresh < rows.made and rows.stays and (rows.fits() or not rows.wanted()):
                     self._keep(rows)
-            start = max(start, worker.output.deepest)
+            at, ahead = max(at, ahead, worker.output.deepest), -1
 
     def _fire(self, worker: _Worker) -> None:
         output, count, fire = worker.output, worker.count, len(self.live)

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from nnrules.graph.ir import Graph, Node, Tensor
 from nnrules.graph.operator import Geometry, Operator
 from nnrules.graph.ops.average_pool2d import AveragePool2d
+from nnrules.graph.ops.concat import Concat
 from nnrules.graph.ops.max_pool2d import MaxPool2d
+from nnrules.graph.requant import Requantization
 from nnrules.plan.arena import assign_offsets
 from nnrules.plan.lifetimes import Buffer, Piece
 from nnrules.plan.schedule import Key, Schedule, schedule
@@ -246,3 +248,26 @@ def test_a_place_in_a_ring_is_free_once_its_row_has_been_read() -> None:
     assert lives[:8] == [(0, 1, 0), (0, 1, 0), (1, 1, 1), (0, 1, 1), (0, 1, 1), (1, 1, 1), (2, 0, 1), (0, 1, 1)]
     assert {life for life in lives if life[0] == 2} == {(2, 0, 1), (2, 0, 0)}  # the last one at the image's end
     assert [found.loads()[node] for node in (1, 2)] == [64, 48]
+
+
+def test_what_others_have_to_catch_up_with_is_computed_last() -> None:
+    """A shortcut around two layers: two of its rows are kept, not three, whichever branch comes first."""
+    halved = MaxPool2d(geometry=Geometry(kernel=(3, 3), stride=(2, 2), padding=(0, 0, 1, 1)))
+    shortcut = MaxPool2d(geometry=Geometry(kernel=(1, 1), stride=(2, 2)))
+    tensors = {name: Tensor(name=name, shape=(8, 8, 2), scale=1.0, zero_point=0) for name in ("x", "t")}
+    tensors |= {name: Tensor(name=name, shape=(4, 4, 2), scale=1.0, zero_point=0) for name in ("a", "b", "s")}
+    tensors["y"] = Tensor(name="y", shape=(4, 4, 4), scale=1.0, zero_point=0)
+    same = Requantization(np.full(2, 2**30, np.int32), np.full(2, 2, np.uint8), 0, -128, 127)
+    joined = Concat(axis=2, x_zero_points=(0, 0), requantization=same)
+    ends = ("t", ("x",), LARGEST), ("y", ("b", "s"), joined)
+    branches = [("a", ("t",), halved), ("b", ("a",), LARGEST)], [("s", ("t",), shortcut)]
+    for first, second in (branches, branches[::-1]):
+        nodes = tuple(
+            Node(name=name, inputs=inputs, output=name, operator=operator)
+            for name, inputs, operator in (ends[0], *first, *second, ends[1])
+        )
+        graph = Graph(name="residual", inputs=("x",), outputs=("y",), tensors=tensors, nodes=nodes)
+        found = schedule(graph, range(5), {}, True)
+        assert found is not None
+        assert found.rings["s"] == 2
+        check(graph, range(5), {})
