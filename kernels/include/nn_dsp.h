@@ -628,12 +628,12 @@ NN_INLINE void nn_dense_mixed(const uint32_t *stream, const struct nn_dense *job
     for (int tile = 0; tile < job->tiles; tile++) {
         one.y0 = job->y0 + tile * channels;
         one.y1 = job->y1 + tile * channels;
-        one.skip = NN_DENSE_S16_SKIP(blocks);
+        one.skip = (uint32_t)NN_DENSE_S16_SKIP(blocks);
         one.end = narrow;
         nn_dense(stream, &one, blocks, true);
         one.y0 += wide;
         one.y1 += wide;
-        one.skip = NN_DENSE_S8_SKIP(blocks);
+        one.skip = (uint32_t)NN_DENSE_S8_SKIP(blocks);
         one.end = end;
         nn_dense(narrow, &one, blocks, false);
         one.x += job->step / 2;

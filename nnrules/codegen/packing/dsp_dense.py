@@ -31,7 +31,7 @@ def pack(operator: Any, parameters: Mapping[str, Parameter]) -> Constants:
     in_fours = weights.shape[3] % 4 == 0 or "rows" not in parameters
     spare = 0 if in_fours else columns.shape[2] % 2 * operator.geometry.stride[1] % 2
     taps = np.pad(columns, ((0, 0), (0, 0), (0, spare))).reshape(len(weights), -1)
-    narrow = len(taps) // NARROW * int(parameters.get("narrow", 0))
+    narrow = len(taps) // NARROW * int(parameters.get("narrow", 0))  # type: ignore[arg-type]
     return {"stream": stream(operator, taps, 2, 4, bool(parameters["wide"]), in_fours, narrow)}
 
 
