@@ -13,10 +13,13 @@ from nnrules.catalog.paths import KERNELS
 from nnrules.codegen.ctext import array
 from nnrules.codegen.packing import pack
 from nnrules.codegen.render import render
+from nnrules.graph.ir import Graph, Node, Tensor
 from nnrules.graph.operator import Geometry
 from nnrules.graph.ops.average_pool2d import AveragePool2d
 from nnrules.graph.ops.conv2d import Conv2d
 from nnrules.graph.requant import Requantization
+from nnrules.plan.costs import Costs
+from nnrules.plan.select import Offers
 from tests.cases import Case
 from tests.kernels.programs import Run, build, differences, execute
 from tests.kernels.test_kernels import runs_of
@@ -174,3 +177,24 @@ def depthwise(shape: tuple[int, int, int], stride: int, padding: tuple[int, int,
         ),
     )
     return Case(operator, (generator.integers(-128, 128, (1, *shape)).astype(np.int8),))
+
+
+def test_code_for_one_size_is_for_layers_that_share_it() -> None:
+    """Of several sizes, those of three layers or more have code of their own; a network's only size has it too."""
+
+    def taken(*widths: int) -> list[set[int]]:
+        tensors, nodes = {}, []
+        for index, width in enumerate(widths):
+            operator = depthwise((6, width, 8), 1).operator
+            for name in (f"x{index}", f"y{index}"):
+                tensors[name] = Tensor(name=name, shape=(6, width, 8), scale=1.0, zero_point=0)
+            nodes.append(Node(name=f"{index}", inputs=(f"x{index}",), output=f"y{index}", operator=operator))
+        inputs, outputs = (tuple(f"{kind}{index}" for index in range(len(widths))) for kind in "xy")
+        graph = Graph(name="several", inputs=inputs, outputs=outputs, tensors=tensors, nodes=tuple(nodes))
+        offers = Offers(graph, load_kernels(), ("armv7em", "portable"), Costs())
+        return [{c.variant["own"] for c in offers.candidates(i, 1)[0] if "own" in c.variant} for i in range(len(nodes))]
+
+    assert taken(5) == [{0, 1}]
+    assert taken(5, 5) == [{0, 1}] * 2
+    assert taken(5, 6) == [{0}] * 2
+    assert taken(5, 6, 5, 5) == [{0, 1}, {0}, {0, 1}, {0, 1}]
