@@ -115,20 +115,25 @@ class Schedule:
         Of a ring counts what is in use at any of the node's fires, since its working memory lies in one place.
         ``in_place``: nodes, of those in ``over``, that write over their input."""
         homes = {key: number for number, group in enumerate(self.groups(in_place)) for key in group}
-        owners = [homes[place.key] for place in self.places]
-        masks = [0] * len(homes)
-        for bit, owner in enumerate(owners):
-            masks[owner] |= 1 << bit
+        masks = [0] * (max(homes.values()) + 1) if homes else []
+        for bit, place in enumerate(self.places):
+            masks[homes[place.key]] |= 1 << bit
         seen: dict[int, int] = {}
         for node, live in zip(self.nodes, self.live, strict=True):
             seen[node] = seen.get(node, 0) | live
-        sizes = {node: [self._span(live & mask) for mask in masks] for node, live in seen.items()}
-        known: dict[tuple[int, int], int] = {}
+        spans, sizes = self._spans, dict[int, list[tuple[int, int]]]()
+        for node, live in seen.items():
+            sizes[node] = []
+            for mask in masks:
+                if within := live & mask:
+                    if within not in spans:
+                        spans[within] = self._span(within)
+                    sizes[node].append((mask, spans[within]))
         found: dict[int, int] = {}
+        known: dict[tuple[int, int], int] = {}
         for node, live, wholes in set(zip(self.nodes, self.live, self._whole_bytes, strict=True)):
             if (node, live) not in known:
-                used = [size for mask, size in zip(masks, sizes[node], strict=True) if live & mask]
-                known[node, live] = sum(used)
+                known[node, live] = sum([size for mask, size in sizes[node] if live & mask])
             found[node] = max(found.get(node, 0), known[node, live] + wholes)
         return found
 
@@ -142,12 +147,21 @@ class Schedule:
                 homes[key] = source
         return [group for key, group in homes.items() if group[0] == key]
 
+    @cached_property
+    def _spans(self) -> dict[int, int]:
+        """What `_span` gave."""
+        return {}
+
     def _span(self, live: int) -> int:
         """From the first to the last byte of these places of one buffer."""
-        used = [place for bit, place in enumerate(self.places) if live >> bit & 1]
-        if not used:
-            return 0
-        return aligned(max(place.high for place in used)) - min(place.low for place in used) // ALIGNMENT * ALIGNMENT
+        lows, highs = [], []
+        while live:
+            bit = live.bit_length() - 1
+            live ^= 1 << bit
+            _, low, high = self.places[bit]
+            lows.append(low)
+            highs.append(high)
+        return aligned(max(highs)) - min(lows) // ALIGNMENT * ALIGNMENT
 
     @cached_property
     def _whole_bytes(self) -> list[int]:

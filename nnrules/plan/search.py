@@ -29,8 +29,8 @@ from nnrules.plan.schedule import ALIGNMENT, height, row_window
 from nnrules.plan.select import Candidate, Limit, Offers
 
 BANDS = ((1, 1), (2, 2), (4, 4), (0, 1))  # rows at a time, see Parts.uniform
-FIRES = 60_000
-MORE_FIRES = 60_000
+FIRES = 30_000
+MORE_FIRES = 45_000
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,14 @@
 """Arena offsets: nothing alive overlaps, and the search meets the lower bound where it can."""
 
+import itertools
+import random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnrules.plan.arena import assign_offsets, live_bytes
 from nnrules.plan.lifetimes import Buffer, Piece, span
-from nnrules.plan.schedule import ALIGNMENT
+from nnrules.plan.schedule import ALIGNMENT, aligned
 
 
 @st.composite
@@ -47,3 +50,34 @@ def test_what_grows_may_lie_over_what_dies() -> None:
     both = [Buffer(["x"], dying), Buffer(["y"], growing)]
     assert assign_offsets(both) == ([80, 0], 400)
     assert live_bytes(both) == 400
+
+
+def lowest(buffers: list[Buffer]) -> int:
+    """The least that any order gives, each buffer directly above those before it that it may not lie over."""
+    least = sum(aligned(buffer.bytes) for buffer in buffers)
+    for order in itertools.permutations(buffers):
+        offsets: list[int] = []
+        for number, own in enumerate(order):
+            offset = 0
+            for below, start in zip(order[:number], offsets, strict=True):
+                pairs = [(p, q) for p in below.pieces for q in own.pieces if p.held & q.held]
+                if pairs:
+                    offset = max(offset, start + max(0, aligned(max(p.high - q.low for p, q in pairs))))
+            offsets.append(offset)
+        least = min(least, max(start + aligned(own.bytes) for own, start in zip(order, offsets, strict=True)))
+    return least
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(lives(), min_size=1, max_size=6))
+def test_few_buffers_lie_as_low_as_in_any_order(buffers: list[Buffer]) -> None:
+    assert assign_offsets(buffers)[1] <= lowest(buffers)
+
+
+def test_the_same_buffers_lie_at_the_same_offsets() -> None:
+    chance, buffers = random.Random(3), []
+    for number in range(30):
+        held = sum(1 << step for step in chance.sample(range(20), 4))
+        buffers.append(Buffer([str(number)], [Piece(held, 0, chance.randrange(1, 999))]))
+    assert assign_offsets(buffers) == assign_offsets(buffers)
+    assert live_bytes(buffers) < assign_offsets(buffers)[1] < assign_offsets(buffers, effort=0)[1]
