@@ -22,7 +22,7 @@ from nnrules.plan.costs import Costs
 from nnrules.plan.select import Offers
 from tests.cases import Case
 from tests.kernels.programs import Run, build, differences, execute
-from tests.kernels.test_kernels import runs_of
+from tests.kernels.test_kernels import runs_of, stored_weights
 from tests.needs import need_target
 
 TARGETS = ["x86-64", "cortex-m7"]
@@ -109,6 +109,7 @@ def test_weights_of_two_sizes(target: str) -> None:
     runs = [run for run in runs_of(cases, ("armv7em",)) if run.kernel.name == "conv2d_mixed_s8__armv7em"]
     assert {run.variant["narrow"] for run in runs} == {1, 2, 3, 4, 6, 8}
     assert {id(run.case) for run in runs} == {id(case) for case in cases}
+    assert all(stored_weights(run) == run.kernel.weight_bytes(run.parameters) for run in runs)
     check([run for run in runs if run.band < 2], target)
 
 
