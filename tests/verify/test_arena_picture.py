@@ -1,5 +1,6 @@
 """The picture of the arena: all of it there, told and marked, however many steps there are."""
 
+import re
 from xml.etree import ElementTree
 
 import msgspec
@@ -95,6 +96,14 @@ def test_many_steps_are_drawn_as_runs(steps: int, run: int) -> None:
     assert note in text
     assert text.count("<title>layer ") == 60
     assert "most at step 59: 3,904 bytes in use, layer layer 59" in text
+
+
+def test_of_a_run_the_step_with_most_in_use_is_drawn() -> None:
+    plan = long_plan(1000, 2)
+    burst = Slot(name="b", offset=256, bytes=64, first=333, last=333, spans=(Span(333, 333, 0, 64),))
+    plan = msgspec.structs.replace(plan, tensors=(*plan.tensors, burst), arena_bytes=320)
+    (path,) = re.findall(r"<title>b: [^<]*</title><path[^>]* d=\"([^\"]*)\"", arena.draw(plan))
+    assert path.count("M") == 1
 
 
 def test_names_are_escaped_and_shortened() -> None:
