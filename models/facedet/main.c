@@ -6,7 +6,18 @@
 
 enum { MOST_FACES = 8, LINE = 80 };
 
-static _Alignas(FACEDET_ARENA_ALIGN) uint8_t arena[FACEDET_ARENA_BYTES];
+/* Between two images the arena is free but for the outputs: the faces lie in front of them, or behind. */
+static union {
+    _Alignas(FACEDET_ARENA_ALIGN) int8_t bytes[FACEDET_ARENA_BYTES];
+    facedet_face faces[FACEDET_ARENA_BYTES / sizeof(facedet_face)];
+} arena;
+
+enum {
+    OUTPUT_END = FACEDET_OUTPUT_0_OFFSET + FACEDET_OUTPUT_0_BYTES,
+    IN_FRONT = FACEDET_OUTPUT_0_OFFSET >= MOST_FACES * sizeof(facedet_face),
+    FIRST_FACE = IN_FRONT ? 0 : (OUTPUT_END + sizeof(facedet_face) - 1) / sizeof(facedet_face)
+};
+_Static_assert((FIRST_FACE + MOST_FACES) * sizeof(facedet_face) <= sizeof arena, "the arena has room for faces");
 
 typedef struct {
     char text[LINE];
@@ -64,11 +75,11 @@ NN_NOINLINE static void print_face(size_t index, const facedet_face *face)
     end_line(&out);
 }
 
-NN_NOINLINE static void print_faces(const int8_t *output)
+NN_NOINLINE static void print_faces(void)
 {
-    facedet_face faces[MOST_FACES];
-    size_t count = facedet_decode(output, FACEDET_BOX_FACTOR(FACEDET_OUTPUT_0_SCALE), FACEDET_OUTPUT_0_ZERO_POINT, 0,
-                                  faces, MOST_FACES);
+    facedet_face *const faces = &arena.faces[FIRST_FACE];
+    size_t count = facedet_decode(&arena.bytes[FACEDET_OUTPUT_0_OFFSET], FACEDET_BOX_FACTOR(FACEDET_OUTPUT_0_SCALE),
+                                  FACEDET_OUTPUT_0_ZERO_POINT, 0, faces, MOST_FACES);
     for (size_t i = 0; i < count; i++) {
         print_face(i, &faces[i]);
     }
@@ -91,14 +102,14 @@ int nn_main(void)
 {
     const int8_t *row = facedet_selftest_input; /* in the place of a sensor */
     uint32_t start = board_ticks();
-    if (facedet_reset(arena, sizeof arena) != FACEDET_DONE) {
-        return 1;
+    if (facedet_reset(&arena, sizeof arena) != FACEDET_DONE) {
+        board_exit(1);
     }
-    while (facedet_push_row(arena, row, FACEDET_ROW_BYTES) == FACEDET_MORE) {
+    while (facedet_push_row(&arena, row, FACEDET_ROW_BYTES) == FACEDET_MORE) {
         row += FACEDET_ROW_BYTES;
     }
     uint32_t ticks = board_ticks() - start;
-    print_faces((const int8_t *)&arena[FACEDET_OUTPUT_0_OFFSET]);
+    print_faces();
     print_figures(ticks);
     return 0;
 }

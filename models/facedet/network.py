@@ -10,42 +10,44 @@ GRID, CELL, BASE_SIZE = 12, 8, 32
 
 
 class ConvUnit(nn.Module):
-    """Convolution, BatchNorm, ReLU; the size is divided by the stride."""
+    """Convolution, BatchNorm, and ReLU unless ``linear``; the size is divided by the stride."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, linear: bool = False) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
+        self.linear = linear
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.norm(self.conv(x)))
+        x = self.norm(self.conv(x))
+        return x if self.linear else F.relu(x)
 
 
 class FaceDet(nn.Module):
     """(N, 1, 96, 96) in 0..1 -> (N, 5, 12, 12): score logit; centre offset x y, width - 32, height - 32 in 8 pixels.
 
-    Early strides keep rows short: the rows that all kernels need at once take some 6 KB in int8.
+    Rows stream: what a 3x3 window looks back on is two rows of its input, so the inputs of windows are narrow. The wide
+    layers, which hold most of the weights, are there for one row at a time.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = ConvUnit(1, 8, 3, stride=2)
-        self.depthwise = ConvUnit(8, 8, 3, stride=2, groups=8)
-        self.pointwise = ConvUnit(8, 16, 1)
-        self.down = ConvUnit(16, 40, 3, stride=2)
-        self.body1 = ConvUnit(40, 40, 3)
-        self.body2 = ConvUnit(40, 40, 3)
-        self.mix = ConvUnit(40, 96, 1)
-        self.head = nn.Conv2d(96, 5, 1)
+        self.stem = ConvUnit(1, 4, 3, stride=2)
+        self.down1 = ConvUnit(4, 12, 3, stride=2)
+        self.down2 = ConvUnit(12, 64, 3, stride=2)
+        self.narrow1 = ConvUnit(64, 16, 1, linear=True)
+        self.body1 = ConvUnit(16, 64, 3)
+        self.narrow2 = ConvUnit(64, 16, 1, linear=True)
+        self.body2 = ConvUnit(16, 64, 3)
+        self.head = nn.Conv2d(64, 5, 1)
         nn.init.normal_(self.head.weight, std=0.01)
         assert self.head.bias is not None
         with torch.no_grad():
             self.head.bias.copy_(torch.tensor([-3.0, 0.0, 0.0, 0.0, 0.0]))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.pointwise(self.depthwise(self.stem(x)))
-        x = self.body2(self.body1(self.down(x)))
-        out: Tensor = self.head(self.mix(x))
+        x = self.narrow1(self.down2(self.down1(self.stem(x))))
+        out: Tensor = self.head(self.body2(self.narrow2(self.body1(x))))
         return out
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:

@@ -88,7 +88,8 @@ HEADER = """
 #define FACEDET_ROW_BYTES 96
 #define FACEDET_ARENA_BYTES 10000
 #define FACEDET_ARENA_ALIGN 16
-#define FACEDET_OUTPUT_0_OFFSET 9216
+#define FACEDET_OUTPUT_0_OFFSET {offset}
+#define FACEDET_OUTPUT_0_BYTES 720
 #define FACEDET_OUTPUT_0_SCALE {scale}
 #define FACEDET_OUTPUT_0_ZERO_POINT {zero_point}
 extern const int8_t facedet_selftest_input[];
@@ -97,6 +98,7 @@ int facedet_push_row(void *arena, const int8_t *row, size_t bytes);
 """
 BOARD = """
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "facedet.h"
 #include "nn_board.h"
@@ -115,20 +117,22 @@ int facedet_push_row(void *arena, const int8_t *row, size_t bytes)
 void board_write(const char *text, size_t n) { fwrite(text, 1, n, stdout); }
 uint32_t board_ticks(void) { static uint32_t ticks; return ticks += 1234; }
 size_t board_stack_peak(void) { return 608; }
+void board_exit(int code) { exit(code); }
 int main(void) { return nn_main(); }
 """
 
 
-def test_the_example_application_prints_what_python_finds(facedet, tmp_path):
+@pytest.mark.parametrize("offset", [9216, 80, 72, 0])
+def test_the_example_application_prints_what_python_finds(offset, facedet, tmp_path):
     output = np.random.default_rng(3).integers(-60, 60, (CHANNELS, GRID, GRID)).astype(np.int8)
     scale, zero_point = 0.046875, -5
-    (tmp_path / "facedet.h").write_text(HEADER.format(scale=scale, zero_point=zero_point))
+    (tmp_path / "facedet.h").write_text(HEADER.format(scale=scale, zero_point=zero_point, offset=offset))
     answer = ", ".join(str(value) for value in np.moveaxis(output, 0, -1).ravel())
     (tmp_path / "board.c").write_text(BOARD.replace("ANSWER", answer))
     sources = [facedet / "main.c", facedet / "facedet_decode.c", tmp_path / "board.c"]
     top = facedet.parents[1]
     includes = [f"-I{folder}" for folder in (tmp_path, facedet, top / "toolchains/board", top / "kernels/include")]
-    flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", *includes]
+    flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", *includes]
     subprocess.run(["gcc", *flags, *sources, "-o", tmp_path / "program"], check=True)
     console = subprocess.run([tmp_path / "program"], check=True, capture_output=True, text=True).stdout
     faces = decode(output, scale, zero_point, 0, 8)

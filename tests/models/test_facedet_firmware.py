@@ -14,6 +14,7 @@ from tests.needs import need_target
 from tests.rules.project import TOP, Project
 
 TARGETS = ("cortex-m7", "cortex-m4", "riscv32", "x86-64")
+DSP = ("cortex-m7", "cortex-m4")
 SHORT = ("facedet.train.epochs=1", "facedet.gate.metric_at_least=0", "facedet.gate.metric_drop=1")
 
 
@@ -31,9 +32,9 @@ def check_engines(build: Path, target: str) -> None:
 
 
 def check_memory(build: Path, target: str) -> None:
-    """8 KB do, since the whole picture is never in memory; the arena is the plan's to the byte; 50 KB of weights."""
+    """5 KB do, since the whole picture is never in memory; the arena is the plan's to the byte; 50 KB of weights."""
     measured = read(build, target, "measured")
-    assert measured["ram"]["total"] <= 8 * 1024
+    assert measured["ram"]["total"] <= (4.25 if target in DSP else 5) * 1024
     assert measured["ram"]["arena"] == read(build, target, "plan")["arena_bytes"]
     assert measured["flash"]["weights"] <= 50 * 1024
 
@@ -63,5 +64,5 @@ def test_facedet(tmp_path: Path) -> None:
         check_faces(build, target)
         assert (build / target / "facedet.png").read_bytes().startswith(b"\x89PNG")
     measured = read(build, "cortex-m7", "measured")
-    assert measured["instructions"] <= 2.2 * measured["macs"]
+    assert measured["instructions"] <= 1.0 * measured["macs"]
     assert sum(layer["macs"] for layer in measured["layers"]) == measured["macs"]
