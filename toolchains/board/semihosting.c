@@ -72,7 +72,15 @@ static size_t write_all(int32_t handle, const void *data, size_t n) {
     return n - (size_t)board_request(SYS_WRITE, block); /* the answer is how many were not written */
 }
 
-void board_write(const char *text, size_t n) { write_all(handle_of(":tt", MODE_W), text, n); }
+void board_write(const char *text, size_t n) {
+    static int32_t next; /* to the console's handle; 0: it is not open */
+    if (next == 0) {
+        static const char console[] = ":tt";
+        const uintptr_t block[] = {(uintptr_t)console, MODE_W, sizeof console - 1};
+        next = board_request(SYS_OPEN, block) + 1;
+    }
+    write_all(next - 1, text, n);
+}
 
 int board_read(const char *file, size_t offset, void *buffer, size_t n) {
     const int32_t handle = handle_of(file, MODE_RB);
