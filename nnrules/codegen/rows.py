@@ -120,6 +120,11 @@ class RowProgram:
         return any(track.ring for track in self.tracks)
 
     @property
+    def reads(self) -> bool:
+        """Whether rows are asked for one by one."""
+        return self.keeps or any("row_at(" in line for step in self.steps for line in step.lines)
+
+    @property
     def lines(self) -> list[Line]:
         """The schedule: equal lines once, with the numbers of the input's rows that set them off."""
         rows = self._lanes[self._source].height if self.pushed else 0
