@@ -201,8 +201,8 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rows(self) -> RowWindow:
-        """The window's vertical part."""
-        return RowWindow(self.kernel[0], self.stride[0], self.dilation[0], self.padding[0])
+        """The window's vertical part; that of one row is not dilated."""
+        return RowWindow(self.kernel[0], self.stride[0], self.dilation[0] if self.kernel[0] > 1 else 1, self.padding[0])
 
     def on_rows(self) -> Self:
         """Without the padding above and below."""

@@ -19,7 +19,10 @@ from hypothesis import strategies as st
 from nnrules.catalog.paths import KERNELS, TOOLCHAINS
 from nnrules.codegen.model import ModelCode
 from nnrules.graph.emit import integer_model
-from nnrules.graph.ir import Graph
+from nnrules.graph.ir import Graph, Node, Tensor
+from nnrules.graph.operator import Geometry
+from nnrules.graph.ops.conv2d import Conv2d
+from nnrules.graph.requant import Requantization
 from nnrules.plan.record import Plan
 from nnrules.verify.engines import numpy_reference, torch_simulation
 from nnrules.verify.engines.c_program import Tensors, outputs, trace
@@ -170,6 +173,40 @@ def test_random_rows(target: str) -> None:
         check(graph, target, *both(graph, target), *drawn(graph, target, draw, 1))
 
     property_holds()
+
+
+@pytest.mark.parametrize("kernel", [(1, 4), (2, 1)])
+def test_dilated_windows_of_one_row_and_of_two(kernel: tuple[int, int]) -> None:
+    """Some rows at a time, in front of a window: the input's rows come one by one."""
+    chance = np.random.default_rng(5)
+    geometry = Geometry(kernel=kernel, dilation=(2, 1)), Geometry(kernel=(3, 3), padding=(1, 1, 1, 1))
+    weights = [chance.integers(-127, 128, shape).astype(np.int8) for shape in ((2, *kernel, 1), (4, 3, 3, 2))]
+    nodes = [
+        Node(name=name, inputs=(source,), output=name, operator=Conv2d(
+            geometry=window, weights=values, bias=np.zeros(len(values), np.int32), x_zero_point=3,
+            requantization=Requantization(
+                np.full(len(values), 2**21, np.int32), np.zeros(len(values), np.uint8), 3, -128, 127
+            ),
+        ))
+        for name, source, window, values in zip("ab", "xa", geometry, weights, strict=True)
+    ]  # fmt: skip
+    shapes = {"x": (9, 6, 1)}
+    for node in nodes:
+        shapes[node.output] = node.operator.infer(shapes[node.inputs[0]])
+    tensors = {name: Tensor(name=name, shape=shape, scale=1.0, zero_point=3) for name, shape in shapes.items()}
+    graph = Graph(name="random", inputs=("x",), outputs=("b",), tensors=tensors, nodes=tuple(nodes))
+    some = [
+        plan
+        for plan in plans_of_parts(graph, ("portable",))
+        if plan.flow and any(layer.band > 1 for layer in plan.layers)
+    ]
+    assert some
+    for plan in some:
+        x = {"x": np.random.default_rng(1).integers(-128, 128, (2, *shapes["x"])).astype(np.int8)}
+        with tempfile.TemporaryDirectory() as name:
+            traced, guarded = traced_and_guarded(graph, ("portable",), Path(name), plan)
+            compare(graph, numpy_reference.run(graph, x), "c-host", trace(graph, traced, x))
+            outputs(graph, guarded, x)
 
 
 @pytest.mark.soak
