@@ -8,13 +8,21 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from nnrules.catalog.kernel import load_kernels
 from nnrules.catalog.paths import KERNELS
 from nnrules.codegen.ctext import array
 from nnrules.codegen.model import ModelCode
+from nnrules.graph.ir import Graph, Node, Tensor
+from nnrules.graph.operator import Operator
+from nnrules.graph.ops.fully_connected import FullyConnected
+from nnrules.graph.ops.reshape import Reshape
+from nnrules.graph.requant import Requantization
+from nnrules.plan.planner import Ram, make_plan
 from tests.codegen.plans import plans_of_parts, streamed_plan, whole_plan
 from tests.codegen.test_strict_code import COMPILERS, STRICT, needed
+from tests.kernels.test_rows import depthwise
 from tests.needs import need_command
-from tests.verify.graphs import INPUT, small_graph
+from tests.verify.graphs import small_graph
 
 SANITIZED = ["-std=c11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wall", "-Wextra"]
 PORTABLE, DSP = ("portable",), ("armv7em", "portable")
@@ -30,16 +38,18 @@ def code(streamed: bool, isa: tuple[str, ...] = PORTABLE) -> ModelCode:
 
 def written(made: ModelCode, folder: Path) -> None:
     """The source, the header, an image and what comes of it."""
-    image = np.random.default_rng(4).integers(-128, 128, INPUT).astype(np.int8)
+    shape = made.graph.tensors[made.graph.inputs[0]].shape
+    image = np.random.default_rng(4).integers(-128, 128, shape).astype(np.int8)
     (folder / "small.c").write_text(made.source())
     (folder / "small.h").write_text(made.header())
-    values = array("image", image, "const") + array("expected", made.graph.run(image[np.newaxis])["head"], "const")
+    expected = made.graph.run(image[np.newaxis])[made.graph.outputs[0]]
+    values = array("image", image, "const") + array("expected", expected, "const")
     (folder / "image.c").write_text(f'#include "small.h"\nextern const int8_t image[], expected[];\n{values}')
 
 
-def told(folder: Path) -> str:
+def told(folder: Path, use: str = "wrong_use.c") -> str:
     """What the program of uses prints."""
-    sources = ["small.c", "image.c", str(HERE / "wrong_use.c")]
+    sources = ["small.c", "image.c", str(HERE / use)]
     command = ["gcc", *SANITIZED, "-I.", f"-I{KERNELS / 'include'}", *sources, "-o", "use"]
     subprocess.run(command, cwd=folder, check=True)
     return subprocess.run([folder / "use"], capture_output=True, text=True, check=False).stdout
@@ -59,6 +69,42 @@ def test_use_and_misuse_where_rows_stream_behind_a_whole_input(isa: tuple[str, .
 def test_use_and_misuse(streamed: bool, isa: tuple[str, ...], tmp_path: Path) -> None:
     written(code(streamed, isa), tmp_path)
     assert told(tmp_path) == ""
+
+
+def chain(*steps: tuple[tuple[int, ...], Operator]) -> Graph:
+    """Each operator with the shape that it begins with, one after the other."""
+    shapes = [shape for shape, _ in steps]
+    shapes.append(steps[-1][1].infer(shapes[-1]))
+    tensors = {f"t{i}": Tensor(name=f"t{i}", shape=shape, scale=1.0, zero_point=0) for i, shape in enumerate(shapes)}
+    nodes = [
+        Node(name=f"n{i}", inputs=(f"t{i}",), output=f"t{i + 1}", operator=step[1]) for i, step in enumerate(steps)
+    ]
+    return Graph(name="small", inputs=("t0",), outputs=(f"t{len(steps)}",), tensors=tensors, nodes=tuple(nodes))
+
+
+def fully_connected(features: int) -> FullyConnected:
+    weights = np.random.default_rng(features).integers(-127, 128, (5, features)).astype(np.int8)
+    rule = Requantization(np.full(5, 2**24, np.int32), np.zeros(5, np.uint8), 0, -128, 127)
+    return FullyConnected(weights=weights, bias=np.zeros(5, np.int32), x_zero_point=3, requantization=rule)
+
+
+@pytest.mark.parametrize("least", [False, True])
+@pytest.mark.parametrize("name", ["vector", "layer", "two layers", "flattened", "unflattened"])
+def test_networks_of_few_layers(name: str, least: bool, tmp_path: Path) -> None:
+    """A vector is one row; rows may go to a reshape first; a layer may be all there is."""
+    image, layer = (6, 5, 8), depthwise((6, 5, 8), 1).operator
+    graph = {
+        "vector": lambda: chain(((8,), fully_connected(8))),
+        "layer": lambda: chain((image, layer)),
+        "two layers": lambda: chain((image, layer), (image, layer)),
+        "flattened": lambda: chain((image, Reshape(shape=(240,))), ((240,), fully_connected(240))),
+        "unflattened": lambda: chain(((240,), Reshape(shape=image)), (image, layer), (image, layer)),
+    }[name]()
+    ram = Ram(stream=True, least=True) if least else Ram()
+    made = ModelCode(graph, make_plan(graph, load_kernels(), "host", DSP, ram=ram))
+    assert f"SMALL_ROWS {6 if graph.tensors['t0'].shape == image else 1}\n" in made.header()
+    written(made, tmp_path)
+    assert told(tmp_path, "short_use.c") == ""
 
 
 @pytest.mark.parametrize(
