@@ -54,8 +54,9 @@ class _Packing:
 
     def _orders(self, loads: Sequence[int]) -> list[list[int]]:
         """To begin with: what is alive when most is, what is long alive, or what is large comes first."""
-        most = [max(load for step, load in enumerate(loads) if b.held >> step & 1) for b in self.buffers]
-        times = [buffer.held.bit_count() for buffer in self.buffers]
+        lives = [buffer.held for buffer in self.buffers]
+        most = [max(load for step, load in enumerate(loads) if held >> step & 1) for held in lives]
+        times = [held.bit_count() for held in lives]
         keys: list[list[tuple[int, ...]]] = [
             [(-size, i) for i, size in enumerate(self.sizes)],
             [(-load, -size, i) for i, (load, size) in enumerate(zip(most, self.sizes, strict=True))],

@@ -5,7 +5,8 @@ band of rows that one of its layers computes. A whole tensor that such a part re
 grows row by row.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -204,13 +205,13 @@ class Memory:
 
 def step_bytes(buffers: Sequence[Buffer]) -> list[int]:
     """The bytes in use in each step, buffers rounded up to 8: no arena is smaller than the most of them."""
-    steps = [0] * (max((buffer.last for buffer in buffers), default=-1) + 1)
-    for held, low, high, _ in (piece for buffer in buffers for piece in _outline(buffer.pieces)):
+    changes = [0] * (max((buffer.last for buffer in buffers), default=-1) + 2)
+    for held, low, high in (piece[:3] for buffer in buffers for piece in _outline(buffer.pieces)):
         size = aligned(high) - low // 8 * 8
-        for step in range(len(steps)):
-            if held >> step & 1:
-                steps[step] += size
-    return steps
+        for first, last in _runs(held):
+            changes[first] += size
+            changes[last + 1] -= size
+    return list(itertools.accumulate(changes))[:-1]
 
 
 def spans_of(buffer: Buffer, owner: int) -> list[tuple[int, int, int, int]]:
@@ -221,14 +222,19 @@ def spans_of(buffer: Buffer, owner: int) -> list[tuple[int, int, int, int]]:
         extents[Extent(low, high)] = extents.get(Extent(low, high), 0) | held
     found = []
     for extent, held in extents.items():
-        first = 0
-        while rest := held >> first:
-            first += (rest & -rest).bit_length() - 1
-            run = held >> first
-            count = (~run & (run + 1)).bit_length() - 1
-            found.append((first, first + count - 1, *extent))
-            first += count
+        found += [(first, last, *extent) for first, last in _runs(held)]
     return sorted(found)
+
+
+def _runs(held: int) -> Iterator[tuple[int, int]]:
+    """The first and the last of bits that are set one after the other."""
+    first = 0
+    while rest := held >> first:
+        first += (rest & -rest).bit_length() - 1
+        run = held >> first
+        count = (~run & (run + 1)).bit_length() - 1
+        yield first, first + count - 1
+        first += count
 
 
 def _outline(pieces: Sequence[Piece]) -> list[Piece]:

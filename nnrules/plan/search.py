@@ -18,6 +18,7 @@ solved anew with what the path allows each. A part has its price (nnrules.plan.p
 nothing.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -111,11 +112,17 @@ class Search:
             if not new:
                 return front
             for part in new:
-                if self._make.fires > most:
-                    return self._front()
                 varied.add(id(part))
-                self._vary(part)
+                for start, last, bands in self._variants(part):
+                    if self._make.fires > most:
+                        return self._front()
+                    self._part(start, last, bands)
             front = self._front()
+
+    @property
+    def steps(self) -> int:
+        """Of all schedules that have been looked at."""
+        return self._make.fires
 
     @cached_property
     def first_front(self) -> list[Program]:
@@ -165,17 +172,16 @@ class Search:
             _add(self._ways, segment)
         return segments
 
-    def _vary(self, part: Segment) -> None:
-        """Look at all that differ from it by the rows of one node, or by one node more or less at an end."""
+    def _variants(self, part: Segment) -> Iterator[tuple[int, int, dict[int, int]]]:
+        """All that differ from it by the rows of one node, or by one node more or less at an end."""
         make, first, last, bands = self._make, part.first, part.last, part.bands
-        for index in bands:
-            for rows in SIZES:
-                self._part(first, last, make.bands({**bands, index: rows}))
+        for index, rows in itertools.product(bands, SIZES):
+            yield first, last, make.bands({**bands, index: rows})
         for start, stop in ((first - 1, last), (first + 1, last), (first, last - 1), (first, last + 1)):
             inside = 0 <= start <= stop < self._count
             if inside and all(row_window(self.graph, index) is not None for index in (start, stop)):
                 nodes = range(start, stop + 1)
-                self._part(start, stop, make.bands({index: bands.get(index, 1) for index in nodes}))
+                yield start, stop, make.bands({index: bands.get(index, 1) for index in nodes})
 
     def _lowered(self, ways: dict[int, dict[int, _Ways]], state: int) -> Iterator[Program]:
         """The best program for each bound, from no bound on; ``state``: bytes that each with streams takes besides."""

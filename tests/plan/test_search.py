@@ -193,7 +193,10 @@ def test_few_steps_leave_cuts_out(monkeypatch: pytest.MonkeyPatch) -> None:
     ends = {(part.first, part.last) for part in Search(offers, chosen, 0).parts}
     assert len(ends) == 21
     monkeypatch.setattr("nnrules.plan.search.FIRES", 0)
-    monkeypatch.setattr("nnrules.plan.search.MORE_FIRES", 0)
+    monkeypatch.setattr("nnrules.plan.search.MORE_FIRES", 100)
     search = Search(offers, chosen, 0)
     assert {(part.first, part.last) for part in search.parts} == {(0, 5)}
+    steps = search.steps
+    assert steps == 6 * (16 + 8 + 4)
     assert search.front[-1].streams
+    assert steps + 100 < search.steps < steps + 200
