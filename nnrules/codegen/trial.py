@@ -16,6 +16,7 @@ from nnrules.plan.select import Candidate, candidates
 
 LARGEST_BATCH = 48  # kernels in one program
 LARGEST_MEMORY = 1 << 20  # bytes of its tensors together
+LARGEST_WEIGHTS = 1 << 20  # bytes of its packed weights together
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,18 @@ def batches(found: Sequence[Trial]) -> Iterator[list[Trial]]:
     """The trials in portions that fit a program."""
     batch: list[Trial] = []
     for trial in found:
-        if batch and (len(batch) == LARGEST_BATCH or sum(t.bytes for t in batch) + trial.bytes > LARGEST_MEMORY):
+        if batch and not _fit([*batch, trial]):
             yield batch
             batch = []
         batch.append(trial)
     yield batch
+
+
+def _fit(batch: Sequence[Trial]) -> bool:
+    """Whether trials fit one program."""
+    weights = sum(trial.candidate.weight_bytes for trial in batch)
+    memory = sum(trial.bytes for trial in batch)
+    return len(batch) <= LARGEST_BATCH and memory <= LARGEST_MEMORY and weights <= LARGEST_WEIGHTS
 
 
 class TrialProgram:
