@@ -213,11 +213,11 @@ STAGES: dict[str, Stage] = {
     "generate": Stage(GenerateOptions, libraries=("numpy", "jinja2"), plugins=(*_OPERATORS, "codegen/packing/*.py")),
     "verify": Stage(VerifyOptions, libraries=("numpy", "torch", "onnx", "onnxruntime"), plugins=_OPERATORS),
     "measure": Stage(MeasureOptions, libraries=("numpy", "pyelftools"), plugins=_OPERATORS),
-    "gate": Stage(GateOptions),
+    "gate": Stage(GateOptions, libraries=("numpy",)),
     "bench": Stage(BenchOptions, libraries=("numpy", "matplotlib"), plugins=_OPERATORS),
     "tune": Stage(
         TuneOptions, libraries=("numpy", "jinja2", "matplotlib"), plugins=(*_OPERATORS, "codegen/packing/*.py")
     ),
-    "release": Stage(ReleaseOptions, libraries=("jinja2",)),
+    "release": Stage(ReleaseOptions, libraries=("jinja2", "numpy")),
     "report": Stage(ReportOptions, libraries=("jinja2", "matplotlib", *_DATASET), plugins=_OPERATORS),
 }
