@@ -30,8 +30,8 @@ from nnrules.plan.record import Layer
 from nnrules.verify.console import layer_ticks
 
 FACEDET: list[tuple[str, int, int, int]] = [  # kind, kernel, stride, out channels
-    ("conv", 3, 2, 8), ("depthwise", 3, 2, 8), ("conv", 1, 1, 16), ("conv", 3, 2, 40),
-    ("conv", 3, 1, 40), ("conv", 3, 1, 40), ("conv", 1, 1, 96), ("conv", 1, 1, 5),
+    ("conv", 3, 2, 4), ("conv", 3, 2, 12), ("conv", 3, 2, 64), ("conv", 1, 1, 16),
+    ("conv", 3, 1, 64), ("conv", 1, 1, 16), ("conv", 3, 1, 64), ("conv", 1, 1, 5),
 ]  # fmt: skip
 OTHERS: dict[str, tuple[Shape, list[tuple[str, int, int, int]]]] = {
     "conv 3x3 3->8": ((96, 96, 3), [("conv", 3, 2, 8)]),
