@@ -1,5 +1,6 @@
 """The C calls of kernels: each kernel rendered once for layers of one shape, the constants of all of them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,10 @@ class Calls:
 
     @property
     def functions(self) -> list[str]:
-        """The kernels under their names."""
-        return [_named(text, name) for text, name in self._functions.items()]
+        """The kernels under their names. Where rows stream they stay functions of their own: within the loop and switch
+        of the schedule, compilers have no registers left for them."""
+        found = self._functions.items()
+        return [_named(_apart(text) if self.plan.flows else text, name) for text, name in found]
 
     @property
     def constants(self) -> list[str]:
@@ -64,6 +67,11 @@ class Calls:
 def place(offset: int) -> str:
     """A C expression for a place in the arena."""
     return f"base + {offset}" if offset else "base"
+
+
+def _apart(text: str) -> str:
+    """A rendered kernel which compilers do not inline."""
+    return re.sub(rf"^(?=static void {UNNAMED}\()", "NN_NOINLINE ", text, flags=re.MULTILINE)
 
 
 def _named(text: str, name: str) -> str:

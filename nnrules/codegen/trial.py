@@ -3,17 +3,19 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 
-from nnrules.catalog.kernel import Kernel
+from nnrules.catalog.kernel import BY_ROWS, Kernel
 from nnrules.codegen.model import ModelCode
 from nnrules.graph.ir import Graph, Node, Tensor
 from nnrules.graph.operator import Operator, Shape
 from nnrules.plan.costs import Costs, key
 from nnrules.plan.planner import plan_of
-from nnrules.plan.select import Candidate, candidates
+from nnrules.plan.select import Candidate, candidates, work
 
+BANDS = (0, 1, 2)  # rows of a layer at a time, 0: all of them
 LARGEST_BATCH = 48  # kernels in one program
 LARGEST_MEMORY = 1 << 20  # bytes of its tensors together
 LARGEST_WEIGHTS = 1 << 20  # bytes of its packed weights together
@@ -39,16 +41,22 @@ class Trial:
 def trials(
     graphs: Iterable[Graph], kernels: Sequence[Kernel], isa: tuple[str, ...], describe: Callable[[Graph, Node], str]
 ) -> list[Trial]:
-    """All that is worth trying, equal shapes once."""
+    """All that is worth trying, equal shapes once: on whole layers, and on bands of rows, but for kernels that take
+    rows one by one; those are estimated from the whole layers."""
     found: dict[tuple[str, str], Trial] = {}
     for graph in graphs:
-        for node in (node for node in graph.nodes if not node.operator.is_alias):
-            for candidate in candidates(graph, node, kernels, isa, Costs())[0]:
+        for node, band in product((node for node in graph.nodes if not node.operator.is_alias), BANDS):
+            operator, shapes = work(graph, node, band)
+            if band and (operator, shapes) == work(graph, node):  # it does not go by rows, or has no more
+                continue
+            for candidate in candidates(graph, node, kernels, isa, Costs(), band)[0]:
+                if BY_ROWS in candidate.variant:
+                    continue
                 place = candidate.kernel.name, key(candidate.parameters)
                 trial = Trial(
-                    layer=describe(graph, node),
-                    operator=node.operator,
-                    shapes=tuple(graph.shapes(node)),
+                    layer=f"{describe(graph, node)}, {band} at a time" if band else describe(graph, node),
+                    operator=operator,
+                    shapes=tuple(shapes),
                     candidate=candidate,
                     key=place[1],
                 )
