@@ -26,7 +26,7 @@ from nnrules.plan.schedule import aligned, height, sums_up
 GRAIN = 64
 CALL_BYTES = 32  # of code that calls a layer's kernel
 COPYING = 0.35  # instructions a byte of rows that are copied
-CALLING = 150  # instructions from one band to the next, with what rows that are kept take beside COPYING
+CALLING = 220  # instructions from one band to the next, with what rows that are kept take beside COPYING
 STEPS = tuple(1024 << power for power in range(8))  # of more room, to find what it would buy
 
 
