@@ -88,7 +88,7 @@ def test_over_budget(project: Project) -> None:
     (line,) = done.stderr.splitlines()
     assert line.startswith("build/tiny/x86-64/tiny.elf: RAM ")
     assert " of 20 bytes; the least is " in line
-    assert line.endswith(": make the model smaller or raise its budget=")
+    assert line.endswith(": make that layer's image or channels smaller, or raise budget=")
     assert not (project.top / "build/tiny/x86-64/tiny.budget.json").exists()
     assert '<td class="n bad">' in (project.top / "build/tiny/x86-64/tiny.report.html").read_text()
 
