@@ -152,6 +152,8 @@ static void whole(void)
     expect(memcmp(taken, expected, OUT) == 0, "run is right outside of the arena");
     expect(memcmp(given, image, ROWS * ROW) == 0, "run leaves the image alone");
     expect(small_run(arena, given, arena + SMALL_OUTPUT_0_OFFSET) == SMALL_DONE && right(arena), "run is right inside");
+    REFUSED(push(arena, 0, 1), SMALL_ERROR_RESET, "a row after run");
+    expect(right(arena), "right after a row after run");
     free(given);
     free(taken);
 }
