@@ -154,20 +154,20 @@ def test_fault_in_one_program(
 def test_a_wrong_row_in_one_program(
     engine: str, streamed: Inputs, samples: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
+    """The stem's row 5 is looked for where row 4 is in its ring: by row 5 of the depthwise layer, which sees 4 to 6,
+    when row 6 is fresh; row 4 finds row 5 still fresh."""
     generate(small_graph(), TARGET, samples["image"][0], tmp_path, streamed=True)
     source = tmp_path / "small.c"
-    right = "row % tensors[tensor].ring_rows * tensors[tensor].row_bytes"
+    right = "x = base + from->ring + row % from->ring_rows * bytes;"
     assert source.read_text().count(right) == 1
-    wrong = right.replace("row", "(row + (tensor == ROWS_STEM && row == 5))", 1)
+    wrong = right.replace("row", "(row - (band->from == ROWS_STEM && row == 5))", 1)
     source.write_text(source.read_text().replace(right, wrong))
     name, target, flags = PROGRAMS[engine]
     faulty = checker(target, tmp_path, name, *flags)
     with pytest.raises(UserError) as caught:
         run(streamed | {name: [str(faulty)]}, tmp_path)
-    named = "head" if engine == "c-target-shipped" else "depthwise"
-    assert str(caught.value).startswith(
-        f"verify small on cortex-m7: engine {engine} differs first at layer '{named}', sample 0, index ["
-    )
+    place = "'head', sample 0, index [" if engine == "c-target-shipped" else "'depthwise', sample 0, index [5, "
+    assert str(caught.value).startswith(f"verify small on cortex-m7: engine {engine} differs first at layer {place}")
 
 
 def test_a_row_that_is_never_computed(streamed: Inputs, samples: dict[str, np.ndarray], tmp_path: Path) -> None:
