@@ -1,4 +1,4 @@
-"""The stream of constants of the dense DSP kernels (nn_dense in nn_dsp.h): for SMLAD, in the order they are read.
+"""The stream of constants of the dense DSP kernels (nn_dense in nn_dsp_dense.h): for SMLAD, in the order they are read.
 
 ``stream`` uint32: for each TILE output channels their biases, then for each two taps a word of each channel, int16 with
 the first tap in the low half (``wide`` = 1), or for each four taps a word of each channel, int8 in the order k, k+2,

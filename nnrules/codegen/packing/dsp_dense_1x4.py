@@ -1,4 +1,4 @@
-"""The stream of constants of nn_dense_1x4 in nn_dsp.h: that of dsp_dense in tiles of four channels.
+"""The stream of constants of nn_dense_1x4 in nn_dsp_dense.h: that of dsp_dense in tiles of four channels.
 
 Taps are padded with zeros to a multiple of eight.
 """

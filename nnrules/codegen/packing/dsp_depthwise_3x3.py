@@ -1,4 +1,4 @@
-"""The stream of constants of NN_DEPTHWISE_3X3 in nn_dsp.h: five words for each channel.
+"""The stream of constants of NN_DEPTHWISE_3X3 in nn_dsp_depthwise.h: five words for each channel.
 
 ``stream`` uint32 (channels, 5): for each row of weights the bytes w0, w1, w1, w2, so that SXTB16 makes (w0, w1) of the
 word and (w1, w2) of the word rotated by 8; then bias, the zero point folded in, and multiplier.

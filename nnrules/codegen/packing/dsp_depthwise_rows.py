@@ -1,4 +1,4 @@
-"""The stream of constants of NN_DEPTHWISE_BY_ROWS in nn_dsp.h: five words for each channel.
+"""The stream of constants of NN_DEPTHWISE_BY_ROWS in nn_dsp_depthwise_rows.h: five words for each channel.
 
 ``stream`` uint32: for each channel the weights (row, column) as bytes (1, 0), (1, 1), (0, 0), (0, 1), (1, 2), (2, 0),
 (0, 2), (2, 1), so that SXTB16 makes pairs of one column (``wide``: those pairs, as int16), then (2, 2) as int16 and the

@@ -1,4 +1,4 @@
-"""The stream of constants of NN_WINOGRAD in nn_dsp.h.
+"""The stream of constants of NN_WINOGRAD in nn_dsp_winograd.h.
 
 ``stream`` uint32: for each two output channels the transformed weights U = (2G) g (2G)', position by position (4x4, the
 columns inside the rows), each as dsp_dense lays out the weights of a pixel as int16; then four times the biases, the

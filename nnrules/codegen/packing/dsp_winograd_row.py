@@ -1,4 +1,4 @@
-"""The stream of constants of NN_WINOGRAD_4 in nn_dsp.h.
+"""The stream of constants of NN_WINOGRAD_4 in nn_dsp_winograd_row.h.
 
 ``stream`` uint32: for each two output channels the transformed weights U = 24 G g, position by position (six, the
 kernel's rows inside), each as dsp_dense lays out the weights of a pixel as int16; then 24 times the biases modulo 2^32,
