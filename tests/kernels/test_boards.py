@@ -15,11 +15,11 @@ BOARD = Path(__file__).with_name("board.c")
 RUN = [name for name in target_names() if toolchain(name).runner]
 
 
-def link(folder: Path, target: str, *flags: str) -> Path:
-    """Build board.c for a target."""
+def link(folder: Path, target: str, *flags: str, program: Path = BOARD) -> Path:
+    """Build a program of one file for a target."""
     chain = toolchain(target)
     elf, firmware = folder / "board.elf", chain.firmware
-    sources = [str(BOARD), *(str(TOOLCHAINS / name) for name in firmware.sources)]
+    sources = [str(program), *(str(TOOLCHAINS / name) for name in firmware.sources)]
     includes = [f"-I{TOOLCHAINS / name}" for name in firmware.include]
     script = ["-T", str(TOOLCHAINS / firmware.linker_script)] if firmware.linker_script else []
     compiled = [chain.compiler.command, *chain.compiler.cflags, *flags, *includes, *sources]
