@@ -3,11 +3,12 @@
 import ast
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 Number = int | float
 Parameters = Mapping[str, int | Sequence[int]]
+_Function = Callable[[Parameters], Any]
 
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
@@ -30,41 +31,49 @@ def evaluate(text: str, parameters: Parameters) -> Number | bool:
     Raises ValueError for anything but numbers, parameters, + - * / // %, comparisons, and/or/not, if/else and the
     functions max, min and sum.
     """
-    return _value(_parsed(text), text, parameters)
+    return _compiled(text)(parameters)
 
 
 @cache
-def _parsed(text: str) -> ast.expr:
+def _compiled(text: str) -> _Function:
     try:
-        return ast.parse(text, mode="eval").body
+        return _function(ast.parse(text, mode="eval").body, text)
     except SyntaxError as fault:
         raise ValueError(f"{text!r} is not an expression") from fault
 
 
-def _value(node: ast.expr, text: str, parameters: Parameters) -> Any:  # noqa: PLR0911, one for each kind of node
-    def value(child: ast.expr) -> Any:
-        return _value(child, text, parameters)
-
+def _function(node: ast.expr, text: str) -> _Function:  # noqa: PLR0911, one for each kind of node
     match node:
         case ast.Constant(value=int() | float() as number):
-            return number
+            return lambda parameters: number
         case ast.Name(id=name):
-            if name not in parameters:
-                raise ValueError(f"{text!r} uses {name!r}, which the operator does not have")
-            return parameters[name]
+            return partial(_parameter, name, text)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
-            return _ARITHMETIC[type(op)](value(left), value(right))
+            first, second, compute = _function(left, text), _function(right, text), _ARITHMETIC[type(op)]
+            return lambda parameters: compute(first(parameters), second(parameters))
         case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
-            return _UNARY[type(op)](value(operand))
-        case ast.BoolOp(op=ast.And(), values=terms):
-            return all(value(term) for term in terms)
-        case ast.BoolOp(op=ast.Or(), values=terms):
-            return any(value(term) for term in terms)
+            of, change = _function(operand, text), _UNARY[type(op)]
+            return lambda parameters: change(of(parameters))
+        case ast.BoolOp(op=op, values=values):
+            terms, decide = [_function(value, text) for value in values], all if isinstance(op, ast.And) else any
+            return lambda parameters: decide(term(parameters) for term in terms)
         case ast.IfExp(test=test, body=body, orelse=orelse):
-            return value(body) if value(test) else value(orelse)
+            condition, yes, no = (_function(part, text) for part in (test, body, orelse))
+            return lambda parameters: yes(parameters) if condition(parameters) else no(parameters)
         case ast.Compare(left=left, ops=ops, comparators=rights) if all(type(op) in _COMPARISONS for op in ops):
-            sides = [value(left), *(value(right) for right in rights)]
-            return all(_COMPARISONS[type(op)](*pair) for op, *pair in zip(ops, sides, sides[1:], strict=False))
-        case ast.Call(func=ast.Name(id=function), args=arguments, keywords=[]) if function in _FUNCTIONS:
-            return _FUNCTIONS[function](*(value(argument) for argument in arguments))
+            sides, holds = [_function(side, text) for side in (left, *rights)], [_COMPARISONS[type(op)] for op in ops]
+            return lambda parameters: _holds(holds, [side(parameters) for side in sides])
+        case ast.Call(func=ast.Name(id=name), args=values, keywords=[]) if name in _FUNCTIONS:
+            arguments, function = [_function(value, text) for value in values], _FUNCTIONS[name]
+            return lambda parameters: function(*[argument(parameters) for argument in arguments])
     raise ValueError(f"{text!r} may not contain {ast.unparse(node)!r}")
+
+
+def _parameter(name: str, text: str, parameters: Parameters) -> int | Sequence[int]:
+    if name not in parameters:
+        raise ValueError(f"{text!r} uses {name!r}, which the operator does not have")
+    return parameters[name]
+
+
+def _holds(comparisons: Sequence[Callable[[Any, Any], bool]], values: Sequence[Any]) -> bool:
+    return all(holds(*pair) for holds, *pair in zip(comparisons, values, values[1:], strict=False))

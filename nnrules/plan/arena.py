@@ -106,8 +106,8 @@ class _Packing:
         offsets = [-1] * len(order)
         top = 0
         for index in order:
-            there = [rival for rival in self.rivals[index] if offsets[rival[0]] >= 0]
-            gaps = sorted([(offsets[i] - ahead, offsets[i] + apart) for i, ahead, apart in there])
+            there = self.rivals[index]
+            gaps = sorted([(offsets[i] - ahead, offsets[i] + apart) for i, ahead, apart in there if offsets[i] >= 0])
             offset = 0
             for start, stop in gaps:
                 if start >= offset:

@@ -47,6 +47,7 @@ def cheapest(
     None where no selection keeps both bounds. A size without a bound is not looked at.
     """
     layers = [[_counted(choice, weights, flash) for choice in layer] for layer in layers]
+    flash = weights if flash is None else flash  # what is bounded has a price
     users = Counter(name for layer in layers for name in {choice.function for choice in layer})
     layers = [[_priced(choice, users) for choice in layer] for layer in layers]
     code = {choice.function: choice.code for layer in layers for choice in layer}
@@ -107,9 +108,9 @@ def _price(layers: Sequence[Sequence[tuple[int, Choice]]], weights: int | None, 
 
 
 def _counted(choice: Choice, weights: int | None, flash: int | None) -> Choice:
-    """Without the sizes that nothing bounds."""
+    """Without the sizes that nothing bounds; where only the weights are, they are all the flash there is."""
     size = choice.weights if weights is not None else 0
-    return choice._replace(weights=size) if flash is not None else Choice(choice.instructions, size)
+    return choice._replace(weights=size) if flash is not None else Choice(choice.instructions, size, size)
 
 
 def _priced(choice: Choice, users: Counter[str]) -> Choice:
