@@ -151,8 +151,8 @@ class _Picture:
         title = f"{block.name}: {text}, {block.bytes:,} bytes at {block.offset:,}, steps {block.first} to {block.last}"
         shape = f'<path class="b" fill="{fill}" stroke-width="{stroke:.2f}" d="{path}"/>'
         rows, _ = self.ram.rows(block)
-        name = f"{block.name}, {rows} rows" if rows > 1 and block.kind == "ring" else block.name
-        label = _label(name, pieces, block.kind == "fresh")
+        more = f", {rows} rows" if rows > 1 and block.kind == "ring" else ""
+        label = _label(block.name, more, pieces, block.kind == "fresh")
         return f"<g><title>{escape(title)}</title>{shape}{label}</g>"
 
     def _pieces(self, block: Block) -> Iterable[tuple[float, float, float, float]]:
@@ -240,14 +240,16 @@ class _Picture:
         return self.map_bottom - MAP * offset / max(self.plan.arena_bytes, 1)
 
 
-def _label(text: str, pieces: Sequence[tuple[float, float, float, float]], whole: bool) -> str:
-    """In the piece with the most room; shortened to no less than 4 letters, if not ``whole``."""
-    needed = LETTER * len(text) + 6
+def _label(text: str, more: str, pieces: Sequence[tuple[float, float, float, float]], whole: bool) -> str:
+    """In the piece with the most room, with ``more`` where that fits; else shortened to no less than 4 letters, if not
+    ``whole``."""
+    needed = LETTER * len(text + more) + 6
     fitting = [piece for piece in pieces if piece[3] >= LINE]
     if not fitting:
         return ""
     x, y, width, height = max(fitting, key=lambda piece: (min(piece[2], needed), piece[3]))
     letters = int((width - 6) / LETTER)
+    text += more if letters >= len(text + more) else ""
     if letters < (len(text) if whole else min(len(text), 4)):
         return ""
     return f'<text class="on" x="{x + 3:.1f}" y="{y + height / 2 + 3.5:.1f}">{escape(_short(text, letters))}</text>'

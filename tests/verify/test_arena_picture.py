@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from nnrules.graph.ir import Graph
-from nnrules.plan.record import Layer, Plan, Point, Slot, Span
+from nnrules.plan.record import Flow, Lane, Layer, Plan, Point, Slot, Span
 from nnrules.verify import arena, arena_section, colour, front
 from nnrules.verify.ram import Ram
 from tests.verify.programs import plan as plan_of
@@ -115,6 +115,16 @@ def test_names_are_escaped_and_shortened() -> None:
     assert text == arena.draw(plan)
 
 
+@pytest.mark.parametrize(("steps", "ring"), [(10, "t0, 2 rows"), (30, "t0")])
+def test_how_many_rows_a_ring_has_is_said_where_there_is_room(steps: int, ring: str) -> None:
+    lane = Lane(tensor="t0", height=8, row_bytes=32, ring=2)
+    flow = Flow(first=0, last=0, pushed="", events=(), lanes=(lane,), sums={}, state_offset=0, state_bytes=0)
+    fresh, kept = long_plan(steps, 1).tensors
+    kept = msgspec.structs.replace(kept, spans=(Span(0, 0, 0, 64),))
+    plan = msgspec.structs.replace(long_plan(steps, 1), flows=(flow,), tensors=(fresh, kept))
+    assert [text.text for text in drawn(plan).iter(f"{SVG}text") if text.get("class") == "on"] == ["t0", ring]
+
+
 def test_a_plan_without_layers_is_drawn() -> None:
     drawn(Plan(model="m", target="t", arena_bytes=0, live_bytes=0, tensors=(), layers=()))
 
@@ -154,7 +164,7 @@ def test_what_the_report_says() -> None:
     )
     assert section.sentences == [
         "By the planner's estimate 1 KB more would save nothing; 1 KB less would cost 7,980 instructions (782 %).",
-        "All rows of an image at once are needed by: fc, softmax.",
+        "No rows stream through 'fc', 'softmax'.",
     ]
     assert [(row.name, row.kind, row.bytes) for row in section.owners] == [
         ("t1", "rows as they are made", "64"),
@@ -172,5 +182,5 @@ def test_lifetimes_say_how_many_rows(graph: Graph) -> None:
     assert list(arena_section.sentences(Ram(least))) == [
         "By the planner's estimate 1 KB more would save nothing; 1 KB less would not do: the least in use is "
         f"{plan.live_bytes:,}.",
-        "All rows of an image at once are needed by: flat.",
+        "No rows stream through 'flat'.",
     ]
