@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from nnrules.catalog.kernel import Kernel
@@ -72,7 +73,8 @@ def make_plan(
         most = math.inf if ram.least else MORE_INSTRUCTIONS * total(selected)
         plan = _least([number for number, way in enumerate(front) if way.instructions <= most], front, packed)
     points = tuple(Point(bytes=each.program.bytes, instructions=each.instructions) for each in front)
-    return replace(plan, front=points, stops=_stops(graph) if ram.stream else ())
+    plan = replace(plan, front=points)
+    return replace(plan, stops=_stops(graph), held=_held(graph)) if ram.stream else plan
 
 
 @dataclass(frozen=True)
@@ -218,6 +220,23 @@ def _layer(graph: Graph, index: int, selection: Selection, working: int, band: i
 
 
 def _stops(graph: Graph) -> tuple[str, ...]:
-    """Layers that need all rows of an image at once."""
-    nodes = [node for index, node in enumerate(graph.nodes) if row_window(graph, index) is None]
-    return tuple(node.name for node in nodes if any(height(graph, name) > 1 for name in node.inputs))
+    """Layers that need all rows of an image at once, or that all rows of one have to wait for, which is read after
+    them."""
+    made = {node.output: index for index, node in enumerate(graph.nodes)}
+    first, last = dict[str, int](), dict[str, int]()
+    for index, node in enumerate(graph.nodes):
+        for name in node.inputs:
+            first.setdefault(name, made.get(name, index - 1))
+            last[name] = index
+    images = [name for name in last if height(graph, name) > 1]
+    return tuple(
+        node.name
+        for index, node in enumerate(graph.nodes)
+        if row_window(graph, index) is None and any(first[name] < index <= last[name] for name in images)
+    )
+
+
+def _held(graph: Graph) -> tuple[str, ...] | UnsetType:
+    """The inputs where rows of an image could only be pushed if it were the only one."""
+    images = any(height(graph, name) > 1 for name in graph.inputs)
+    return graph.inputs if images and len(graph.inputs) > 1 else UNSET

@@ -137,8 +137,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     ``flows``: the parts through which rows stream, in their order; the other nodes see whole tensors. ``steps``: the
     node of each step: a step is a node that sees whole tensors, or a band of rows of one that does not. ``peak``: the
     layer in whose step most is alive. ``front``: the trade of RAM for instructions, the fewest instructions first,
-    where it was looked at, of which this plan is number ``taken``; ``stops``: layers that need all rows of an image, so
-    that no rows stream through them.
+    where it was looked at, of which this plan is number ``taken``; ``stops``: layers that need all rows of an image, or
+    that an image has to wait for, so that no rows stream through them; ``held``: the inputs, where there are several,
+    so that no rows are pushed.
     """
 
     model: str
@@ -153,12 +154,21 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     front: tuple[Point, ...] = ()
     taken: int = 0
     stops: tuple[str, ...] = ()
+    held: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     room: Room = UNBOUNDED
 
     @property
     def flow(self) -> Flow | None:
         """The part that takes the input's rows as they come; None where the input is in memory."""
         return next((flow for flow in self.flows if flow.pushed), None)
+
+    @property
+    def hindrances(self) -> tuple[str, ...]:
+        """What keeps rows from streaming, as text."""
+        inputs, layers = ([f"'{name}'" for name in names] for names in (self.held or (), self.stops))
+        held = f"where there are several inputs they are held as a whole: {', '.join(inputs)}"
+        stops = f"no rows stream through {', '.join(layers)}"
+        return tuple(text for names, text in ((inputs, held), (layers, stops)) if names)
 
     def offset(self, tensor: str) -> int:
         """Where a tensor starts in the arena."""

@@ -80,9 +80,10 @@ def _less_ram(model: str, plan: Plan, used: int, limit: int) -> str:
     if least + rest <= limit and least < plan.arena_bytes:
         return f"set {model}.plan.ram_reserve={rest}, and the planner keeps that much free"
     there = ", ".join(f"{size:,} {KINDS[block.kind]} {block.name}" for block, size in Ram(plan).owners[:LARGEST])
-    largest = f" ({there})" if there else ""
+    why = "; ".join(text for text in (there, *plan.hindrances) if text)
     total = plan.arena_bytes + rest
-    return f"the least is {total:,} bytes, {total - limit:,} too many, at layer '{plan.peak}'{largest}: {SMALLER_LAYER}"
+    place = f"at layer '{plan.peak}'{f' ({why})' if why else ''}"
+    return f"the least is {total:,} bytes, {total - limit:,} too many, {place}: {SMALLER_LAYER}"
 
 
 def _planned(request: Request[GateOptions]) -> dict[str, Any]:

@@ -101,8 +101,7 @@ def _require_arena(request: Request[PlanOptions], plan: Plan) -> None:
 
 def _least(plan: Plan) -> str:
     """How much RAM it takes, and why."""
-    stops = ", ".join(f"'{name}'" for name in plan.stops)
-    why = f" (no rows stream through {stops})" if plan.stops else ""
+    why = f" ({'; '.join(plan.hindrances)})" if plan.hindrances else ""
     return f"its activations need {plan.arena_bytes:,} bytes at layer '{plan.peak}'{why}"
 
 

@@ -68,15 +68,15 @@ def peak(ram: Ram) -> str:
 
 
 def sentences(ram: Ram) -> Iterator[str]:
-    """What a little more or less RAM would do, and which layers let no rows stream."""
+    """What a little more or less RAM would do, and what lets no rows stream."""
     more, less = ram.trade(KILOBYTE), ram.trade(-KILOBYTE)
     if more is not None and less is not None:
         least = min(point.bytes for point in ram.plan.front)
         bought = f"save {_amount(more)}" if more.instructions else "save nothing"
         cost = f"cost {_amount(less)}" if less.instructions is not None else f"not do: the least in use is {least:,}"
         yield f"By the planner's estimate 1 KB more would {bought}; 1 KB less would {cost}."
-    if ram.plan.stops:
-        yield f"All rows of an image at once are needed by: {', '.join(ram.plan.stops)}."
+    for hindrance in ram.plan.hindrances:
+        yield f"{hindrance[0].upper()}{hindrance[1:]}."
 
 
 def lifetimes(ram: Ram, colours: arena.Colours) -> Iterator[Lifetime]:

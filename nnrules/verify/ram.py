@@ -77,8 +77,10 @@ class Ram:
 
     @cached_property
     def loads(self) -> list[int]:
-        """The bytes in use in each step, each buffer's rounded up to 8."""
-        return [sum(used(span) for span in spans.values()) for spans in self._extents]
+        """The bytes in use in each step, each buffer's rounded up to 8; all of the arena where one grows into eight
+        bytes of which another has not yet left all."""
+        loads = [sum(used(span) for span in spans.values()) for spans in self._extents]
+        return [min(load, self.plan.arena_bytes) for load in loads]
 
     @cached_property
     def peak(self) -> int:

@@ -13,22 +13,24 @@ from nnrules.catalog.stages import PlanOptions
 from nnrules.catalog.toolchain import load_toolchain
 from nnrules.codegen.model import ModelCode
 from nnrules.error import UserError
-from nnrules.graph.ir import dump
+from nnrules.graph.ir import Graph, dump
 from nnrules.plan.record import Plan, load_plan
 from nnrules.stages import plan as stage
 from nnrules.stages.plan import RESERVE
 from nnrules.stages.runner import Request
 from tests.needs import need_target
-from tests.plan.test_planner import graph
+from tests.plan.test_planner import graph, of_two_inputs
 
 
-def planned(folder: Path, size: str = "4 MB", flash: str = "4 MB", **options: Any) -> Plan:
-    """The plan for a Cortex-M7 with this much memory."""
+def planned(
+    folder: Path, size: str = "4 MB", flash: str = "4 MB", network: Graph | None = None, **options: Any
+) -> Plan:
+    """The plan for a Cortex-M7 with this much memory, of `graph` unless there is another ``network``."""
     text = (TOOLCHAINS / "cortex-m7.toml").read_text()
     assert 'ram = "4 MB"\nflash = "4 MB"' in text
     toolchain = text.replace('ram = "4 MB"\nflash = "4 MB"', f'ram = "{size}"\nflash = "{flash}"')
     (folder / "small.toml").write_text(toolchain)
-    (folder / "net.graph.json").write_bytes(dump(graph()))
+    (folder / "net.graph.json").write_bytes(dump(network or graph()))
     inputs = {
         "graph": [str(folder / "net.graph.json")],
         "toolchain": [str(folder / "small.toml")],
@@ -92,6 +94,22 @@ def test_ram_that_nothing_keeps(tmp_path: Path) -> None:
     assert str(caught.value) == (
         "net.plan.ram=431: net on small: its activations need 432 bytes at layer 'conv' "
         "(no rows stream through 'sigmoid/288'); say 432 or more, or shrink that layer's images or channels"
+    )
+
+
+def test_several_inputs_are_held(tmp_path: Path) -> None:
+    need = "where there are several inputs they are held as a whole: 'a', 'b'"
+    with pytest.raises(UserError) as caught:
+        planned(tmp_path, network=of_two_inputs(), portable=True, ram=1)
+    assert str(caught.value) == (
+        f"net.plan.ram=1: net on small: its activations need 296 bytes at layer 'y' ({need}); "
+        "say 296 or more, or shrink that layer's images or channels"
+    )
+    with pytest.raises(UserError) as caught:
+        planned(tmp_path, network=of_two_inputs(flat=True), size="288", portable=True)
+    assert str(caught.value) == (
+        f"net on small: its activations need 296 bytes at layer 'y' ({need}; no rows stream through 'flat'), the "
+        "target has 288 of RAM; shrink the network's images or channels, or choose a larger target"
     )
 
 

@@ -1,15 +1,22 @@
 """Kernel selection, sharing of memory, and their refusals."""
 
 import msgspec
+import numpy as np
 import pytest
 
 from nnrules.catalog.kernel import Kernel, load_kernels
 from nnrules.error import UserError
-from nnrules.graph.ir import Graph
+from nnrules.graph.ir import Graph, Node, Tensor
 from nnrules.graph.lowering import lower
-from nnrules.plan.planner import make_plan
+from nnrules.graph.operator import Operator, Shape
+from nnrules.graph.ops.concat import Concat
+from nnrules.graph.ops.reshape import Reshape
+from nnrules.graph.requant import Requantization
+from nnrules.plan.planner import Ram, make_plan
+from nnrules.plan.record import Plan, dump_plan
 from tests.graph.floats import FloatModel
 from tests.graph.test_lowering import quantized
+from tests.plan.test_schedule import LARGEST, average
 
 
 def graph() -> Graph:
@@ -47,3 +54,48 @@ def test_a_layer_without_a_kernel_is_refused_by_name() -> None:
     assert str(caught.value) == (
         "net: layer 'conv': conv2d_s8__portable needs groups == 2; add a kernel under kernels/ or change the layer"
     )
+
+
+Steps = list[tuple[str, tuple[str, ...], Operator]]
+
+
+def network(inputs: dict[str, Shape], steps: Steps, outputs: tuple[str, ...]) -> Graph:
+    """Layers, each named as what it makes."""
+    tensors = {name: Tensor(name=name, shape=shape, scale=1.0, zero_point=0) for name, shape in inputs.items()}
+    for name, sources, operator in steps:
+        shape = operator.infer(*(tensors[source].shape for source in sources))
+        tensors[name] = Tensor(name=name, shape=shape, scale=1.0, zero_point=0)
+    nodes = tuple(Node(name=name, inputs=sources, output=name, operator=operator) for name, sources, operator in steps)
+    return Graph(name="net", inputs=(*inputs,), outputs=outputs, tensors=tensors, nodes=nodes)
+
+
+def of_two_inputs(flat: bool = False) -> Graph:
+    """Two images side by side."""
+    same = Requantization(np.full(2, 2**30, np.int32), np.full(2, 2, np.uint8), 0, -128, 127)
+    steps: Steps = [("y", ("a", "b"), Concat(axis=2, x_zero_points=(0, 0), requantization=same))]
+    steps += [("flat", ("y",), Reshape(shape=(176,)))] if flat else []
+    return network({"a": (8, 11, 1), "b": (8, 11, 1)}, steps, ("flat" if flat else "y",))
+
+
+def streaming(graph: Graph) -> Plan:
+    """With the least RAM."""
+    return make_plan(graph, load_kernels(), "x86-64", ("portable",), ram=Ram(stream=True, least=True))
+
+
+def test_layers_that_an_image_has_to_wait_for_let_no_rows_pass() -> None:
+    """A head that ends before another one reads the image, one that does so after it, and one that sees all rows."""
+    stem: Steps = [("t", ("x",), LARGEST)]
+    flat = Reshape(shape=(12,))
+    pooled, early = ([("mean", (of,), average(24)), ("vector", ("mean",), flat)] for of in ("t", "x"))
+    again: Steps = [("u", ("t",), LARGEST), ("y", ("u",), LARGEST)]
+    for steps, stops in (
+        ([*stem, *pooled, *again], ("vector",)),
+        ([*stem, *again, *pooled], ()),
+        ([*stem, *again, ("vector", ("t",), Reshape(shape=(288,)))], ("vector",)),
+        ([*early, *stem, *again], ("vector",)),
+    ):
+        plan = streaming(network({"x": (24, 6, 2)}, steps, ("vector", "y")))
+        assert plan.stops == stops
+        assert plan.hindrances == (("no rows stream through 'vector'",) if stops else ())
+        assert plan.flow or stops
+        assert b"held" not in dump_plan(plan)

@@ -8,6 +8,7 @@ import pytest
 from nnrules.catalog.table import render_ram
 from nnrules.graph.ir import Graph
 from nnrules.plan.record import Layer, Plan, Point, Slot, Span
+from nnrules.verify import arena_section
 from nnrules.verify.ram import Ram, Trade, used
 from tests.verify.programs import plan as plan_of
 
@@ -41,6 +42,26 @@ def test_tensors_that_follow_each_other_in_place_count_once() -> None:
     assert (ram.peak, ram.layer(ram.peak)) == (1, "second")
     assert [(block.name, size) for block, size in ram.owners] == [("b", 24), ("second", 24)]
     assert ram.unused == 16
+
+
+def test_eight_bytes_that_two_share_count_once() -> None:
+    """x dies from below in rows of 12 bytes, as y grows over it."""
+    spans = [(Span(step, step, 12 * step, 24), Span(step, step, 0, 12 * step)) for step in (0, 1, 2)]
+    names = {"x": tuple(x for x, _ in spans[:2]), "y": tuple(y for _, y in spans[1:])}
+    slots = tuple(Slot(name=name, offset=0, bytes=24, first=0, last=2, spans=each) for name, each in names.items())
+    moved = (msgspec.structs.replace(slots[0], offset=8), slots[1])
+    ram = Ram(msgspec.structs.replace(PLAN, arena_bytes=32, tensors=moved))
+    assert ram.loads == [24, 32, 24]
+    assert (ram.peak, ram.unused) == (1, 0)
+    assert Ram(msgspec.structs.replace(PLAN, arena_bytes=24, tensors=moved)).loads == [24, 24, 24]
+
+
+def test_what_keeps_rows_from_streaming_is_named() -> None:
+    inputs = msgspec.structs.replace(PLAN, held=("x", "z"), stops=("first",), front=())
+    assert list(arena_section.sentences(Ram(inputs))) == [
+        "Where there are several inputs they are held as a whole: 'x', 'z'.",
+        "No rows stream through 'first'.",
+    ]
 
 
 def test_parts_of_a_buffer_count_as_buffers_are_rounded() -> None:
