@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.kernels import operator as layer
 from nnrules.catalog.kernel import load_kernels
 from nnrules.catalog.paths import KERNELS
 from nnrules.codegen.packing import pack
@@ -126,6 +127,17 @@ def wide(in_c: int, kernel: int) -> Case:
         requantization=Requantization(np.full(2, 2**19, np.int32), np.zeros(2, np.uint8), 1, -128, 127),
     )
     return Case(operator, (generator.integers(-128, 128, (1, 2, 3, in_c)).astype(np.int8),))
+
+
+@pytest.mark.parametrize(
+    ("kind", "in_c", "out_c"),
+    [*(("conv", 4, out_c) for out_c in (1364, 1366)), *(("depthwise", c, c) for c in (2040, 2340, 2344, 3000))],
+)
+def test_the_most_channels(kind: str, in_c: int, out_c: int) -> None:
+    """As many as kernels take whose code holds distances as immediate operands, and more."""
+    need_target("cortex-m7")
+    x = np.random.default_rng(0).integers(-128, 128, (1, 1, 4 if kind == "conv" else 1, in_c)).astype(np.int8)
+    check([Case(layer(kind, 3, 1, out_c, in_c), (x,))], "cortex-m7")
 
 
 @pytest.mark.soak
