@@ -15,7 +15,8 @@
 #define NN_ALIGNED(n) __attribute__((aligned(n)))
 #define NN_INLINE static inline __attribute__((always_inline, unused))
 
-/* For kernels that need much of the stack: others do not share their caller's. */
+/* For kernels that need much of the stack, which inlined they would take as long as <model>_run lasts, and for what has no
+ * registers left in its caller. Where rows stream the generator puts it before every kernel. */
 #define NN_NOINLINE __attribute__((noinline, unused))
 
 /* Put in front of every array of weights, so that a linker script can place them. */
