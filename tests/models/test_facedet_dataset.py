@@ -91,13 +91,13 @@ def test_every_face_has_a_cell_that_must_find_it(size):
 
 def test_the_metric_is_one_for_a_network_that_is_always_right():
     data = FaceScenes("test", length=20)
-    outputs = np.stack([_perfect(data.scene(index)[1]) for index in range(20)])
+    outputs = np.stack([perfect(data.scene(index)[1]) for index in range(20)])
     assert data.metric([outputs]) == pytest.approx(1.0)
     outputs[:, 0] = -8
     assert data.metric([outputs]) == 0.0
 
 
-def _perfect(boxes):
+def perfect(boxes):
     """The network output whose decoding gives exactly `boxes`: one certain cell each."""
     output = np.zeros((5, 12, 12), np.float32)
     output[0] = -8
