@@ -7,11 +7,11 @@ from nnrules.catalog.kernel import BY_ROWS
 from nnrules.codegen.calls import Calls, place
 from nnrules.codegen.ctext import comment_text, filled, unique_identifiers
 from nnrules.graph.ir import Graph, Node
+from nnrules.plan.flows import LARGEST_BYTE, LARGEST_SHORT
 from nnrules.plan.record import Lane, Plan
-from nnrules.plan.schedule import Act
+from nnrules.plan.schedule import Act, height
 
 INDENT = 12  # columns before a statement of a step
-LARGEST_BYTE = 255
 LEAST_SHORTENED = 4  # numbers that follow each other at one distance
 LONGEST_LIST = 80  # columns of numbers in a comment
 
@@ -96,7 +96,13 @@ class RowProgram:
     @property
     def count_type(self) -> str:
         """Of a number of rows."""
-        return _unsigned(max(track.height for track in self.tracks))
+        return _count(max(track.height for track in self.tracks))
+
+    @property
+    def line_type(self) -> str:
+        """Of a line of the schedule, or of any number of rows, in two bytes or more."""
+        rows = (height(self.graph, name) for name in (*self._lanes, *self.graph.inputs))
+        return _count(max(LARGEST_BYTE + 1, len(self._script), *rows))
 
     @property
     def gathers(self) -> bool:
@@ -112,7 +118,7 @@ class RowProgram:
     def band_type(self) -> str:
         """Of what is said of a band."""
         sizes = [size for band in self.bands for size in (band.layer, band.rows, band.stride, band.above, band.window)]
-        return _unsigned(max(len(self.tracks), *sizes))
+        return _count(max(len(self.tracks), *sizes))
 
     @property
     def keeps(self) -> bool:
@@ -150,12 +156,12 @@ class RowProgram:
     @property
     def start_type(self) -> str:
         """Of a place in the table."""
-        return _unsigned(max(self.starts))
+        return _count(max(self.starts))
 
     @property
     def entry_type(self) -> str:
         """Of an entry of the table."""
-        return _unsigned(max(len(self.steps) + 4, *(track.height for track in self.tracks)))
+        return _count(max(len(self.steps) + 4, len(self.tracks), *(track.height for track in self.tracks)))
 
     def _equal(self) -> dict[tuple[str, ...], list[int]]:
         found: dict[tuple[str, ...], list[int]] = {}
@@ -326,9 +332,11 @@ def _ids(prefix: str, names: Mapping[str, object]) -> dict[str, str]:
     return {n: f"{prefix}_{own}" for n, own in zip(names, unique_identifiers([n.upper() for n in names]), strict=True)}
 
 
-def _unsigned(largest: int) -> str:
-    """The smallest C type that holds numbers up to ``largest``."""
-    return "uint8_t" if largest <= LARGEST_BYTE else "uint16_t"
+def _count(largest: int) -> str:
+    """The smallest C type that holds numbers up to ``largest``, as int does."""
+    if largest <= LARGEST_BYTE:
+        return "uint8_t"
+    return "uint16_t" if largest <= LARGEST_SHORT else "int32_t"
 
 
 def _times(text: str, factor: int) -> str:

@@ -8,13 +8,14 @@ from nnrules.plan.record import Flow, Lane
 from nnrules.plan.schedule import Key, aligned, height
 
 STATE_BYTES = 8  # of the counters, and two for each tensor
-LARGEST_BYTE = 255
+LARGEST_BYTE, LARGEST_SHORT = 255, 65_535
 
 
 def state_bytes(graph: Graph) -> int:
     """Of the counters of a program through which rows stream, rounded up to 8."""
     rows = max(height(graph, name) for name in graph.tensors)
-    return aligned(STATE_BYTES + 2 * (1 if rows <= LARGEST_BYTE else 2) * len(graph.tensors))
+    counter = 1 if rows <= LARGEST_BYTE else 2 if rows <= LARGEST_SHORT else 4
+    return aligned(STATE_BYTES + 2 * counter * len(graph.tensors))
 
 
 def make_flow(graph: Graph, stream: Stream, offsets: Mapping[Key, int], state_offset: int) -> Flow:

@@ -239,17 +239,20 @@ def _runs(held: int) -> Iterator[tuple[int, int]]:
 
 def _outline(pieces: Sequence[Piece]) -> list[Piece]:
     """Of pieces in use at the same time, the union."""
-    found: list[Piece] = []
+    found, seen = list[Piece](), 0
     for piece in pieces:
-        held, grown = piece.held, list[Piece]()
-        for other in found:
-            both = other.held & held
-            if both:
-                grown.append(Piece(both, min(piece.low, other.low), max(piece.high, other.high)))
-                held &= ~both
-            if other.held & ~both:
-                grown.append(Piece(other.held & ~both, other.low, other.high))
+        held = piece.held
+        if held & seen:  # never of a tensor that grows or dies row by row, which has many
+            grown = list[Piece]()
+            for other in found:
+                both = other.held & held
+                if both:
+                    grown.append(Piece(both, min(piece.low, other.low), max(piece.high, other.high)))
+                    held &= ~both
+                if other.held & ~both:
+                    grown.append(Piece(other.held & ~both, other.low, other.high))
+            found = grown
         if held:
-            grown.append(Piece(held, piece.low, piece.high))
-        found = grown
+            found.append(Piece(held, piece.low, piece.high))
+        seen |= piece.held
     return found

@@ -13,8 +13,9 @@ from nnrules.catalog.paths import KERNELS
 from nnrules.codegen.ctext import array
 from nnrules.codegen.model import ModelCode
 from nnrules.graph.ir import Graph, Node, Tensor
-from nnrules.graph.operator import Operator
+from nnrules.graph.operator import Geometry, Operator
 from nnrules.graph.ops.fully_connected import FullyConnected
+from nnrules.graph.ops.max_pool2d import MaxPool2d
 from nnrules.graph.ops.reshape import Reshape
 from nnrules.graph.requant import Requantization
 from nnrules.plan.planner import Ram, make_plan
@@ -103,6 +104,15 @@ def test_networks_of_few_layers(name: str, least: bool, tmp_path: Path) -> None:
     ram = Ram(stream=True, least=True) if least else Ram()
     made = ModelCode(graph, make_plan(graph, load_kernels(), "host", DSP, ram=ram))
     assert f"SMALL_ROWS {6 if graph.tensors['t0'].shape == image else 1}\n" in made.header()
+    written(made, tmp_path)
+    assert told(tmp_path, "short_use.c") == ""
+
+
+def test_more_rows_than_two_bytes_count(tmp_path: Path) -> None:
+    pool = MaxPool2d(geometry=Geometry(kernel=(8, 1), stride=(8, 1)))
+    graph = chain(((70_000, 1, 1), pool))
+    made = ModelCode(graph, make_plan(graph, load_kernels(), "host", PORTABLE, ram=Ram(stream=True, least=True)))
+    assert made.plan.flow is not None
     written(made, tmp_path)
     assert told(tmp_path, "short_use.c") == ""
 
