@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,11 +16,13 @@ _SIZE = re.compile(r"(\d+)\s*(B|KB|MB|GB)?")
 _UNIT = {None: 1, "B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 
 
-def parse_size(place: str, text: str | int) -> int:
-    """Bytes of `48 KB`, `4 MB` or a plain number; 1 KB is 1024 bytes. Raises UserError at `place`."""
+def parse_size(place: str, text: str | int, others: Sequence[str] = ()) -> int:
+    """Bytes of `48 KB`, `4 MB` or a plain number; 1 KB is 1024 bytes. Raises UserError at `place`, which names the
+    ``others`` that could have been said."""
     match = _SIZE.fullmatch(str(text).strip())
     if not match:
-        raise UserError(place, f"{text!r} is not a size", 'write it like "48 KB", "4 MB" or 65536')
+        cure = ", or say ".join(('write it like "48 KB", "4 MB" or 65536', *others))
+        raise UserError(place, f"{text!r} is not a size", cure)
     return int(match[1]) * _UNIT[match[2]]
 
 

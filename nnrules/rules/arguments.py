@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -25,7 +25,6 @@ VARIABLES = {
 
 _SIZES = {("gate", "ram"), ("gate", "flash")}
 _SIZES |= {("plan", name) for name in ("budget", "reserve", "ram", "ram_budget", "ram_reserve")}
-_AMOUNTS = {("plan", "ram", word) for word in ("least", "little")}  # instead of a size
 
 Overrides = dict[tuple[str, str], dict[str, str]]
 
@@ -152,8 +151,12 @@ def _value(place: str, verb: str, types: Mapping[str, Any], name: str, value: An
     """`value` as the option's type; a `written` one comes as text from the command line."""
     if name not in types:
         raise UserError(place, f"{verb} has no option {name!r}", suggest(name, types))
-    if (verb, name) in _SIZES and isinstance(value, str) and (verb, name, value) not in _AMOUNTS:
-        value = parse_size(place, value)
+    words = _words(types[name])
+    if isinstance(value, str) and value not in words:
+        if (verb, name) in _SIZES:
+            value = parse_size(place, value, words)
+        elif words:
+            raise UserError(place, f"{verb} option {name!r}: {value!r} is none of its values", suggest(value, words))
     try:
         found = msgspec.convert(value, types[name], strict=not written)
     except msgspec.ValidationError as fault:
@@ -163,6 +166,11 @@ def _value(place: str, verb: str, types: Mapping[str, Any], name: str, value: An
     if isinstance(found, float) and not math.isfinite(found):
         raise UserError(place, f"{verb} option {name!r}: {value} is not a finite number", _range(types[name]))
     return found
+
+
+def _words(kind: Any) -> list[str]:
+    """What an option's type may be in words: least and little."""
+    return [word for each in get_args(kind) if get_origin(each) is Literal for word in get_args(each)]
 
 
 def _told(fault: msgspec.ValidationError, value: Any) -> str:

@@ -43,6 +43,15 @@ def refused(project: Project, *words: str, path: str | None = None) -> str:
         ("build_dir=SConstruct", "build_dir=SConstruct: cannot be written (File exists); choose another folder"),
         ("tiny.gate.ram=many", 'tiny.gate.ram=many: \'many\' is not a size; write it like "48 KB", "4 MB" or 65536'),
         (
+            "tiny.plan.ram=LEAST",
+            "tiny.plan.ram=LEAST: 'LEAST' is not a size; "
+            'write it like "48 KB", "4 MB" or 65536, or say least, or say little',
+        ),
+        (
+            "tiny.plan.stream=on",
+            "tiny.plan.stream=on: plan option 'stream': 'on' is none of its values; choose from auto, off",
+        ),
+        (
             "tiny.train.learning_rat=1",
             "tiny.train.learning_rat=1: train has no option 'learning_rat'; did you mean 'learning_rate'?",
         ),
