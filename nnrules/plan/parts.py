@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 
 from nnrules.graph.ir import Graph
 from nnrules.graph.operator import RowWindow
@@ -15,6 +16,7 @@ PART = 1500  # instructions that a part has to save for its code and its schedul
 STEP = 100  # and for each of its layers
 SIZES = (1, 2, 4)  # rows at a time
 HEAVIER = 1.125  # what weights may be of those on whole tensors; the knapsack says what fits in the end
+CHOICES = 3  # layers of a part that can work in place or not, up to which all their ways are tried
 LESS = 0.9  # of the instructions, for which two rows at a time are worth their memory
 
 
@@ -62,12 +64,14 @@ class Segment:
 
 
 class Parts:
-    """Makes the segments. ``chosen``: the kernels that whole tensors would have; ``fires``: of all schedules so far."""
+    """Makes the segments. ``chosen``: the kernels that whole tensors would have; ``fires``: of all schedules so far;
+    ``every_way``: whether all ways to work in place are tried, up to CHOICES."""
 
     def __init__(self, offers: Offers, chosen: Sequence[Candidate | None]) -> None:
         self.offers, self.chosen, self.graph = offers, chosen, offers.graph
         self.groups = Groups(offers.graph)
         self.fires = 0
+        self.every_way = True
         self._offered: dict[tuple[int, int, Limit], list[Offer]] = {}
 
     def whole(self, index: int) -> Segment:
@@ -114,10 +118,18 @@ class Parts:
         if found is None:
             return []
         self.fires += len(found.nodes)
-        fastest = {node: min(self._candidates(node, bands), key=_instructions) for node in found.over}
-        some = tuple(node for node, candidate in fastest.items() if candidate.in_place)
-        most = tuple(node for node in found.over if any(each.in_place for each in self._candidates(node, bands)))
-        return [self._segment(first, last, bands, found, in_place) for in_place in dict.fromkeys((some, most))]
+        return [self._segment(first, last, bands, found, in_place) for in_place in self._in_place(found, bands)]
+
+    def _in_place(self, found: Schedule, bands: Mapping[int, int]) -> list[tuple[int, ...]]:
+        """Which nodes write over their input, of those that may: those whose fastest kernel does, all of them, and with
+        `every_way` each subset of few that have the choice, as a kernel may take more memory for it than that saves."""
+        able = {node: [each.in_place for each in self._candidates(node, bands)] for node in found.over}
+        most = tuple(node for node in able if any(able[node]))
+        free = [node for node in most if not all(able[node])]
+        apart = [{node for node in free if not min(self._candidates(node, bands), key=_instructions).in_place}, set()]
+        if self.every_way and len(free) <= CHOICES:
+            apart += [set(some) for count in range(len(free) + 1) for some in combinations(free, count)]
+        return [*dict.fromkeys(tuple(node for node in most if node not in some) for some in apart)]
 
     def _candidates(self, node: int, bands: Mapping[int, int]) -> list[Candidate]:
         return self.offers.candidates(node, bands[node])[0]

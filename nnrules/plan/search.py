@@ -6,11 +6,12 @@ that crosses a cut is whole. So under a bound on the RAM each node takes its fas
 fits, independently of the others, and the best cuts are a shortest path. The bound is lowered step by step, which gives
 the Pareto front of RAM and instructions.
 
-That is exact over all cuts and the bands of BANDS, as long as the schedules of all parts have no more than FIRES steps
-together; beyond, parts begin and end only where the fewest bytes are in use. Then the parts on the front are varied:
-one layer computes another number of rows at a time, or the part has one layer more or less; what is better takes their
-place, until nothing is, or MORE_FIRES steps have been looked at. So on the front no single change helps, but several
-at once might.
+That is exact over all cuts and the bands of BANDS, as long as no part has more than CHOICES layers with kernels of
+which some work in place and some do not (nnrules.plan.parts), and the schedules of all parts have no more than FIRES
+steps together; beyond, parts begin and end only where the fewest bytes are in use, and either all that can work in
+place do, or those whose fastest kernel does. Then the parts on the front are varied: one layer computes another number
+of rows at a time, or the part has one layer more or less; what is better takes their place, until nothing is, or
+MORE_FIRES steps have been looked at. So on the front no single change helps, but several at once might.
 
 What is counted is the bytes in use at once; where the buffers lie is packed afterwards (nnrules.plan.arena), and may
 take more. Kernels may not have weights much larger than those chosen for whole tensors; the knapsack of all layers is
@@ -99,7 +100,8 @@ class Search:
         for segment in self.whole:
             _add(self._whole_ways, segment)
             _add(self._ways, segment)
-        self.parts = [segment for ends in self._spans() for segment in self._uniform(*ends)] if streaming else []
+        spans = self._spans() if streaming else []
+        self.parts = [segment for ends in spans for segment in self._uniform(*ends)]
 
     @cached_property
     def front(self) -> list[Program]:
@@ -139,7 +141,8 @@ class Search:
         return front[::-1]
 
     def _spans(self) -> list[tuple[int, int]]:
-        """First and last nodes of the parts that are looked at, see FIRES."""
+        """First and last nodes of the parts that are looked at, see FIRES; where that is not all, neither are all ways
+        to work in place."""
         spans, rows = [], [height(self.graph, node.output) for node in self.graph.nodes]
         for first in range(self._count):
             for last in range(first, self._count):
@@ -155,6 +158,7 @@ class Search:
                 low = len(some)
             else:
                 high = len(some) - 1
+        self._make.every_way = low == len(places)
         return [(first, last) for first, last, _ in spans if {first, last + 1} <= set(places[:low])]
 
     def _uniform(self, first: int, last: int) -> list[Segment]:

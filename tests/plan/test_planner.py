@@ -6,9 +6,8 @@ import pytest
 
 from nnrules.catalog.kernel import Kernel, load_kernels
 from nnrules.error import UserError
-from nnrules.graph.ir import Graph, Node, Tensor
+from nnrules.graph.ir import Graph
 from nnrules.graph.lowering import lower
-from nnrules.graph.operator import Operator, Shape
 from nnrules.graph.ops.concat import Concat
 from nnrules.graph.ops.reshape import Reshape
 from nnrules.graph.requant import Requantization
@@ -16,7 +15,7 @@ from nnrules.plan.planner import Ram, make_plan
 from nnrules.plan.record import Plan, dump_plan
 from tests.graph.floats import FloatModel
 from tests.graph.test_lowering import quantized
-from tests.plan.test_schedule import LARGEST, average
+from tests.plan.test_schedule import LARGEST, Steps, average, network
 
 
 def graph() -> Graph:
@@ -54,19 +53,6 @@ def test_a_layer_without_a_kernel_is_refused_by_name() -> None:
     assert str(caught.value) == (
         "net: layer 'conv': conv2d_s8__portable needs groups == 2; add a kernel under kernels/ or change the layer"
     )
-
-
-Steps = list[tuple[str, tuple[str, ...], Operator]]
-
-
-def network(inputs: dict[str, Shape], steps: Steps, outputs: tuple[str, ...]) -> Graph:
-    """Layers, each named as what it makes."""
-    tensors = {name: Tensor(name=name, shape=shape, scale=1.0, zero_point=0) for name, shape in inputs.items()}
-    for name, sources, operator in steps:
-        shape = operator.infer(*(tensors[source].shape for source in sources))
-        tensors[name] = Tensor(name=name, shape=shape, scale=1.0, zero_point=0)
-    nodes = tuple(Node(name=name, inputs=sources, output=name, operator=operator) for name, sources, operator in steps)
-    return Graph(name="net", inputs=(*inputs,), outputs=outputs, tensors=tensors, nodes=nodes)
 
 
 def of_two_inputs(flat: bool = False) -> Graph:

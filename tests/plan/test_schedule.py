@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nnrules.graph.ir import Graph, Node, Tensor
-from nnrules.graph.operator import Geometry, Operator
+from nnrules.graph.operator import Geometry, Operator, Shape
 from nnrules.graph.ops.average_pool2d import AveragePool2d
 from nnrules.graph.ops.concat import Concat
+from nnrules.graph.ops.lookup import Lookup
 from nnrules.graph.ops.max_pool2d import MaxPool2d
 from nnrules.graph.requant import Requantization
 from nnrules.plan.arena import assign_offsets
@@ -20,6 +21,7 @@ from nnrules.plan.lifetimes import Buffer, Piece
 from nnrules.plan.schedule import Key, Schedule, schedule
 from tests.cases.graphs import graphs, row_graphs
 
+Steps = list[tuple[str, tuple[str, ...], Operator]]
 GONE = 99  # what is in a row's place once it may be used for other rows
 
 
@@ -207,6 +209,16 @@ def chain(shape: tuple[int, int, int], *operators: Operator) -> Graph:
     return Graph(name="chain", inputs=("x",), outputs=(f"t{len(nodes) - 1}",), tensors=tensors, nodes=tuple(nodes))
 
 
+def network(inputs: dict[str, Shape], steps: Steps, outputs: tuple[str, ...]) -> Graph:
+    """Layers, each named as what it makes."""
+    tensors = {name: Tensor(name=name, shape=shape, scale=1.0, zero_point=0) for name, shape in inputs.items()}
+    for name, sources, operator in steps:
+        shape = operator.infer(*(tensors[source].shape for source in sources))
+        tensors[name] = Tensor(name=name, shape=shape, scale=1.0, zero_point=0)
+    nodes = tuple(Node(name=name, inputs=sources, output=name, operator=operator) for name, sources, operator in steps)
+    return Graph(name="net", inputs=(*inputs,), outputs=outputs, tensors=tensors, nodes=nodes)
+
+
 def average(rows: int, below: int = 0, stride: int = 1) -> AveragePool2d:
     """Of so many rows, with some below the image."""
     geometry = Geometry(kernel=(rows, 1), stride=(stride, 1), padding=(0, 0, below, 0))
@@ -271,3 +283,33 @@ def test_what_others_have_to_catch_up_with_is_computed_last() -> None:
         assert found is not None
         assert found.rings["s"] == 2
         check(graph, range(5), {})
+
+
+TABLE = Lookup(table=np.arange(127, -129, -1, dtype=np.int8))
+
+
+def test_a_row_that_others_need_is_not_written_over() -> None:
+    """Both layers could write over what they read; the first one's rows are read again."""
+    same = Requantization(np.full(2, 2**30, np.int32), np.full(2, 2, np.uint8), 0, -128, 127)
+    both = Concat(axis=2, x_zero_points=(0, 0), requantization=same)
+    steps: Steps = [("t", ("x",), LARGEST), ("a", ("t",), TABLE), ("b", ("a",), TABLE), ("y", ("t", "b"), both)]
+    graph = network({"x": (6, 4, 2)}, steps, ("y",))
+    found = schedule(graph, range(4), {}, True)
+    assert found is not None
+    assert found.over == {2: (Key("fresh", "a"), Key("fresh", "b"))}
+    check(graph, range(4), {}, overwriting=True)
+
+
+def test_what_is_needed_afterwards_does_not_die() -> None:
+    """By the caller, by a later layer, or as somebody says; else it dies row by row."""
+    for outputs, reads, needed, lows in (
+        (("y",), "u", (), [0, 0, 8, 16]),
+        (("y",), "u", ("t",), [0, 0, 0, 0]),
+        (("y",), "t", (), [0, 0, 0, 0]),
+        (("t", "y"), "u", (), [0, 0, 0, 0]),
+    ):
+        steps: Steps = [("t", ("x",), LARGEST), ("u", ("t",), LARGEST), ("y", (reads,), LARGEST)]
+        graph = network({"x": (4, 4, 2)}, steps, outputs)
+        found = schedule(graph, range(1, 2), {}, False, frozenset(needed))
+        assert found is not None
+        assert [extent.low for extent in found.extents["t"]] == lows

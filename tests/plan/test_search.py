@@ -2,12 +2,15 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from nnrules.catalog.kernel import Kernel, load_kernel, load_kernels
 from nnrules.graph.ir import Graph
+from nnrules.graph.ops.reshape import Reshape
 from nnrules.plan.costs import Costs
 from nnrules.plan.flows import state_bytes
 from nnrules.plan.lifetimes import Buffer, Memory, Piece, Stream, span, step_bytes
@@ -16,7 +19,7 @@ from nnrules.plan.schedule import aligned, schedule
 from nnrules.plan.search import BANDS, Program, Search
 from nnrules.plan.select import COPYING, Candidate, Offers
 from tests.cases.graphs import row_graphs
-from tests.plan.test_schedule import LARGEST, chain
+from tests.plan.test_schedule import LARGEST, TABLE, Steps, average, chain, network
 
 MOST = 3  # layers
 KERNELS = {
@@ -160,6 +163,17 @@ def test_the_front_is_that_of_all_programs(kernels: tuple[Kernel, ...], graph: G
     assert found(search.first_front) == lowest(every(graph, offers, uniform))
 
 
+def test_what_works_in_place_may_take_more_than_it_saves(kernels: tuple[Kernel, ...]) -> None:
+    """The fast kernels need 64 bytes for it, a row is of 48."""
+    graph = chain((17, 6, 8), TABLE, TABLE, average(17))
+    offers, search = searched(graph, kernels)
+    front = lowest(every(graph, offers, uniform))
+    assert found(search.first_front) == front
+    least = search.first_front[-1].segments[0]
+    assert least.stream is not None
+    assert (least.stream.schedule.over.keys(), least.stream.in_place) == ({1}, ())
+
+
 @settings(FEW, derandomize=True)
 @given(row_graphs().filter(known_and_small))
 def test_changes_of_single_bands_find_the_best_of_all(kernels: tuple[Kernel, ...], graph: Graph) -> None:
@@ -183,6 +197,9 @@ def test_rows_that_stream_never_take_more(graph: Graph) -> None:
     for size, cost in found(whole):
         assert any(a <= size and b <= cost for a, b in found(front))
     assert found(front) == lowest(found(front))
+    for program in front:
+        selected, _ = offers.select(1.0, None, program.bands, program.limits(state_bytes(graph)))
+        assert in_use(graph, tuple(candidate for candidate, _ in selected), program.streams) <= program.bytes
 
 
 def test_few_steps_leave_cuts_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,3 +217,58 @@ def test_few_steps_leave_cuts_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert steps == 6 * (16 + 8 + 4)
     assert search.front[-1].streams
     assert steps + 100 < search.steps < steps + 200
+
+
+def parts_of(graph: Graph) -> Parts:
+    """With the portable kernels."""
+    offers = Offers(graph, tuple(load_kernels()), ("portable",), Costs())
+    return Parts(offers, [candidate for candidate, _ in offers.select()[0]])
+
+
+def test_rows_that_a_layer_sees_one_by_one_lie_one_after_the_other() -> None:
+    """As many at a time as before it, where neither number divides the other; one where they are apart."""
+    make = parts_of(chain((3, 4, 2), LARGEST, TABLE, TABLE, average(3)))
+    assert make.bands({0: 4, 1: 2, 2: 1, 3: 4}) == {0: 3, 1: 3, 2: 1, 3: 1}
+    assert make.bands({1: 2, 2: 4}) == {1: 2, 2: 2}
+    make = parts_of(chain((8, 4, 2), TABLE, LARGEST, TABLE))
+    assert make.bands({0: 4, 1: 4, 2: 2}) == {0: 1, 1: 4, 2: 2}  # rows are pushed
+    again: Steps = [("t", ("x",), LARGEST), ("a", ("t",), TABLE), ("b", ("t",), LARGEST)]
+    make = parts_of(network({"x": (8, 4, 2)}, again, ("a", "b")))
+    assert make.bands({0: 4, 1: 4, 2: 4}) == {0: 4, 1: 1, 2: 4}  # of a tensor that others read too
+
+
+def test_two_rows_at_a_time_are_for_less_than_nine_tenths_of_the_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = parts_of(chain((8, 4, 2), LARGEST, TABLE))
+    for twice, rows in ((90.0, 2), (90.1, 1)):
+        monkeypatch.setattr(make.offers, "least", lambda _, band, twice=twice: {1: 100.0, 2: twice}[band])
+        assert make.uniform(0, 1, 0, 1) == {0: rows, 1: 1}
+        assert make.uniform(0, 1, 4, 2) == {0: 4, 1: 2}
+
+
+def test_weights_are_little_more_than_those_on_whole_tensors(tmp_path: Path) -> None:
+    """Of kernels of 800, 900 and 901 bytes."""
+    kernels = []
+    for weights, cost in ((800, 9), (900, 3), (901, 1)):
+        path = tmp_path / f"max_pool2d_{weights}__portable.toml"
+        path.with_name(f"{path.stem}.c.j2").touch()
+        path.write_text(f'op = "max_pool2d"\nisa = "portable"\nweights = "{weights}"\ncost = "{cost}"\n')
+        kernels.append(load_kernel(path))
+    offers = Offers(chain((8, 4, 2), LARGEST), kernels, ("portable",), Costs())
+    known = {candidate.weight_bytes: candidate for candidate in offers.candidates(0)[0]}
+    for chosen, cost in ((901, 1.0), (900, 1.0), (800, 3.0)):
+        (offer,) = Parts(offers, [known[chosen]]).whole(0).offers[0]
+        assert offer.instructions == cost
+    light = msgspec.structs.replace(known[800], weight_bytes=700)  # none is so light: the lightest
+    (offer,) = Parts(offers, [light]).whole(0).offers[0]
+    assert offer.instructions == 9.0
+
+
+def test_a_tensor_lives_as_long_as_its_views() -> None:
+    """Layer u reads t row by row; a later one reads t under another name."""
+    for reads, lows in (("x", {0, 8}), ("t", {0})):
+        view, read = Reshape(shape=(32,)), Reshape(shape=(4, 4, 2))
+        steps: Steps = [("t", ("x",), LARGEST), ("v", (reads,), view), ("u", ("t",), LARGEST), ("y", ("v",), read)]
+        graph = network({"x": (4, 4, 2)}, steps, ("u", "y"))
+        (segment, *_) = parts_of(graph).streamed(2, 2, {2: 2})
+        assert segment.stream is not None
+        assert {extent.low for extent in segment.stream.schedule.extents["t"]} == lows
