@@ -91,16 +91,17 @@ static int differs(const int8_t *a, const int8_t *b, size_t n)
 /* The same image by rows, each in memory that is written over at once. */
 static void push_rows(void)
 {
-    static int8_t row[RANDOM_ROW_BYTES];
+    static _Alignas(8) int8_t line[1 + RANDOM_ROW_BYTES];
+    int8_t *const row = line + 1; /* at an odd address */
     fill(0xa5);
     REQUIRE(random_reset(arena, RANDOM_ARENA_BYTES) == RANDOM_DONE, "the arena was not taken");
     for (size_t y = 0; y < RANDOM_ROWS; y++) {
-        for (size_t i = 0; i < sizeof row; i++) {
-            row[i] = image_0[y * sizeof row + i];
+        for (size_t i = 0; i < RANDOM_ROW_BYTES; i++) {
+            row[i] = image_0[y * RANDOM_ROW_BYTES + i];
         }
-        const int told = random_push_row(arena, row, sizeof row);
+        const int told = random_push_row(arena, row, RANDOM_ROW_BYTES);
         REQUIRE(told == (y + 1 < RANDOM_ROWS ? RANDOM_MORE : RANDOM_DONE), "a row was not taken");
-        for (size_t i = 0; i < sizeof row; i++) {
+        for (size_t i = 0; i < RANDOM_ROW_BYTES; i++) {
             row[i] = 0x33;
         }
     }
