@@ -95,7 +95,10 @@ def _require_arena(request: Request[PlanOptions], plan: Plan) -> None:
     most = request.options.ram
     if isinstance(most, int) and plan.arena_bytes > most:
         place = f"{request.model}.plan.ram={most}"
-        cure = f"say {plan.arena_bytes} or more, or shrink that layer's images or channels"
+        less = "shrink that layer's images or channels"
+        if request.options.stream == "off":
+            less = f"leave {request.model}.plan.stream=off out"
+        cure = f"say {plan.arena_bytes} or more, or {less}"
         raise UserError(place, f"{request.model} on {request.target}: {_least(plan)}", cure)
 
 

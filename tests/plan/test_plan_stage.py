@@ -97,6 +97,15 @@ def test_ram_that_nothing_keeps(tmp_path: Path) -> None:
     )
 
 
+def test_ram_that_tensors_in_one_piece_do_not_keep(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        planned(tmp_path, portable=True, ram=432, stream="off")
+    assert str(caught.value) == (
+        "net.plan.ram=432: net on small: its activations need 480 bytes at layer 'conv'; "
+        "say 480 or more, or leave net.plan.stream=off out"
+    )
+
+
 def test_several_inputs_are_held(tmp_path: Path) -> None:
     need = "where there are several inputs they are held as a whole: 'a', 'b'"
     with pytest.raises(UserError) as caught:
