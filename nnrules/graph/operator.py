@@ -30,12 +30,6 @@ class RowWindow(msgspec.Struct, frozen=True):
     dilation: int = 1
     pad: int = 0
 
-    def needed(self, first: int, count: int, height: int) -> range:
-        """The input's rows, those outside left out, for ``count`` rows of the output from ``first`` on."""
-        start = first * self.stride - self.pad
-        stop = start + (count - 1) * self.stride + (self.kernel - 1) * self.dilation + 1
-        return range(min(max(start, 0), height), max(min(stop, height), 0))
-
 
 class Operator(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all operators; the subclass's module name is its ``op`` in the graph, the plan and the kernels."""

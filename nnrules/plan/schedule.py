@@ -266,7 +266,6 @@ class _Worker:
         assert window is not None
         self.index, self.name, self.window, self.band = index, node.name, window, band
         self.first_input = node.inputs[0]
-        self.once = node.inputs.count(node.inputs[0]) == 1
         self.arity = len(set(node.inputs))
         self.sums = sums_up(graph, index)
         self.inputs: list[_Rows] = []
