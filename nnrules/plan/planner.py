@@ -74,6 +74,8 @@ def make_plan(
         plan = _least([number for number, way in enumerate(front) if way.instructions <= most], front, packed)
     points = tuple(Point(bytes=each.program.bytes, instructions=each.instructions) for each in front)
     plan = replace(plan, front=points)
+    if ram.bytes is not None and plan.arena_bytes > ram.bytes:
+        plan = replace(plan, missed=ram.bytes)
     return replace(plan, stops=_stops(graph), held=_held(graph)) if ram.stream else plan
 
 

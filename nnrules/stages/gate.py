@@ -74,10 +74,10 @@ def _smaller(request: Request[GateOptions], measured: dict[str, Any]) -> str:
 
 def _less_ram(model: str, plan: Plan, used: int, limit: int) -> str:
     """What helps where the RAM alone is exceeded: to tell the planner how much of it is no arena, unless even the least
-    would be too much."""
+    would be too much, or is what it has taken."""
     rest = used - plan.arena_bytes
     least = min((point.bytes for point in plan.front), default=plan.arena_bytes)
-    if least + rest <= limit and least < plan.arena_bytes:
+    if least + rest <= limit and least < plan.arena_bytes and not isinstance(plan.missed, int):
         return f"set {model}.plan.ram_reserve={rest}, and the planner keeps that much free"
     there = ", ".join(f"{size:,} {KINDS[block.kind]} {block.name}" for block, size in Ram(plan).owners[:LARGEST])
     why = "; ".join(text for text in (there, *plan.hindrances) if text)

@@ -136,6 +136,8 @@ def test_rows_stream_where_the_ram_asks_for_it(tmp_path: Path) -> None:
     assert planned(tmp_path, portable=True, ram_budget=479 + 768).arena_bytes == 432
     assert planned(tmp_path, portable=True, ram_budget=479, ram_reserve=0).arena_bytes == 432
     assert planned(tmp_path, portable=True, ram_budget=1).arena_bytes == 432  # the gate refuses it
+    assert planned(tmp_path, portable=True, ram_budget=1).missed == 0
+    assert not isinstance(planned(tmp_path, portable=True, ram_budget=432, ram_reserve=0).missed, int)
 
 
 def test_the_least_ram_with_little_more_instructions_where_nothing_is_said(tmp_path: Path) -> None:
