@@ -3,7 +3,8 @@
 Plain text made with the standard library alone, because the rules print it and they import nothing heavier.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from nnrules.catalog.quality import shortfalls
@@ -13,6 +14,15 @@ HEADINGS = (
 )  # fmt: skip
 LEFT_ALIGNED = 3
 FOOTNOTE = "+ and the stack, which is not known\n"
+LARGEST = 3  # pieces of memory that are named
+KINDS = {
+    "whole": "for all of",
+    "ring": "for rows kept of",
+    "fresh": "for rows of",
+    "sums": "for sums of",
+    "scratch": "for the work of",
+    "state": "for",
+}
 
 
 def render(measured: Sequence[Mapping[str, Any]], limits: Sequence[Mapping[str, float | None] | None] = ()) -> str:
@@ -33,19 +43,28 @@ def render(measured: Sequence[Mapping[str, Any]], limits: Sequence[Mapping[str, 
 
 
 def render_ram(measured: Sequence[Mapping[str, Any]]) -> str:
-    """A line for each record that knows its peak: what the RAM is made of, the layer that needs most of it, and how
-    many instructions 1 KB more would save."""
+    """A line for each record that knows its peak: what the RAM is made of, the layer that needs most of it, what takes
+    it there, and how many instructions 1 KB more would save."""
     return "".join(_ram(record) for record in measured if record.get("peak"))
 
 
 def _ram(record: Mapping[str, Any]) -> str:
     ram, peak = record["ram"], record["peak"]
     parts = [f"{ram[part]:,} {part}" for part in ("arena", "stack", "data", "bss") if ram[part]]
-    scratch = peak["kinds"].get("scratch", 0)
-    owner = f"most at layer {peak['layer']}" + (f", {scratch:,} of it working memory" if scratch else "")
+    owners = render_owners((buffer["name"], buffer["kind"], buffer["bytes"]) for buffer in peak["buffers"])
+    where = f"most at layer {peak['layer']}" + (f": {owners}" if owners else "")
     saved = -(peak["kilobyte_more"] or 0)
     more = f"; 1 KB more would save {saved:,} instructions" if saved > 0 else ""
-    return f"RAM of {record['model']} on {record['target']}: {' + '.join(parts)}; {owner}{more}\n"
+    return f"RAM of {record['model']} on {record['target']}: {' + '.join(parts)}; {where}{more}\n"
+
+
+def render_owners(owners: Iterable[tuple[str, str, int]]) -> str:
+    """The first of what is in use at the peak: tensors or layers, kinds of memory (nnrules.plan.record.Slot), bytes.
+
+    >>> render_owners([("conv", "scratch", 1736), ("relu", "ring", 768)])
+    '1,736 for the work of conv, 768 for rows kept of relu'
+    """
+    return ", ".join(f"{size:,} {KINDS[kind]} {name}" for name, kind, size in islice(owners, LARGEST))
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -1,8 +1,7 @@
 """gate: holds what was measured against the budget; outside it, the build stops here with the table.
 
 Inputs: measured and plan; or plan, verify and metric, for C that others link: the arena is then what is known of the
-RAM; chosen
-(the record of quantization) for a model that somebody else trained. Outputs: passed.
+RAM; chosen (the record of quantization) for a model that somebody else trained. Outputs: passed.
 """
 
 import sys
@@ -13,7 +12,7 @@ import msgspec
 
 from nnrules.catalog import quality
 from nnrules.catalog.stages import GateOptions
-from nnrules.catalog.table import render
+from nnrules.catalog.table import render, render_owners
 from nnrules.error import UserError
 from nnrules.plan.record import Plan, Room, load_plan
 from nnrules.stages.runner import Request, main
@@ -22,15 +21,6 @@ from nnrules.verify.ram import Ram
 SIZES = ("ram", "flash", "instructions")
 SMALLER = "make the model smaller or raise its budget="
 SMALLER_LAYER = "make that layer's image or channels smaller, or raise budget="
-LARGEST = 3  # pieces of memory that are named
-KINDS = {
-    "whole": "for all of",
-    "ring": "for rows kept of",
-    "fresh": "for rows of",
-    "sums": "for sums of",
-    "scratch": "for the work of",
-    "state": "for",
-}
 
 
 class Cures(NamedTuple):
@@ -79,11 +69,12 @@ def _less_ram(model: str, plan: Plan, used: int, limit: int) -> str:
     least = min((point.bytes for point in plan.front), default=plan.arena_bytes)
     if least + rest <= limit and least < plan.arena_bytes and not isinstance(plan.missed, int):
         return f"set {model}.plan.ram_reserve={rest}, and the planner keeps that much free"
-    there = ", ".join(f"{size:,} {KINDS[block.kind]} {block.name}" for block, size in Ram(plan).owners[:LARGEST])
+    there = render_owners((block.name, block.kind, size) for block, size in Ram(plan).owners)
     why = "; ".join(text for text in (there, *plan.hindrances) if text)
     total = plan.arena_bytes + rest
     place = f"at layer '{plan.peak}'{f' ({why})' if why else ''}"
-    return f"the least is {total:,} bytes, {total - limit:,} too many, {place}: {SMALLER_LAYER}"
+    free = "" if plan.flows or plan.hindrances else f"leave {model}.plan.stream=off out where it is said, "
+    return f"the least is {total:,} bytes, {total - limit:,} too many, {place}: {free}{SMALLER_LAYER}"
 
 
 def _planned(request: Request[GateOptions]) -> dict[str, Any]:

@@ -12,6 +12,12 @@ from nnrules.verify import arena_section
 from nnrules.verify.ram import Ram, Trade, used
 from tests.verify.programs import plan as plan_of
 
+BUFFERS = [
+    {"name": "body1", "kind": "scratch", "bytes": 2440},
+    {"name": "stem", "kind": "ring", "bytes": 960},
+    {"name": "y", "kind": "whole", "bytes": 480},
+    {"name": "counters", "kind": "state", "bytes": 32},
+]
 LAYERS = tuple(Layer(name=name, op="conv2d") for name in ("first", "second", "third"))
 PLAN = Plan(
     model="m",
@@ -113,13 +119,13 @@ def test_the_record() -> None:
     [
         (
             {"arena": 7624, "stack": 348, "data": 0, "bss": 8},
-            {"layer": "body1", "kinds": {"scratch": 2440, "ring": 960}, "kilobyte_more": -3053},
-            "RAM of m on t: 7,624 arena + 348 stack + 8 bss; most at layer body1, 2,440 of it working memory; "
-            "1 KB more would save 3,053 instructions\n",
+            {"layer": "body1", "buffers": BUFFERS, "kilobyte_more": -3053},
+            "RAM of m on t: 7,624 arena + 348 stack + 8 bss; most at layer body1: 2,440 for the work of body1, "
+            "960 for rows kept of stem, 480 for all of y; 1 KB more would save 3,053 instructions\n",
         ),
         (
             {"arena": 64, "stack": None, "data": 4, "bss": 0},
-            {"layer": "a", "kinds": {"whole": 64}, "kilobyte_more": 0},
+            {"layer": "a", "buffers": [], "kilobyte_more": 0},
             "RAM of m on t: 64 arena + 4 data; most at layer a\n",
         ),
     ],
