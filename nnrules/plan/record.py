@@ -125,7 +125,8 @@ UNBOUNDED = Room()
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """With ``bytes`` in use at once, an inference takes ``instructions`` as estimated, and with less none as few."""
+    """With up to ``bytes`` in use at once, an inference takes ``instructions`` as estimated, and with less none as few,
+    the price of streaming included (nnrules.plan.parts)."""
 
     bytes: int
     instructions: float

@@ -13,10 +13,11 @@ place do, or those whose fastest kernel does. Then the parts on the front are va
 of rows at a time, or the part has one layer more or less; what is better takes their place, until nothing is, or
 MORE_FIRES steps have been looked at. So on the front no single change helps, but several at once might.
 
-What is counted is the bytes in use at once; where the buffers lie is packed afterwards (nnrules.plan.arena), and may
-take more. Kernels may not have weights much larger than those chosen for whole tensors; the knapsack of all layers is
-solved anew with what the path allows each. A part has its price (nnrules.plan.parts), so that no rows stream for
-nothing.
+What is counted is the bytes in use at once, of a ring what a node has in use at any of its turns, since its working
+memory lies in one place (nnrules.plan.schedule); so there may be less in use. Where the buffers lie is packed
+afterwards (nnrules.plan.arena), and may take more. Kernels may not have weights much larger than those chosen for whole
+tensors; the knapsack of all layers is solved anew with what the path allows each. A part has its price
+(nnrules.plan.parts), so that no rows stream for nothing.
 """
 
 import itertools

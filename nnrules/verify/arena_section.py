@@ -73,7 +73,8 @@ def sentences(ram: Ram) -> Iterator[str]:
     if more is not None and less is not None:
         least = min(point.bytes for point in ram.plan.front)
         bought = f"save {_amount(more)}" if more.instructions else "save nothing"
-        cost = f"cost {_amount(less)}" if less.instructions is not None else f"not do: the least in use is {least:,}"
+        nothing = f"not do: the least that was found is {least:,}"
+        cost = f"cost {_amount(less)}" if less.instructions is not None else nothing
         yield f"By the planner's estimate 1 KB more would {bought}; 1 KB less would {cost}."
     for hindrance in ram.plan.hindrances:
         yield f"{hindrance[0].upper()}{hindrance[1:]}."

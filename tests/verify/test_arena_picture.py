@@ -180,7 +180,7 @@ def test_lifetimes_say_how_many_rows(graph: Graph) -> None:
     assert rows["counters", "counters"] == ""
     least = msgspec.structs.replace(plan, taken=0, front=(Point(bytes=plan.live_bytes, instructions=5.0),))
     assert list(arena_section.sentences(Ram(least))) == [
-        "By the planner's estimate 1 KB more would save nothing; 1 KB less would not do: the least in use is "
+        "By the planner's estimate 1 KB more would save nothing; 1 KB less would not do: the least that was found is "
         f"{plan.live_bytes:,}.",
         "No rows stream through 'flat'.",
     ]
