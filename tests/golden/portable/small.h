@@ -10,20 +10,19 @@
 extern "C" {
 #endif
 
-/* The caller owns one arena, zeroed or not, and may use it for other things between two calls. */
+/* The caller owns one arena, zeroed or not, and may use it for other things between two inferences. */
 #define SMALL_ARENA_BYTES 464
 #define SMALL_ARENA_ALIGN 8
 #define SMALL_LAYERS 6
 #define SMALL_INPUTS 1
 #define SMALL_OUTPUTS 1
 
-/* What the functions return. After an error nothing has been written, and nothing else has changed. */
+/* What the functions return. After an error, which is negative, nothing has been written, and nothing else has changed. */
 #define SMALL_DONE 0
-#define SMALL_MORE 1
+#define SMALL_MORE 1 /* the row is taken, and there are more to come */
 #define SMALL_ERROR_ARENA (-1) /* it is NULL, not aligned to SMALL_ARENA_ALIGN, or smaller than SMALL_ARENA_BYTES */
 #define SMALL_ERROR_DATA (-2)  /* a pointer is NULL or into the arena, not at its OFFSET; or a row has not SMALL_ROW_BYTES */
 #define SMALL_ERROR_RESET (-3) /* a row without small_reset before the image, or one row too many */
-
 /* real = SCALE * (int8 - ZERO_POINT). Rows of int8 in NHWC order; OFFSET is a place for them inside the arena. */
 /* input 0: image 8x6x2, NCHW in the ONNX file */
 #define SMALL_INPUT_0_BYTES 96
@@ -43,7 +42,8 @@ extern "C" {
  * for each of the SMALL_ROWS rows of the image, top to bottom. It returns SMALL_MORE until the last row, then
  * SMALL_DONE: the outputs are at their OFFSET in the arena until the next reset. A row lies outside of the arena,
  * aligned or not, and is the caller's again when the call returns: it is copied into the arena, which has room for the
- * image, and all layers run with the last row. Meanwhile the arena must not change. */
+ * image, and all layers run with the last row. Between the reset and the last row nothing else may write into the
+ * arena. */
 #define SMALL_ROWS 8
 #define SMALL_ROW_BYTES 12
 int small_reset(void *arena, size_t bytes);
