@@ -17,12 +17,13 @@ extern "C" {
 #define SMALL_INPUTS 1
 #define SMALL_OUTPUTS 1
 
-/* What the functions return. After an error, which is negative, nothing has been written, and nothing else has changed. */
+/* What the functions return; errors are negative. After one nothing has been written, and nothing else has changed. */
 #define SMALL_DONE 0
 #define SMALL_MORE 1 /* the row is taken, and there are more to come */
 #define SMALL_ERROR_ARENA (-1) /* it is NULL, not aligned to SMALL_ARENA_ALIGN, or smaller than SMALL_ARENA_BYTES */
 #define SMALL_ERROR_DATA (-2)  /* a pointer is NULL or into the arena, not at its OFFSET; or a row has not SMALL_ROW_BYTES */
 #define SMALL_ERROR_RESET (-3) /* a row without small_reset before the image, or one row too many */
+
 /* real = SCALE * (int8 - ZERO_POINT). Rows of int8 in NHWC order; OFFSET is a place for them inside the arena. */
 /* input 0: image 8x6x2, NCHW in the ONNX file */
 #define SMALL_INPUT_0_BYTES 96
