@@ -63,7 +63,7 @@ def peak(ram: Ram) -> str:
     if not ram.steps:
         return "Nothing is in memory."
     text = f"An inference takes {ram.steps:,} steps; most is in use in step {ram.peak:,}, while layer "
-    text += f"{ram.layer(ram.peak)} works: {ram.loads[ram.peak]:,} bytes of the arena's {plan.arena_bytes:,}."
+    text += f"'{ram.layer(ram.peak)}' works: {ram.loads[ram.peak]:,} bytes of the arena's {plan.arena_bytes:,}."
     return text if not ram.unused else f"{text} {ram.unused:,} are gaps between buffers that do not fit closer."
 
 
@@ -71,13 +71,18 @@ def sentences(ram: Ram) -> Iterator[str]:
     """What a little more or less RAM would do, and what lets no rows stream."""
     more, less = ram.trade(KILOBYTE), ram.trade(-KILOBYTE)
     if more is not None and less is not None:
-        least = min(point.bytes for point in ram.plan.front)
         bought = f"save {_amount(more)}" if more.instructions else "save nothing"
-        nothing = f"not do: the least that was found is {least:,}"
-        cost = f"cost {_amount(less)}" if less.instructions is not None else nothing
-        yield f"By the planner's estimate 1 KB more would {bought}; 1 KB less would {cost}."
+        cost = _least(ram.plan) if less.instructions is None else f"1 KB less in use would cost {_amount(less)}"
+        yield f"By the planner's estimate 1 KB more in use would {bought}; {cost}."
     for hindrance in ram.plan.hindrances:
         yield f"{hindrance[0].upper()}{hindrance[1:]}."
+
+
+def _least(plan: Plan) -> str:
+    """Where no plan of 1 KB less was found: how far down there is one, and how to have it."""
+    least = min(point.bytes for point in plan.front)
+    there = f"; {plan.model}.plan.ram=least gives the smallest arena" if least < plan.front[plan.taken].bytes else ""
+    return f"no plan with 1 KB less was found, the least in use is {least:,}{there}"
 
 
 def lifetimes(ram: Ram, colours: arena.Colours) -> Iterator[Lifetime]:

@@ -118,6 +118,8 @@ otherwise, given the same inputs at each layer
 {% endif %}
 </div>
 <h3>Lifetimes</h3>
+<p class="about">Working memory and sums are a layer's; all else is a tensor's, named as in
+{{ measured.model }}.onnx.</p>
 <div class="wide"><table class="dense">
 <tr><th>tensor or layer<th>kind<th class="n">rows<th class="n">bytes<th class="n">offset<th class="n">first step
 <th class="n">last step<th class="n">steps in use
@@ -185,7 +187,8 @@ def _bounded(room: Room) -> str:
     if not room.more:
         return f"{text}; a little more would buy nothing."
     kilobytes = room.more // 1024
-    return f"{text}; {kilobytes} KB more would save {room.saved:,.0f} instructions, {room.saved / kilobytes:,.0f} a KB."
+    each = f", {room.saved / kilobytes:,.0f} each" if kilobytes > 1 else ""
+    return f"{text}; {kilobytes} KB more would save {room.saved:,.0f} instructions{each}."
 
 
 def _summary(measured: Mapping[str, Any], limits: Mapping[str, float | None]) -> list[tuple[str, str, str, str]]:

@@ -159,11 +159,12 @@ def test_what_the_report_says() -> None:
     plan = msgspec.structs.replace(long_plan(4, 2), taken=1, front=FRONT, stops=("fc", "softmax"))
     section = arena_section.about(plan)
     assert section.peak == (
-        "An inference takes 4 steps; most is in use in step 1, while layer layer 1 works: 192 bytes of the arena's 256."
-        " 64 are gaps between buffers that do not fit closer."
+        "An inference takes 4 steps; most is in use in step 1, while layer 'layer 1' works: 192 bytes of the arena's "
+        "256. 64 are gaps between buffers that do not fit closer."
     )
     assert section.sentences == [
-        "By the planner's estimate 1 KB more would save nothing; 1 KB less would cost 7,980 instructions (782 %).",
+        "By the planner's estimate 1 KB more in use would save nothing; "
+        "1 KB less in use would cost 7,980 instructions (782 %).",
         "No rows stream through 'fc', 'softmax'.",
     ]
     assert [(row.name, row.kind, row.bytes) for row in section.owners] == [
@@ -178,9 +179,14 @@ def test_lifetimes_say_how_many_rows(graph: Graph) -> None:
     rows = {(row.name, row.kind): row.rows for row in arena_section.about(plan).lifetimes}
     assert rows["stem", "rows that are kept (ring)"].endswith(" of 8")
     assert rows["counters", "counters"] == ""
-    least = msgspec.structs.replace(plan, taken=0, front=(Point(bytes=plan.live_bytes, instructions=5.0),))
-    assert list(arena_section.sentences(Ram(least))) == [
-        "By the planner's estimate 1 KB more would save nothing; 1 KB less would not do: the least that was found is "
-        f"{plan.live_bytes:,}.",
-        "No rows stream through 'flat'.",
-    ]
+    here = Point(bytes=plan.live_bytes, instructions=5.0)
+    start = (
+        "By the planner's estimate 1 KB more in use would save nothing; no plan with 1 KB less was found, the least in "
+    )
+    least = msgspec.structs.replace(plan, taken=0, front=(here,))
+    stops = "No rows stream through 'flat'."
+    assert list(arena_section.sentences(Ram(least))) == [f"{start}use is {plan.live_bytes:,}.", stops]
+    below = Point(bytes=plan.live_bytes - 8, instructions=6.0)
+    less = msgspec.structs.replace(plan, taken=0, front=(here, below))
+    sentence = f"{start}use is {plan.live_bytes - 8:,}; {plan.model}.plan.ram=least gives the smallest arena."
+    assert list(arena_section.sentences(Ram(less))) == [sentence, stops]

@@ -91,7 +91,7 @@ def test_page_without_a_dataset_shows_the_layers_cost(inputs: dict[str, list[str
     assert "conv2d_dense_s8__armv7em" in text
     assert "<title>a &lt;b&gt;: tensor in one piece, 192 bytes at 288, steps 1 to 2</title>" in text
     assert (tmp_path / "one/small.arena.svg").read_text() in text
-    assert "while layer depthwise works: 384 bytes of the arena&#39;s 480. 96 are gaps" in text
+    assert "while layer &#39;depthwise&#39; works: 384 bytes of the arena&#39;s 480. 96 are gaps" in text
     assert picture.startswith(b"\x89PNG")
     assert '<h2>Instructions of each layer</h2>\n<img alt="small: instructions of each layer"' in text
     assert "scene" not in text
@@ -106,12 +106,12 @@ def test_page_without_a_dataset_shows_the_layers_cost(inputs: dict[str, list[str
         (
             Room(by="extra_weights", room=4096, used=4000, more=2048, saved=100_000.0),
             "Packed weights take 4,000 of the 4,096 bytes that plan.extra_weights leaves them; "
-            "2 KB more would save 100,000 instructions, 50,000 a KB.",
+            "2 KB more would save 100,000 instructions, 50,000 each.",
         ),
         (
-            Room(by="budget", room=4096, used=4000, more=1024, saved=1.0, flash=4000, least=3000),
+            Room(by="budget", room=4096, used=4000, more=1024, saved=900.0, flash=4000, least=3000),
             "Kernels and constants take 4,000 of the 4,096 bytes that the budget leaves them; "
-            "1 KB more would save 1 instructions, 1 a KB.",
+            "1 KB more would save 900 instructions.",
         ),
         (
             Room(by="target", room=10, used=400, flash=400),
