@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nnrules.catalog.kernel import BY_ROWS
+from nnrules.catalog.names import c_identifier
 from nnrules.codegen.calls import Calls, place
 from nnrules.codegen.ctext import comment_text, filled, unique_identifiers
 from nnrules.graph.ir import Graph, Node
@@ -80,9 +81,9 @@ class RowProgram:
     def __init__(self, graph: Graph, plan: Plan, calls: Calls) -> None:
         self.graph, self.plan, self.calls = graph, plan, calls
         self._lanes = {lane.tensor: lane for flow in plan.flows for lane in flow.lanes}
-        self._ids = _ids("ROWS", self._lanes)
+        self._ids = _ids(_apart("ROWS", graph), self._lanes)
         names = [node.name for node in graph.nodes]
-        self._fires = dict(zip(names, _ids("FIRE", dict.fromkeys(names)).values(), strict=True))
+        self._fires = dict(zip(names, _ids(_apart("FIRE", graph), dict.fromkeys(names)).values(), strict=True))
         self._parts = {index: flow for flow in plan.flows for index in range(flow.first, flow.last + 1)}
         self._source = plan.flow.pushed if plan.flow else ""
         self.pushed = self._ids.get(self._source, "")
@@ -325,6 +326,11 @@ class RowProgram:
 
     def _place(self, tensor: str) -> str:
         return place(self.plan.offset(tensor))
+
+
+def _apart(word: str, graph: Graph) -> str:
+    """The word as a beginning of names, another one where the macros of the header begin with it too."""
+    return f"OWN_{word}" if c_identifier(graph.name).upper().startswith(word) else word
 
 
 def _ids(prefix: str, names: Mapping[str, object]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from nnrules.catalog.kernel import load_kernels
 from nnrules.catalog.paths import KERNELS
 from nnrules.codegen.ctext import array
 from nnrules.codegen.model import ModelCode
-from nnrules.graph.ir import Graph, Node, Tensor
+from nnrules.graph.ir import Graph, Node, Tensor, dump, load
 from nnrules.graph.operator import Geometry, Operator
 from nnrules.graph.ops.fully_connected import FullyConnected
 from nnrules.graph.ops.max_pool2d import MaxPool2d
@@ -195,6 +195,19 @@ def test_the_header_is_c_plus_plus(streamed: bool, tmp_path: Path) -> None:
     command = ["g++", "-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Wold-style-cast", "-Werror", "-c", "use.cpp"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["rows", "Fire", "rows_of"])
+def test_names_of_tensors_and_layers_are_none_of_the_header(name: str, tmp_path: Path) -> None:
+    text = dump(replace(small_graph(), name=name)).decode()
+    text = text.replace('"stem"', '"layers"').replace('"depthwise"', '"of_done"')
+    (tmp_path / "graph.json").write_text(text)
+    graph = load(tmp_path / "graph.json")
+    made = ModelCode(graph, streamed_plan(graph, PORTABLE))
+    (tmp_path / f"{name}.c").write_text(made.source())
+    (tmp_path / f"{name}.h").write_text(made.header())
+    command = ["gcc", *SANITIZED, f"-I{KERNELS / 'include'}", "-c", f"{name}.c"]
+    subprocess.run(command, cwd=tmp_path, check=True)
 
 
 def test_the_image_has_no_place_in_the_arena_of_a_program_that_streams() -> None:
