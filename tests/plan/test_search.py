@@ -202,6 +202,20 @@ def test_rows_that_stream_never_take_more(graph: Graph) -> None:
         assert in_use(graph, tuple(candidate for candidate, _ in selected), program.streams) <= program.bytes
 
 
+def test_the_counters_are_no_working_memory() -> None:
+    """What a program's bytes leave its kernels beside what is in use at their steps."""
+    graph = chain((16, 4, 4), LARGEST, LARGEST)
+    offers = Offers(graph, tuple(load_kernels()), ("portable",), Costs())
+    front = Search(offers, [candidate for candidate, _ in offers.select()[0]], 24).front
+    assert {bool(program.streams) for program in front} == {True, False}
+    for program in front:
+        loads = {node: load for segment in program.segments for node, load in segment.loads.items()}
+        room = program.bytes - (24 if program.streams else 0)
+        assert {node: limit.bytes for node, limit in program.limits(24).items()} == {
+            node: room - load for node, load in loads.items()
+        }
+
+
 def test_few_steps_leave_cuts_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """With fewer steps than all parts have, parts begin and end where the least is in use."""
     graph = chain((16, 4, 4), *[LARGEST] * 6)
