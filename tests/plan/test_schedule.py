@@ -288,18 +288,33 @@ def test_what_others_have_to_catch_up_with_is_computed_last() -> None:
 TABLE = Lookup(table=np.arange(127, -129, -1, dtype=np.int8))
 
 
-def test_a_row_that_others_need_is_not_written_over() -> None:
-    """Both layers could write over what they read; the first one's rows are read again. They are fresh until they have
-    been, where the image has one row."""
+def residual(rows: int) -> Graph:
+    """Two layers that see row by row, and a shortcut around them."""
     same = Requantization(np.full(2, 2**30, np.int32), np.full(2, 2, np.uint8), 0, -128, 127)
     both = Concat(axis=2, x_zero_points=(0, 0), requantization=same)
     steps: Steps = [("t", ("x",), LARGEST), ("a", ("t",), TABLE), ("b", ("a",), TABLE), ("y", ("t", "b"), both)]
+    return network({"x": (rows, 4, 2)}, steps, ("y",))
+
+
+def test_a_row_that_others_need_is_not_written_over() -> None:
+    """Both layers could write over what they read; the first one's rows are read again. They are fresh until they have
+    been, where the image has one row."""
     for rows in (6, 1):
-        graph = network({"x": (rows, 4, 2)}, steps, ("y",))
+        graph = residual(rows)
         found = schedule(graph, range(4), {}, True)
         assert found is not None
         assert found.over == {2: (Key("fresh", "a"), Key("fresh", "b"))}
         check(graph, range(4), {}, overwriting=True)
+
+
+def test_rows_go_to_a_ring_that_has_room_at_once() -> None:
+    """Once it is known how many rows a ring has, a band is free for others before its rows are read."""
+    found = schedule(residual(3), range(4), {}, True)
+    assert found is not None
+    (bit,) = (bit for bit, place in enumerate(found.places) if place.key == Key("fresh", "t"))
+    lives = [(node, live >> bit & 1) for node, live in zip(found.nodes, found.live, strict=True)]
+    row = [(1, 0), (2, 0), (3, 0)]
+    assert lives == [(0, 1), (1, 1), *row[1:], (0, 1), *row, (0, 1), *row]
 
 
 def test_what_is_needed_afterwards_does_not_die() -> None:

@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from nnrules.catalog.kernel import Kernel, load_kernel, load_kernels
 from nnrules.graph.ir import Graph
+from nnrules.graph.operator import Geometry
+from nnrules.graph.ops.max_pool2d import MaxPool2d
 from nnrules.graph.ops.reshape import Reshape
 from nnrules.plan.costs import Costs
 from nnrules.plan.flows import state_bytes
@@ -231,6 +233,17 @@ def test_few_steps_leave_cuts_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert steps == 6 * (16 + 8 + 4)
     assert search.front[-1].streams
     assert steps + 100 < search.steps < steps + 200
+
+
+def test_ends_of_parts_are_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the whole graph is looked at first; parts that end where the image is small are better."""
+    halved = MaxPool2d(geometry=Geometry(kernel=(2, 2), stride=(2, 2)))
+    offers = Offers(chain((16, 8, 8), halved, halved, LARGEST, LARGEST), tuple(load_kernels()), ("portable",), Costs())
+    chosen = [candidate for candidate, _ in offers.select()[0]]
+    monkeypatch.setattr("nnrules.plan.search.FIRES", 0)
+    search = Search(offers, chosen, 0)
+    assert {(part.first, part.last) for part in search.parts} == {(0, 3)}
+    assert {(each.first, each.last) for program in search.front for each in program.streams} == {(0, 0), (0, 1)}
 
 
 def parts_of(graph: Graph) -> Parts:
