@@ -118,8 +118,8 @@ otherwise, given the same inputs at each layer
 {% endif %}
 </div>
 <h3>Lifetimes</h3>
-<p class="about">Working memory and sums are a layer's; all else is a tensor's, named as in
-{{ measured.model }}.onnx.</p>
+<p class="about">Working memory and sums are a layer's, all else a tensor's. Names are those of
+{{ measured.model }}.onnx; name/more is what was put behind it for this program.</p>
 <div class="wide"><table class="dense">
 <tr><th>tensor or layer<th>kind<th class="n">rows<th class="n">bytes<th class="n">offset<th class="n">first step
 <th class="n">last step<th class="n">steps in use
