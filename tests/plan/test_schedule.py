@@ -18,7 +18,7 @@ from nnrules.graph.ops.max_pool2d import MaxPool2d
 from nnrules.graph.requant import Requantization
 from nnrules.plan.arena import assign_offsets
 from nnrules.plan.lifetimes import Buffer, Piece
-from nnrules.plan.schedule import Key, Schedule, schedule
+from nnrules.plan.schedule import Act, Key, Schedule, schedule
 from tests.cases.graphs import graphs, row_graphs
 
 Steps = list[tuple[str, tuple[str, ...], Operator]]
@@ -315,6 +315,15 @@ def test_rows_go_to_a_ring_that_has_room_at_once() -> None:
     lives = [(node, live >> bit & 1) for node, live in zip(found.nodes, found.live, strict=True)]
     row = [(1, 0), (2, 0), (3, 0)]
     assert lives == [(0, 1), (1, 1), *row[1:], (0, 1), *row, (0, 1), *row]
+
+
+def test_rows_that_are_read_together_lie_together() -> None:
+    """Made one by one for a layer that computes two at a time."""
+    found = schedule(chain((5, 4, 2), LARGEST, TABLE), range(2), {0: 1, 1: 2}, True)
+    assert found is not None
+    assert (found.fresh, found.rings, found.copied) == ({"t0": 2}, {"x": 2}, 4 * 8)
+    fires = [event for event in found.events if event.act is Act.FIRE]
+    assert [(each.name, each.first, each.count) for each in fires[:3]] == [("t0", 0, 1), ("t0", 1, 1), ("t1", 0, 2)]
 
 
 def test_what_is_needed_afterwards_does_not_die() -> None:
