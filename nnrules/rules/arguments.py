@@ -151,7 +151,7 @@ def _value(place: str, verb: str, types: Mapping[str, Any], name: str, value: An
     """`value` as the option's type; a `written` one comes as text from the command line."""
     if name not in types:
         raise UserError(place, f"{verb} has no option {name!r}", suggest(name, types))
-    words = _words(types[name])
+    words = named_values(types[name])
     if isinstance(value, str) and value not in words:
         if (verb, name) in _SIZES:
             value = parse_size(place, value, words)
@@ -168,7 +168,7 @@ def _value(place: str, verb: str, types: Mapping[str, Any], name: str, value: An
     return found
 
 
-def _words(kind: Any) -> list[str]:
+def named_values(kind: Any) -> list[str]:
     """What an option's type may be in words: least and little."""
     return [word for each in get_args(kind) if get_origin(each) is Literal for word in get_args(each)]
 

@@ -16,7 +16,7 @@ from nnrules.catalog.stages import STAGES, ReportOptions
 from nnrules.catalog.toolchain import load_toolchain, target_names, toolchain_path
 from nnrules.error import UserError
 from nnrules.rules import tune
-from nnrules.rules.arguments import VARIABLES, Arguments, parse, refuse_unused
+from nnrules.rules.arguments import VARIABLES, Arguments, named_values, parse, refuse_unused
 from nnrules.rules.bench import TARGET as BENCH
 from nnrules.rules.bench import Benchmark
 from nnrules.rules.compilers import HOST, host_toolchain
@@ -158,7 +158,10 @@ def _help(models: list[str], benchmark: str | None) -> str:
     """The text of `scons -h`."""
     described = {name: load_toolchain(toolchain_path(name)).target.description for name in target_names()}
     options = {
-        verb: ", ".join(f"{field.name}={field.default!r}" for field in msgspec.structs.fields(stage.options))
+        verb: ", ".join(
+            f"{field.name}={'|'.join([repr(field.default), *named_values(field.type)])}"
+            for field in msgspec.structs.fields(stage.options)
+        )
         for verb, stage in STAGES.items()
         if stage.options is not ReportOptions  # they are the gate's
     }

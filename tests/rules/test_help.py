@@ -15,4 +15,5 @@ def test_help_lists_models_targets_and_options(tmp_path: Path) -> None:
     assert words >= {"tiny", "dense", "target", "model", "data", "build_dir", "train", "gate", *target_names()}
     assert "scons bench: seeded models beside other engines' figures (benchmarks/peers.toml)" in done.stdout
     assert "learning_rate=0.003," in done.stdout.split()
+    assert " stream=None|auto|off, ram=None|least|little, ram_budget=None," in done.stdout
     assert not (project.top / "build").exists()
