@@ -207,6 +207,7 @@ class Search:
             end = best[self._count]
             if end is None:
                 return
+            assert end[1] <= bound  # else there is no end
             segments, place = list[Segment](), self._count
             while place:
                 segment = taken[place]
