@@ -283,7 +283,8 @@ def candidates(
     band: int = 0,
     known: dict[str, Counter[str]] | None = None,
 ) -> tuple[list[Candidate], dict[str, str]]:
-    """What can run a layer, ``band`` rows at a time or (0) on whole tensors, and the reasons of what cannot.
+    """What can run a layer, ``band`` rows at a time (fewer at the image's end) or (0) on whole tensors, and the reasons
+    of what cannot.
 
     ``known``: what is found out once for all layers of the graph, kept there. Raises UserError where nothing can.
     """
@@ -292,11 +293,16 @@ def candidates(
     fitting, refused = [], {}
     op = kernel_op(graph, node, band)
     seen = rows_seen(graph, node, band)
+    rest = height(graph, node.output) % band if band and op == node.operator.op else 0
+    last = layer_parameters(graph, node, rest) if rest else own
     for kernel, variant in ((k, v) for k in kernels if k.op == op for v in k.variants()):
         taken = {**variant, BY_ROWS: 1} if seen and kernel.rows else variant
         gathered = 0 if BY_ROWS in taken else seen
         parameters = {**own, **taken}
-        reason = kernel.refusal({**parameters, **_company(graph, kernel, isa, whole, known)}, isa)
+        company = _company(graph, kernel, isa, whole, known)
+        reason = kernel.refusal({**parameters, **company}, isa)
+        if reason is None and rest and (fault := kernel.refusal({**last, **taken, **company}, isa)):
+            reason = f"{fault}, also at the image's end, where rows are left: {rest}"
         if reason is None:
             instructions = _instructions(graph, node, costs, kernel, parameters, {**whole, **variant}, band)
             fitting.append(
@@ -307,7 +313,7 @@ def candidates(
                     instructions=instructions + gathered * runs(graph, node, band) * COPYING,
                     weight_bytes=kernel.weight_bytes(parameters),
                     code_bytes=costs.code(kernel, parameters),
-                    scratch_bytes=kernel.scratch_bytes(parameters),
+                    scratch_bytes=max(kernel.scratch_bytes(parameters), kernel.scratch_bytes({**last, **taken})),
                     gather_bytes=gathered,
                     in_place=kernel.runs_in_place(parameters),
                 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nnrules.catalog.kernel import Kernel, load_kernel
+from nnrules.catalog.kernel import Kernel, load_kernel, load_kernels
 from nnrules.graph.ir import Graph, Node
 from nnrules.graph.lowering import lower
 from nnrules.graph.operator import Operator
@@ -141,3 +141,20 @@ def test_the_other_variants_say_what_they_cost(kernel: Kernel) -> None:
     assert [(r.kernel, r.reason) for r in refused] == [
         ("fc__portable (wide=1)", "costs 768 instructions and 768 bytes of weights")
     ]
+
+
+def test_a_kernel_takes_the_rows_that_are_left_too() -> None:
+    """Four rows at a time of 14 by one column: two are left, which are not the four pixels that RISC-V's tile needs."""
+    m = FloatModel((1, 14, 1))
+    net = lower(quantized(m.build(m.conv("x", "y", (4, 1, 3, 3), pads=[1, 1, 1, 1])), (1, 14, 1)), "net")
+    given = [kernel for kernel in load_kernels() if kernel.op == "conv2d"]
+    found = {band: candidates(net, net.nodes[0], given, ("rv32imc",), Costs(), band) for band in (2, 4, 7)}
+    name = "conv2d_s8__rv32imc"
+    assert {band: name in [each.kernel.name for each in fitting] for band, (fitting, _) in found.items()} == {
+        2: False,
+        4: False,
+        7: True,
+    }
+    fault = "needs out_w >= 4 or k_w * in_c < 32 and out_h * out_w >= 4"
+    assert found[2][1][f"{name} (raw=1)"] == fault
+    assert found[4][1][f"{name} (raw=1)"] == f"{fault}, also at the image's end, where rows are left: 2"
