@@ -210,3 +210,15 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
             "dilations": list(self.dilation),
             "pads": list(self.padding),
         }
+
+
+class Windowed(Operator, frozen=True, kw_only=True):
+    """Base of the operators that see an image through a window."""
+
+    geometry: Geometry
+
+    def row_window(self, *shapes: Shape) -> RowWindow | None:
+        return self.geometry.rows
+
+    def on_rows(self) -> Self:
+        return msgspec.structs.replace(self, geometry=self.geometry.on_rows())

@@ -1,12 +1,11 @@
 """Average over a window, or over the whole image."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import msgspec
 import numpy as np
 
 from nnrules.error import UserError
-from nnrules.graph.operator import Geometry, Operator, Parameter, RowWindow, Shape, both_axes
+from nnrules.graph.operator import Geometry, Parameter, RowWindow, Shape, Windowed, both_axes
 from nnrules.graph.requant import Requantization, choose_multiplier, requantize
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from nnrules.graph.lowering import Lowering
 
 
-class AveragePool2d(Operator, frozen=True, kw_only=True):
+class AveragePool2d(Windowed, frozen=True, kw_only=True):
     """acc = sum (x - x_zero_point) over the valid window; y = requantize(acc) by the multiplier of n.
 
     n is the number of values averaged: the valid ones, or the whole kernel with ``count_include_pad``.  The
@@ -26,7 +25,6 @@ class AveragePool2d(Operator, frozen=True, kw_only=True):
     op: ClassVar[str] = "average_pool2d"
     onnx_types: ClassVar[tuple[str, ...]] = ("AveragePool", "GlobalAveragePool")
 
-    geometry: Geometry
     count_include_pad: bool = False
     x_zero_point: int
     requantization: Requantization
@@ -121,10 +119,7 @@ class AveragePool2d(Operator, frozen=True, kw_only=True):
 
     def row_window(self, *shapes: Shape) -> RowWindow | None:
         vertical = any(self.geometry.padding[::2])
-        return self.geometry.rows if self.is_uniform or not vertical else None
-
-    def on_rows(self) -> Self:
-        return msgspec.structs.replace(self, geometry=self.geometry.on_rows())
+        return super().row_window(*shapes) if self.is_uniform or not vertical else None
 
     @property
     def row_padding(self) -> int:

@@ -3,12 +3,11 @@
 A signal is an image of height 1.
 """
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import msgspec
 import numpy as np
 
-from nnrules.graph.operator import Geometry, Operator, Parameter, RowWindow, Shape
+from nnrules.graph.operator import Geometry, Parameter, Shape, Windowed
 from nnrules.graph.requant import Requantization, accumulator_bound
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from nnrules.graph.lowering import Lowering
 
 
-class Conv2d(Operator, frozen=True, kw_only=True):
+class Conv2d(Windowed, frozen=True, kw_only=True):
     """acc[o] = bias[o] + sum (x - x_zero_point) * weights[o]; y = requantize(acc).
 
     ``weights`` int8 (out channels, kernel height, kernel width, in channels / groups), ``bias`` int32 (out channels,)
@@ -28,7 +27,6 @@ class Conv2d(Operator, frozen=True, kw_only=True):
     op: ClassVar[str] = "conv2d"
     onnx_types: ClassVar[tuple[str, ...]] = ("Conv", "BatchNormalization")
 
-    geometry: Geometry
     groups: int = 1
     weights: np.ndarray
     bias: np.ndarray
@@ -111,12 +109,6 @@ class Conv2d(Operator, frozen=True, kw_only=True):
         acc = emitter.node("ConvInteger", [inputs[0], weights, zero_point], group=self.groups, **self.geometry.onnx())
         bias = emitter.constant(output, "bias", self.bias.reshape(1, -1, 1, 1))
         emitter.requantize(emitter.node("Add", [acc, bias]), self.requantization, output, channel_axis=(1, -1, 1, 1))
-
-    def row_window(self, *shapes: Shape) -> RowWindow | None:
-        return self.geometry.rows
-
-    def on_rows(self) -> Self:
-        return msgspec.structs.replace(self, geometry=self.geometry.on_rows())
 
     @property
     def row_padding(self) -> int:

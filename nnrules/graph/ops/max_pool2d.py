@@ -1,11 +1,10 @@
 """Maximum over a window, or over the whole image; the output keeps the input's quantization."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import msgspec
 import numpy as np
 
-from nnrules.graph.operator import Geometry, Operator, Parameter, RowWindow, Shape, both_axes
+from nnrules.graph.operator import Geometry, Parameter, Shape, Windowed, both_axes
 
 if TYPE_CHECKING:
     import onnx
@@ -14,13 +13,11 @@ if TYPE_CHECKING:
     from nnrules.graph.lowering import Lowering
 
 
-class MaxPool2d(Operator, frozen=True, kw_only=True):
+class MaxPool2d(Windowed, frozen=True, kw_only=True):
     """y = the largest x of each window and channel; padding never wins."""
 
     op: ClassVar[str] = "max_pool2d"
     onnx_types: ClassVar[tuple[str, ...]] = ("MaxPool", "GlobalMaxPool")
-
-    geometry: Geometry
 
     @classmethod
     def lower(cls, lowering: "Lowering", node: "onnx.NodeProto") -> None:
@@ -52,12 +49,6 @@ class MaxPool2d(Operator, frozen=True, kw_only=True):
 
     def emit(self, emitter: "Emitter", inputs: list[str], output: str) -> None:
         emitter.node("MaxPool", inputs, output, **self.geometry.onnx())
-
-    def row_window(self, *shapes: Shape) -> RowWindow | None:
-        return self.geometry.rows
-
-    def on_rows(self) -> Self:
-        return msgspec.structs.replace(self, geometry=self.geometry.on_rows())
 
     @property
     def row_padding(self) -> int:
