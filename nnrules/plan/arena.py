@@ -26,11 +26,6 @@ def assign_offsets(buffers: Sequence[Buffer], effort: int = EFFORT) -> tuple[lis
     return _Packing(buffers).best(effort)
 
 
-def live_bytes(buffers: Sequence[Buffer]) -> int:
-    """The most bytes in use in one step, alignment included: no arena is smaller."""
-    return max(step_bytes(buffers), default=0)
-
-
 class _Packing:
     """`rivals`: for each buffer, those that it may not lie over, how far each has to be above it at least where it is
     above, and how far it has to be above that one."""

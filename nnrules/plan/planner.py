@@ -47,12 +47,12 @@ def make_plan(
     flash: Flash | None = None,
     ram: Ram = UNSTREAMED,
 ) -> Plan:
-    """The plan of ``graph`` on a target with the kernel features ``isa``; the others as in select_kernels.
+    """The plan of ``graph`` on a target with the kernel features ``isa``; the others as in Offers.
 
     Where nothing keeps ``ram.bytes``, the plan takes the least that was found. Raises UserError where a layer has no
     kernel.
     """
-    offers = Offers(graph, tuple(kernels), isa, costs or Costs())
+    offers = Offers(graph, kernels, isa, costs)
     selected, room = offers.select(extra_weights, flash)
     if ram == UNSTREAMED:
         return plan_of(graph, target, selected, room)

@@ -98,29 +98,16 @@ class Flash:
     constants: Callable[[Operator, Candidate], int]
 
 
-def select_kernels(
-    graph: Graph,
-    kernels: Iterable[Kernel],
-    isa: tuple[str, ...],
-    extra_weights: float = 1.0,
-    costs: Costs | None = None,
-    flash: Flash | None = None,
-) -> tuple[list[Selection], Room]:
-    """For each node, the candidate taken (None for a reshape) and why each other one was not; and what bounded them.
+class Offers:
+    """What kernels there are for the layers of a graph, each looked up once.
 
     ``costs``: what was measured on the target; the kernels' own estimates stand in for what was not.
-    The packed weights of all layers together may be larger than as int8 by ``extra_weights`` times that size, or are as
-    small as they get, unless only larger ones keep the bound on the ``flash``. Where nothing keeps that, the smallest
-    are taken. Raises UserError where a layer has no kernel.
     """
-    return Offers(graph, tuple(kernels), isa, costs or Costs()).select(extra_weights, flash)
 
-
-class Offers:
-    """What kernels there are for the layers of a graph, each looked up once."""
-
-    def __init__(self, graph: Graph, kernels: Sequence[Kernel], isa: tuple[str, ...], costs: Costs) -> None:
-        self.graph, self.kernels, self.isa, self.costs = graph, kernels, isa, costs
+    def __init__(
+        self, graph: Graph, kernels: Iterable[Kernel], isa: tuple[str, ...], costs: Costs | None = None
+    ) -> None:
+        self.graph, self.kernels, self.isa, self.costs = graph, tuple(kernels), isa, costs or Costs()
         self._known: dict[tuple[int, int], tuple[list[Candidate], dict[str, str]]] = {}
         self._runs: dict[str, Counter[str]] = {}
 
@@ -144,8 +131,15 @@ class Offers:
         bands: Mapping[int, int] | None = None,
         limits: Mapping[int, Limit] | None = None,
     ) -> tuple[list[Selection], Room]:
-        """See select_kernels. ``bands``: rows that a layer computes at a time, of those through which rows stream;
-        ``limits``: on what a layer's kernel takes of the arena, such that each has one."""
+        """For each node, the candidate taken (None for a reshape) and why each other one was not; and what bounded
+        them.
+
+        The packed weights of all layers together may be larger than as int8 by ``extra_weights`` times that size, or
+        are as small as they get, unless only larger ones keep the bound on the ``flash``. Where nothing keeps that, the
+        smallest are taken. ``bands``: rows that a layer computes at a time, of those through which rows stream;
+        ``limits``: on what a layer's kernel takes of the arena, such that each has one. Raises UserError where a layer
+        has no kernel.
+        """
         graph, rows, within = self.graph, bands or {}, limits or {}
         found = [_within(self.candidates(i, rows.get(i, 0)), within.get(i)) for i in range(len(graph.nodes))]
         weights = int(sum(node.operator.weight_bytes() for node in graph.nodes) * (1 + extra_weights))

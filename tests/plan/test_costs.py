@@ -11,7 +11,7 @@ from nnrules.catalog.stages import TuneOptions
 from nnrules.error import UserError
 from nnrules.graph.ir import dump
 from nnrules.plan.costs import Cost, Costs, costs_file, dump_costs, key, load_costs, template_digest
-from nnrules.plan.select import layer_parameters, select_kernels
+from nnrules.plan.select import Offers, layer_parameters
 from nnrules.stages.runner import Request
 from nnrules.stages.tune import run
 from tests.needs import need_target
@@ -40,7 +40,7 @@ def test_the_planner_goes_by_what_was_measured(kernel: Kernel) -> None:
     network = graph()
     narrow = {**layer_parameters(network, network.nodes[0]), "wide": 0}
     costs = Costs(costs={kernel.name: {key(narrow): Cost(layer="", instructions=5, code=0)}})
-    estimated, measured = (select_kernels(network, [kernel], ("portable",), 1.0, known)[0] for known in (None, costs))
+    estimated, measured = (Offers(network, [kernel], ("portable",), known).select(1.0)[0] for known in (None, costs))
     taken = [[c.variant["wide"] for c, _ in selected if c] for selected in (estimated, measured)]
     assert taken == [[1, 1], [0, 1]]
     assert measured[0][0] is not None

@@ -12,7 +12,7 @@ from nnrules.graph.lowering import lower
 from nnrules.graph.operator import Operator
 from nnrules.plan.costs import UNMEASURED_CODE, Cost, Costs, key
 from nnrules.plan.record import Room
-from nnrules.plan.select import CALL_BYTES, Candidate, Flash, candidates, select_kernels
+from nnrules.plan.select import CALL_BYTES, Candidate, Flash, Offers, candidates
 from tests.graph.floats import FloatModel
 from tests.graph.test_lowering import quantized
 
@@ -49,7 +49,7 @@ def kernel(tmp_path: Path) -> Kernel:
     ],
 )
 def test_the_fewest_instructions_whose_weights_fit(kernel: Kernel, extra: float, wide: list[int]) -> None:
-    taken = [candidate for candidate, _ in select_kernels(graph(), [kernel], ("portable",), extra)[0]]
+    taken = [candidate for candidate, _ in Offers(graph(), [kernel], ("portable",)).select(extra)[0]]
     assert [candidate.variant["wide"] for candidate in taken if candidate] == wide
 
 
@@ -70,9 +70,7 @@ def test_the_flash_is_kept_where_any_selection_keeps_it_and_more_of_it_costs_not
     ]
     least, before = min(every)[0], math.inf
     for flash in range(fixed, fixed + 2 * least + 64, 32):
-        selected, room = select_kernels(
-            network, [kernel], ("portable",), extra, flash=Flash(flash, "budget", constants)
-        )
+        selected, room = Offers(network, [kernel], ("portable",)).select(extra, Flash(flash, "budget", constants))
         size = sum(candidate.weight_bytes for candidate, _ in selected if candidate)
         now = sum(candidate.instructions for candidate, _ in selected if candidate)
         most = max(least, min(flash - fixed, int(least * (1 + extra))))
@@ -93,7 +91,7 @@ def test_what_bounds_the_choice_and_what_more_would_buy(kernel: Kernel) -> None:
     fixed = 2 * (UNMEASURED_CODE + CALL_BYTES)
 
     def room(extra: float, flash: int, by: str = "budget") -> Room:
-        return select_kernels(graph(), [kernel], ("portable",), extra, flash=Flash(flash, by, constants))[1]
+        return Offers(graph(), [kernel], ("portable",)).select(extra, Flash(flash, by, constants))[1]
 
     assert room(1.0, 9999) == Room(flash=fixed + 2304, least=fixed + 1152)
     assert room(0.0, 9999) == Room(
@@ -116,7 +114,7 @@ def test_weights_yield_where_only_larger_ones_keep_the_flash(kernel: Kernel, tmp
     costs = Costs(costs={kernel.name: known})
     for flash, wide in ((9999, 0), (5 * 1024, 1)):
         within = Flash(flash, "budget", constants)
-        (_, (taken, _)), _ = select_kernels(network, [kernel], ("portable",), 0.0, costs, within)
+        (_, (taken, _)), _ = Offers(network, [kernel], ("portable",), costs).select(0.0, within)
         assert taken is not None
         assert taken.variant["wide"] == wide
 
@@ -132,12 +130,12 @@ def test_weights_and_flash_bind_together(kernel: Kernel) -> None:
     costs = Costs(costs={kernel.name: known})
     for extra, flash, wide in ((0.34, 9999, [1, 0]), (0.34, 2200, [0, 0]), (0.67, 2200, [0, 1])):
         within = Flash(flash, "budget", constants)
-        selected, _ = select_kernels(network, [kernel], ("portable",), extra, costs, within)
+        selected, _ = Offers(network, [kernel], ("portable",), costs).select(extra, within)
         assert [candidate.variant["wide"] for candidate, _ in selected if candidate] == wide
 
 
 def test_the_other_variants_say_what_they_cost(kernel: Kernel) -> None:
-    ((_, refused), _), _ = select_kernels(graph(), [kernel], ("portable",), 0.0)
+    ((_, refused), _), _ = Offers(graph(), [kernel], ("portable",)).select(0.0)
     assert [(r.kernel, r.reason) for r in refused] == [
         ("fc__portable (wide=1)", "costs 768 instructions and 768 bytes of weights")
     ]
