@@ -15,6 +15,7 @@ from nnrules.codegen.model import ModelCode
 from nnrules.graph.ir import Graph, Node, Tensor
 from nnrules.plan.planner import make_plan
 from tests.cases import CASES, Case
+from tests.codegen.cppcheck import require_clean
 from tests.needs import need_command, need_module
 
 STRICT = [
@@ -125,19 +126,8 @@ def test_a_warning_is_found(wrong: str, warning: str, graph: Graph, tmp_path: Pa
 
 @pytest.mark.parametrize("isa", [None, "armv6m", "armv7em", "mve", "rv32imc"])
 def test_cppcheck_finds_nothing(isa: str | None, graph: Graph, tmp_path: Path) -> None:
-    need_command("cppcheck", "cppcheck")
     written(graph, (isa, "portable") if isa else ("portable",), tmp_path)
-    checks = [
-        "--enable=warning,performance,portability",
-        "--inline-suppr",
-        "--error-exitcode=1",
-        "--quiet",
-        "--max-configs=100",
-        "--std=c11",
-    ]
-    command = ["cppcheck", *checks, f"-I{KERNELS / 'include'}", "every.c"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    require_clean(tmp_path, "every.c")
 
 
 def test_the_arena_is_exact_under_sanitizers(graph: Graph, tmp_path: Path) -> None:
