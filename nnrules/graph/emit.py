@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from nnrules.graph.ir import Graph, Tensor
 from nnrules.graph.operator import Shape
 from nnrules.graph.requant import Requantization
+from nnrules.graph.thresholds import Thresholds
 
 OPSET = 18
 IR_VERSION = 8
@@ -81,15 +82,34 @@ class Emitter:
         low, high = self.constant(output, "lo", np.float64(lo)), self.constant(output, "hi", np.float64(hi))
         return self.cast(self.node("Min", [self.node("Max", [x, low]), high]), "INT8", output)
 
-    def requantize(self, acc: str, rule: Requantization, output: str, channel_axis: tuple[int, ...]) -> str:
+    def requantize(
+        self, acc: str, rule: Requantization | Thresholds, output: str, channel_axis: tuple[int, ...]
+    ) -> str:
         """int32 accumulator -> int8; the scales are reshaped to ``channel_axis`` to broadcast.
 
         In doubles: exact wherever the result is not clamped, because the product then stays below 2^53.
         """
+        if isinstance(rule, Thresholds):
+            return self._count_thresholds(acc, rule, output, channel_axis)
         scale = self.constant(output, "scale", rule.real_scale().reshape(channel_axis))
         scaled = self.node("Mul", [self.cast(acc, "DOUBLE"), scale])
         offset = self.constant(output, "offset", np.float64(rule.zero_point + 0.5))
         return self.saturate(self.node("Floor", [self.node("Add", [scaled, offset])]), rule.lo, rule.hi, output)
+
+    def _count_thresholds(self, acc: str, rule: Thresholds, output: str, channel_axis: tuple[int, ...]) -> str:
+        """One comparison a threshold, and a sum."""
+        edges = [rule.values[:, index].reshape(channel_axis) for index in range(rule.values.shape[1])]
+        compared = [
+            self.node("GreaterOrEqual", [acc, self.constant(output, f"threshold{index}", edge)])
+            for index, edge in enumerate(edges)
+        ]
+        lowest = self.constant(output, "lo", np.int32(rule.lo))
+        total = lowest
+        for each in compared:
+            total = self.node("Add", [total, self.cast(each, "INT32")])
+        if not compared:  # one level
+            total = self.node("Add", [self.node("Sub", [acc, acc]), lowest])
+        return self.cast(total, "INT8", output)
 
 
 def integer_model(graph: Graph) -> onnx.ModelProto:

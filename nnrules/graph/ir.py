@@ -14,7 +14,7 @@ import numpy as np
 from nnrules.graph.operator import Operator, Shape
 from nnrules.graph.ops import OPERATORS
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Tensor(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,14 +20,19 @@ from nnrules.graph.moves import rearranged
 from nnrules.graph.operator import Operator
 from nnrules.graph.ops import BY_ONNX_TYPE
 from nnrules.graph.ops.lookup import Lookup
+from nnrules.graph.qdq_reader import THRESHOLDED
 from nnrules.graph.requant import (
+    INT32_LIMIT,
     Requantization,
     accumulator_bound,
     certified_bias,
     channel_requantization,
 )
 from nnrules.graph.stored import DEQUANTIZE, QUANTIZE
+from nnrules.graph.thresholds import Thresholds, find_thresholds
 from nnrules.graph.views import Index, View, onnx_layout, positions
+
+FARTHEST = 1 / 256  # of a level, that an output may move since its bias is rounded to a step of the accumulator
 
 
 def lower(model: onnx.ModelProto, name: str) -> Graph:
@@ -85,11 +90,33 @@ class Lowering(Layout):
 
     def linear_output(
         self, node: onnx.NodeProto, x: Tensor, weights: np.ndarray, scales: np.ndarray, bias_input: Any
-    ) -> tuple[np.ndarray, Requantization]:
-        """Bias (int32) and requantization of a layer acc = bias + sum x * weights, certified against overflow."""
+    ) -> tuple[np.ndarray, Requantization | Thresholds]:
+        """Bias (int32) and requantization of a layer acc = bias + sum x * weights, certified against overflow.
+
+        With thresholds, which have the bias in them, it is zero.
+        """
         acc_scales = x.scale * scales
+        if thresholds := self._thresholds(node, x, weights, acc_scales, bias_input):
+            return np.zeros(len(weights), np.int32), thresholds
         bias = self.bias(node, bias_input[0], acc_scales) if len(bias_input) else np.zeros(len(weights), np.int64)
         return self.certified(node, x, weights, acc_scales, bias)
+
+    def _thresholds(
+        self, node: onnx.NodeProto, x: Tensor, weights: np.ndarray, acc_scales: np.ndarray, bias_input: Any
+    ) -> Thresholds | None:
+        """Where nothing else expresses the fused activations, or where a rounded bias would move outputs too far."""
+        output = self.output(node)
+        if node.op_type not in THRESHOLDED or not output.is_narrow:
+            return None
+        real = self.real_bias(node, bias_input[0], len(weights)) if len(bias_input) else np.zeros(len(weights))
+        moved = np.abs(np.rint(real / acc_scales) * acc_scales - real) / output.scale
+        if not output.steps and moved.max(initial=0) <= FARTHEST:
+            return None
+        bound = accumulator_bound(weights, np.zeros(len(weights), np.int64), x.zero_point)
+        if bound.max(initial=0) >= INT32_LIMIT - 1:
+            raise UserError(self.place(node), "can overflow a 32-bit accumulator", "narrow the range of its weights")
+        lo, hi = output.bounds
+        return find_thresholds(lambda acc: output.levels(acc * acc_scales + real), bound, lo, max(hi, lo + 1))
 
     def certified(
         self, node: onnx.NodeProto, x: Tensor, weights: np.ndarray, acc_scales: np.ndarray, bias: np.ndarray

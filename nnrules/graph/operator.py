@@ -63,8 +63,13 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
         return 0
 
     def weight_bytes(self) -> int:
-        """Bytes of its weights as int8; packings may store them wider."""
+        """Bytes of its weights at their width; packings may store them wider."""
         return 0
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits that each of its weights needs: 8, or up to 4."""
+        return 8
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         """The compile-time constants that kernels select on and templates are rendered with."""

@@ -4,18 +4,27 @@ Everything that cannot be understood is a UserError that names the node and what
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from nnrules.error import UserError
 from nnrules.graph.operator import Shape
 from nnrules.graph.requant import quantized_bounds
 from nnrules.graph.stored import QUANTIZE, Stored
+from nnrules.graph.thresholds import MOST_LEVELS
+
+Reals = NDArray[np.float64]
+Step = Callable[[Reals], Reals]
 
 FUSABLE = ("Relu", "Clip")
+AFFINE = ("Mul", "Div", "Add", "Sub")  # by a constant, above zero if it is a factor: fused where thresholds do it
+THRESHOLDED = ("Conv", "Gemm")
 
 
 class QuantizedConstant(NamedTuple):
@@ -26,12 +35,28 @@ class QuantizedConstant(NamedTuple):
 
 
 class OutputQuantization(msgspec.Struct, frozen=True):
-    """What a node must produce: the tensor's name (after fused activations), its quantization and the int8 clamp."""
+    """What a node must produce: the tensor's name (after fused activations), its quantization and the int8 clamp.
+
+    ``steps``: the fused activations in their order where constants are among them, which only thresholds express; each
+    maps real values with the channel last.
+    """
 
     name: str
     scale: float
     zero_point: int
     bounds: tuple[int, int]
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether there are few enough levels for thresholds."""
+        return self.bounds[1] - self.bounds[0] < MOST_LEVELS
+
+    def levels(self, real: Reals) -> Reals:
+        """The integers of a layer's real outputs, channel last, rounded half to even as QuantizeLinear does."""
+        for step in self.steps:
+            real = step(real)
+        return np.clip(np.rint(real / self.scale) + self.zero_point, *self.bounds)
 
 
 class QdqReader:
@@ -78,30 +103,83 @@ class QdqReader:
         return found
 
     def output(self, node: onnx.NodeProto) -> OutputQuantization:
-        """Follow the node's output through activations that can be fused to its QuantizeLinear."""
-        value, low, high = node.output[0], -math.inf, math.inf
-        while True:
-            users = self.consumers.get(value, [])
-            quantizer = next((user for user in users if user.op_type == QUANTIZE), None)
-            if quantizer is not None:
-                others = [user for user in users if user.op_type != QUANTIZE]
-                if others:
-                    reader = others[0].name or others[0].output[0]
-                    fault = f"its output '{value}' is read unquantized by node '{reader}'"
-                    raise UserError(self.place(node), fault, "let every reader follow the DequantizeLinear")
-                break
-            if len(users) != 1 or users[0].op_type not in FUSABLE:
-                raise UserError(
-                    self.place(node),
-                    f"its output '{value}' is not quantized",
-                    "put QuantizeLinear and DequantizeLinear after it",
-                )
-            bounds = self.clip_bounds(users[0]) if users[0].op_type == "Clip" else (0.0, math.inf)
-            low, high = max(low, bounds[0]), min(high, bounds[1])
-            value = users[0].output[0]
+        """Follow the node's output through activations that can be fused to its QuantizeLinear.
+
+        Behind THRESHOLDED layers, and behind what becomes a table, AFFINE steps are such too where few levels come out.
+        """
+        value, low, high, steps = node.output[0], -math.inf, math.inf, list[Step]()
+        behind = ""  # the value in front of the first AFFINE step
+        while (quantizer := self._quantizer(node, value)) is None:
+            user = self._only_user(value)
+            affine = self._affine(user, value) if user is not None and self._takes_steps(node, user) else None
+            if user is None or (user.op_type not in FUSABLE and affine is None):
+                raise self._unquantized(node, value)
+            if affine is None:
+                bounds = self.clip_bounds(user) if user.op_type == "Clip" else (0.0, math.inf)
+                low, high = max(low, bounds[0]), min(high, bounds[1])
+                steps.append(partial(np.clip, a_min=bounds[0], a_max=bounds[1]))
+            else:
+                behind = behind or value
+                steps.append(affine)
+            value = user.output[0]
             self._fused.add(value)
         scale, zero_point = self.scalar_quantization(quantizer)
-        return OutputQuantization(value, scale, zero_point, quantized_bounds(scale, zero_point, low, high))
+        if not behind:
+            return OutputQuantization(value, scale, zero_point, quantized_bounds(scale, zero_point, low, high))
+        found = OutputQuantization(value, scale, zero_point, (-128, 127), tuple(steps))
+        ends = [found.levels(np.array(end)) for end in (-math.inf, math.inf)]
+        found = msgspec.structs.replace(found, bounds=(int(ends[0].min()), int(ends[1].max())))
+        if not found.is_narrow:
+            raise self._unquantized(node, behind)
+        return found
+
+    def _quantizer(self, node: onnx.NodeProto, value: str) -> onnx.NodeProto | None:
+        """The QuantizeLinear of a value, which must be all that reads it then."""
+        users = self.consumers.get(value, [])
+        quantizer = next((user for user in users if user.op_type == QUANTIZE), None)
+        others = [user for user in users if user.op_type != QUANTIZE]
+        if quantizer is not None and others:
+            fault = f"its output '{value}' is read unquantized by node '{others[0].name or others[0].output[0]}'"
+            raise UserError(self.place(node), fault, "let every reader follow the DequantizeLinear")
+        return quantizer
+
+    def _only_user(self, value: str) -> onnx.NodeProto | None:
+        users = self.consumers.get(value, [])
+        return users[0] if len(users) == 1 else None
+
+    def _affine(self, node: onnx.NodeProto, value: str) -> Step | None:
+        """What an AFFINE node does to a value whose channels are the first axis; None where it is none."""
+        if node.op_type not in AFFINE:
+            return None
+        first = node.input[0] == value
+        constant = self.stored.real(node.input[1 if first else 0])
+        channels, *image = self.shapes[value]
+        if constant is None or (constant.size != 1 and constant.reshape(-1).shape != (channels,)):
+            return None
+        if constant.size != 1 and constant.shape[len(constant.shape) - len(image) - 1 :] != (
+            channels,
+            *[1] * len(image),
+        ):
+            return None
+        numbers = constant.astype(np.float64).reshape(-1)
+        if node.op_type in ("Mul", "Div") and not (numbers > 0).all():
+            return None
+        if node.op_type in ("Div", "Sub") and not first:
+            return None
+        function = {"Mul": np.multiply, "Div": np.divide, "Add": np.add, "Sub": np.subtract}[node.op_type]
+        return lambda real: function(real, numbers)
+
+    def _takes_steps(self, node: onnx.NodeProto, user: onnx.NodeProto) -> bool:
+        """Whether AFFINE steps of ``user`` can be fused to a node: by thresholds, or to a table if they are numbers."""
+        numbers = (
+            self.stored.real(value) for each in (node, user) for value in each.input if value in self.initializers
+        )
+        single = all(number is None or number.size == 1 for number in numbers)
+        return node.op_type in THRESHOLDED or (node.op_type in (*FUSABLE, *AFFINE) and single)
+
+    def _unquantized(self, node: onnx.NodeProto, value: str) -> UserError:
+        cure = "put QuantizeLinear and DequantizeLinear after it"
+        return UserError(self.place(node), f"its output '{value}' is not quantized", cure)
 
     def clip_bounds(self, node: onnx.NodeProto) -> tuple[float, float]:
         """The real bounds of a Clip, from its inputs (constants) or its old attributes."""
@@ -160,21 +238,20 @@ class QdqReader:
 
     def bias(self, node: onnx.NodeProto, value: str, scales: np.ndarray) -> np.ndarray:
         """One bias per channel in units of ``scales``: stored integers as they are, real ones rounded half to even."""
-        source = self.stored.dequantized(value)
+        real, source = self.real_bias(node, value, len(scales)), self.stored.dequantized(value)
+        if source is not None and self._has_scales(source, scales):
+            return np.broadcast_to(self.stored.centred(source)[0].reshape(-1), (len(scales),))
+        return np.rint(real / scales).astype(np.int64)
+
+    def real_bias(self, node: onnx.NodeProto, value: str, channels: int) -> Reals:
+        """One bias per channel as a real number."""
         bias = self.stored.real(value)
         if bias is None or not np.isfinite(bias).all():
             raise UserError(self.place(node), "its bias is not a constant of finite numbers", "check the model for NaN")
-        if bias.size not in (1, len(scales)) or bias.size != max(bias.shape, default=1):
+        if bias.size not in (1, channels) or bias.size != max(bias.shape, default=1):
             fault = f"its bias has shape {bias.shape}"
-            raise UserError(
-                self.place(node), fault, f"only one value for each of its {len(scales)} channels is supported"
-            )
-        bias = bias.reshape(-1)
-        if source is not None and self._has_scales(source, scales):
-            bias = self.stored.centred(source)[0].reshape(-1)
-        else:
-            bias = np.rint(bias.astype(np.float64) / scales).astype(np.int64)
-        return np.broadcast_to(bias, (len(scales),))
+            raise UserError(self.place(node), fault, f"only one value for each of its {channels} channels is supported")
+        return np.broadcast_to(bias.astype(np.float64).reshape(-1), (channels,))
 
     def _has_scales(self, source: onnx.NodeProto, scales: np.ndarray) -> bool:
         """Whether a DequantizeLinear counts in these units."""

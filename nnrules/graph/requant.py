@@ -21,7 +21,7 @@ SMALLEST_MULTIPLIER = 2**16
 LARGEST_ERROR = 0.25  # of an output step, over the whole range of the accumulator
 
 
-class Requantization(msgspec.Struct, frozen=True):
+class Requantization(msgspec.Struct, frozen=True, tag="multiplier"):
     """Multiplier (int32, n) and left shift (uint8, n), per output channel or a single one; see the module's formula."""
 
     multiplier: np.ndarray

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from nnrules.graph.narrow import narrow_parameters, weight_bits
 from nnrules.graph.operator import Geometry, Parameter, Shape, Windowed
 from nnrules.graph.requant import Requantization, accumulator_bound
+from nnrules.graph.sparse import sparse_parameters
+from nnrules.graph.thresholds import Thresholds
 
 if TYPE_CHECKING:
     import onnx
@@ -31,7 +34,7 @@ class Conv2d(Windowed, frozen=True, kw_only=True):
     weights: np.ndarray
     bias: np.ndarray
     x_zero_point: int
-    requantization: Requantization
+    requantization: Requantization | Thresholds
 
     @classmethod
     def lower(cls, lowering: "Lowering", node: "onnx.NodeProto") -> None:
@@ -119,7 +122,11 @@ class Conv2d(Windowed, frozen=True, kw_only=True):
         return height * width * int(self.weights.size)
 
     def weight_bytes(self) -> int:
-        return int(self.weights.size)
+        return -(-int(self.weights.size) * self.weight_bits // 8)
+
+    @property
+    def weight_bits(self) -> int:
+        return weight_bits(self.weights)
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         bound = accumulator_bound(self.weights, self.bias.astype(np.int64), self.x_zero_point)
@@ -129,4 +136,6 @@ class Conv2d(Windowed, frozen=True, kw_only=True):
             "groups": self.groups,
             "x_zero_point": self.x_zero_point,
             **self.requantization.parameters(),
+            **narrow_parameters(self.weights),
+            **(sparse_parameters(self.weights) if self.groups == 1 else {}),
         }

@@ -50,6 +50,7 @@ class ConvTranspose2d(Operator, frozen=True, kw_only=True):
         weights = np.ascontiguousarray(apart.reshape(-1, *apart.shape[2:]))
         scales = np.tile(found.scales, groups)
         bias, requantization = lowering.linear_output(node, x, weights, scales, node.input[2:3])
+        assert isinstance(requantization, Requantization)  # it is not among THRESHOLDED
         stride, dilation = (both_axes(attributes.get(name, (1, 1))) for name in ("strides", "dilations"))
         size = both_axes(lowering.shapes[node.output[0]][1:])
         operator = cls(

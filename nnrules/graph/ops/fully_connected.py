@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from nnrules.error import UserError
+from nnrules.graph.narrow import narrow_parameters, weight_bits
 from nnrules.graph.operator import Operator, Parameter, Shape
 from nnrules.graph.requant import Requantization
+from nnrules.graph.thresholds import Thresholds
 
 if TYPE_CHECKING:
     import onnx
@@ -28,7 +30,7 @@ class FullyConnected(Operator, frozen=True, kw_only=True):
     weights: np.ndarray
     bias: np.ndarray
     x_zero_point: int
-    requantization: Requantization
+    requantization: Requantization | Thresholds
 
     @classmethod
     def lower(cls, lowering: "Lowering", node: "onnx.NodeProto") -> None:
@@ -79,7 +81,11 @@ class FullyConnected(Operator, frozen=True, kw_only=True):
         return int(np.prod(shapes[0][:-1], dtype=np.int64)) * int(self.weights.size)
 
     def weight_bytes(self) -> int:
-        return int(self.weights.size)
+        return -(-int(self.weights.size) * self.weight_bits // 8)
+
+    @property
+    def weight_bits(self) -> int:
+        return weight_bits(self.weights)
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         return {
@@ -88,4 +94,5 @@ class FullyConnected(Operator, frozen=True, kw_only=True):
             "out_c": len(self.weights),
             "x_zero_point": self.x_zero_point,
             **self.requantization.parameters(),
+            **narrow_parameters(self.weights),
         }

@@ -143,5 +143,12 @@ def lower_unary(lowering: "Lowering", node: "onnx.NodeProto", value: str, functi
     """Add ``function`` of the activation ``value`` as a table."""
     x, view = lowering.whole(node, value)
     output = lowering.output(node)
-    operator = Lookup.of(function, (x.scale, x.zero_point), (output.scale, output.zero_point), output.bounds)
+
+    def stepped(real: Real) -> Real:
+        result = function(real)
+        for step in output.steps:
+            result = step(result)
+        return result
+
+    operator = Lookup.of(stepped, (x.scale, x.zero_point), (output.scale, output.zero_point), output.bounds)
     lowering.add(node, operator, [x.name], view=view)
