@@ -80,6 +80,36 @@ NN_INLINE int8_t nn_requantize(int32_t acc, int32_t multiplier, int32_t zero_poi
     return (int8_t)nn_clamp(value, lo, hi);
 }
 
+/* How many of so many ascending thresholds a value reaches. */
+NN_INLINE int32_t nn_count_reached(int32_t acc, const int32_t *thresholds, int32_t count) {
+    int32_t reached = 0;
+    while (count > 0) {
+        const int32_t half = count >> 1;
+        if (acc >= thresholds[reached + half]) {
+            reached += half + 1;
+            count -= half + 1;
+        } else {
+            count = half;
+        }
+    }
+    return reached;
+}
+
+/* Eight codes of so many bits (1 to 4) as a word, the first in the lowest bits. */
+NN_INLINE uint32_t nn_codes(const uint8_t *packed, int32_t bits) {
+    uint32_t word = packed[0];
+    if (bits > 1) {
+        word |= (uint32_t)packed[1] << 8;
+    }
+    if (bits > 2) {
+        word |= (uint32_t)packed[2] << 16;
+    }
+    if (bits > 3) {
+        word |= (uint32_t)packed[3] << 24;
+    }
+    return word;
+}
+
 /* Words of packed int8 or int16 inside arrays of another type, at addresses that are a multiple of 4, 2 or 1 bytes. */
 typedef uint32_t __attribute__((may_alias)) nn_word;
 typedef uint32_t __attribute__((may_alias, aligned(2))) nn_word_at_2;

@@ -18,6 +18,9 @@ ALONE = {
     "kinds": 1,
 }  # of a network's layers that a kernel runs: how many are like one, of how many kinds all
 
+PLAIN = {"levels": 0, "weight_bits": 8, "kept": 0, "kept_4": 0, "kept_8": 0, "kept_16": 0}
+# where outputs are made by a multiplier, and weights need int8 and are not zero by whole vectors
+
 
 class _Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The TOML file as written; expressions are over the operator's parameters."""
@@ -29,6 +32,7 @@ class _Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     scratch: str = "0"
     in_place: bool | str = False
     rows: bool = False
+    thresholds: bool = False
     packing: str | None = None
     params: dict[str, tuple[int, ...]] = {}
     weights: str = "0"
@@ -40,9 +44,10 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
 
     ``let``: names for expressions that those further down and all others may use; ``when``: conditions that must all
     hold, also over ALONE; ``in_place``: whether, or when, the output may start where the first input does; ``rows``:
-    whether the template also takes the rows of its input one by one, see BY_ROWS; ``packing``: the module of
-    nnrules/codegen/packing that makes its constants, None without; ``params``: further parameters and the values to try
-    for each, every combination a variant; ``weights``: bytes of the packed weights; ``template``: C.
+    whether the template also takes the rows of its input one by one, see BY_ROWS; ``thresholds``: whether it also makes
+    outputs by thresholds; ``packing``: the module of nnrules/codegen/packing that makes its constants, None without;
+    ``params``: further parameters and the values to try for each, every combination a variant; ``weights``: bytes of
+    the packed weights; ``template``: C.
     """
 
     name: str
@@ -53,6 +58,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     scratch: str
     in_place: bool | str
     rows: bool
+    thresholds: bool
     packing: str | None
     params: dict[str, tuple[int, ...]]
     weights: str
@@ -67,6 +73,8 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
         """Why it cannot run a layer on a target with these features ("needs groups == 1"); None where it can."""
         if self.isa not in (*isa, "portable"):
             return f"needs {self.isa}"
+        if parameters.get("levels") and not self.thresholds:
+            return "needs outputs by a multiplier"
         known = self.known(parameters) if self.when else {}
         return next((f"needs {text}" for text in self.when if not evaluate(text, known)), None)
 
@@ -88,7 +96,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
 
     def known(self, parameters: Parameters) -> dict[str, Any]:
         """The parameters and the values of ``let``: what the template is rendered with."""
-        known: dict[str, Any] = {BY_ROWS: 0, **ALONE, **parameters}
+        known: dict[str, Any] = {BY_ROWS: 0, **ALONE, **PLAIN, **parameters}
         for name, text in self.let.items():
             known[name] = evaluate(text, known)
         return known

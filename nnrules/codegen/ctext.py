@@ -8,7 +8,14 @@ from itertools import chain, count
 import numpy as np
 
 WIDTH = 116
-C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t", "uint32": "uint32_t"}
+C_TYPES = {
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+    "uint16": "uint16_t",
+    "int16": "int16_t",
+    "int32": "int32_t",
+    "uint32": "uint32_t",
+}
 
 
 def identifier(name: str) -> str:

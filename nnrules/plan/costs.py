@@ -16,7 +16,16 @@ from nnrules.catalog.kernel import Kernel
 from nnrules.catalog.paths import KERNELS
 
 UNMEASURED_CODE = 1024  # bytes of a function, above the mean on every target, where no entry is of its kernel
-_WEIGHTLESS = ("acc_bits", "m1", "m2", "c", "k", "reciprocal")  # parameters that follow from weights or scales
+_WEIGHTLESS = (
+    "acc_bits",
+    "m1",
+    "m2",
+    "c",
+    "k",
+    "reciprocal",
+    "weight_low",
+    "weight_step",
+)  # parameters that follow from weights or scales
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):

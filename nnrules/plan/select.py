@@ -142,7 +142,7 @@ class Offers:
         """
         graph, rows, within = self.graph, bands or {}, limits or {}
         found = [_within(self.candidates(i, rows.get(i, 0)), within.get(i)) for i in range(len(graph.nodes))]
-        weights = int(sum(node.operator.weight_bytes() for node in graph.nodes) * (1 + extra_weights))
+        weights = int(sum(_with_extra(node.operator, extra_weights) for node in graph.nodes))
         operators = (work(graph, node, rows.get(i, 0))[0] for i, node in enumerate(graph.nodes))
         layers = [(operator, fitting) for operator, (fitting, _) in zip(operators, found, strict=True) if fitting]
         numbers, room = _Selector(layers, weights, flash).select()
@@ -153,6 +153,11 @@ class Offers:
             others = {c.name: _price(c) for c in fitting if c is not own}
             result.append((own, tuple(Refusal(name, reason) for name, reason in {**refused, **others}.items())))
         return result, room
+
+
+def _with_extra(operator: Operator, extra_weights: float) -> float:
+    """Bytes that a layer's weights may take on average: those of a few bits are so for their size."""
+    return operator.weight_bytes() * (1 + extra_weights if operator.weight_bits == 8 else 1)
 
 
 def _within(

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from nnrules.graph.operator import Geometry, Operator, Shape
 from nnrules.graph.requant import INT32_LIMIT, Requantization, accumulator_bound
+from nnrules.graph.thresholds import Thresholds
 
 Draw = Callable[[st.SearchStrategy], int]  # type: ignore[type-arg]
 
@@ -78,6 +79,46 @@ def linear_parts(draw: Draw, weights: np.ndarray) -> dict[str, object]:
         "weights": weights, "bias": bias.astype(np.int32),
         "x_zero_point": x_zero_point, "requantization": requantization,
     }  # fmt: skip
+
+
+@st.composite
+def parts(draw: Draw, weights: np.ndarray) -> dict[str, object]:
+    """The same, or in one of three cases thresholds: 2 to 16 levels, some out of an accumulator's reach, some alike."""
+    found: dict[str, object] = draw(linear_parts(weights))
+    if draw(st.sampled_from([True, False, False])):
+        generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        lo, edges = draw(st.sampled_from([0, -8, -128, 100])), draw(st.sampled_from([1, 2, 3, 7, 15]))
+        spread = accumulator_bound(weights, np.zeros(len(weights), np.int64), found["x_zero_point"])
+        reach = spread[:, np.newaxis] * draw(st.sampled_from([0.1, 1.0])) + 2
+        values = np.sort(np.rint(generator.uniform(-1, 1, (len(weights), edges)) * reach), axis=1)
+        found["bias"] = np.zeros(len(weights), np.int32)
+        found["requantization"] = Thresholds(values.astype(np.int32), lo)
+    return found
+
+
+@st.composite
+def weight_arrays(draw: Draw, shape: Shape) -> np.ndarray:
+    """int8 of any values, or in two of five cases few and evenly apart, so that 1 to 4 bits hold them; in a third of
+    all cases with zeros by vectors of input channels."""
+    found = (
+        draw(_few_values(shape))
+        if draw(st.sampled_from([False, False, False, True, True]))
+        else draw(int8_arrays(shape))
+    )
+    if draw(st.sampled_from([True, False, False])):
+        generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        divisors = [n for n in (4, 8, 16, shape[-1]) if shape[-1] % n == 0]
+        vectors = found.reshape(-1, draw(st.sampled_from(divisors)))
+        vectors[generator.random(len(vectors)) < draw(st.sampled_from([0.3, 0.8, 1.0]))] = 0
+    return found
+
+
+@st.composite
+def _few_values(draw: Draw, shape: Shape) -> np.ndarray:
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    levels, step = draw(st.integers(2, 16)), draw(st.sampled_from([1, 1, 2, 5]))
+    low = draw(st.sampled_from([0, -step, -(step * levels) // 2, -128, 127 - step * (levels - 1)]))
+    return (low + step * generator.integers(0, levels, shape)).astype(np.int8)
 
 
 @st.composite

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from nnrules.graph.operator import Geometry
 from nnrules.graph.ops.conv2d import Conv2d
-from tests.cases.case import CHANNELS, Case, Draw, geometries, int8_arrays, linear_parts
+from tests.cases.case import CHANNELS, Case, Draw, geometries, int8_arrays, parts, weight_arrays
 
 
 @st.composite
@@ -21,6 +21,6 @@ def cases(draw: Draw) -> Case:
     group_in, group_out = (1, 1) if kind == "depthwise" else (draw(CHANNELS), draw(CHANNELS))
     if kind == "odd columns":
         group_in |= 1
-    weights = draw(int8_arrays((groups * group_out, *geometry.kernel, group_in)))
-    operator = Conv2d(geometry=geometry, groups=groups, **draw(linear_parts(weights)))
+    weights = draw(weight_arrays((groups * group_out, *geometry.kernel, group_in)))
+    operator = Conv2d(geometry=geometry, groups=groups, **draw(parts(weights)))
     return Case(operator, (draw(int8_arrays((1, *size, groups * group_in))),))

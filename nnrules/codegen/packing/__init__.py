@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from nnrules.graph.operator import Operator, Parameter
+from nnrules.graph.requant import INT32_LIMIT
+from nnrules.graph.thresholds import Thresholds
 
 Constants = dict[str, np.ndarray]
 
@@ -24,12 +26,22 @@ def pack(packing: str | None, operator: Operator, parameters: Mapping[str, Param
 
 
 def linear_constants(operator: Any, weights: np.ndarray, bias: np.ndarray, channels: np.ndarray) -> Constants:
-    """Packed weights, then bias, multiplier and (if any) shift in the order of ``channels``, where -1 is padding."""
-    requantization = operator.requantization
-    constants = {"weights": weights, "bias": bias, "multiplier": requantization.multiplier}
-    if requantization.has_shift:
-        constants["shift"] = requantization.shift
-    return {
-        name: array if name == "weights" else np.where(channels < 0, 0, array[channels]).astype(array.dtype)
-        for name, array in constants.items()
-    }
+    """Packed weights, then bias, multiplier and (if any) shift in the order of ``channels``, where -1 is padding.
+
+    Where outputs are made by thresholds: the weights, then these less the bias, int32 (channels, levels - 1).
+    """
+    return {"weights": weights, **{name: _ordered(each, channels) for name, each in _rule(operator, bias).items()}}
+
+
+def _rule(operator: Any, bias: np.ndarray) -> Constants:
+    rule = operator.requantization
+    if isinstance(rule, Thresholds):
+        edges = rule.values.astype(np.int64) - bias[:, np.newaxis]
+        return {"thresholds": edges.clip(-INT32_LIMIT, INT32_LIMIT - 1).astype(np.int32)}
+    return {"bias": bias, "multiplier": rule.multiplier, **({"shift": rule.shift} if rule.has_shift else {})}
+
+
+def _ordered(array: np.ndarray, channels: np.ndarray) -> np.ndarray:
+    found = array[channels]
+    found[channels < 0] = 0
+    return found
