@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,24 +13,31 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 _FILE = "checkpoint.safetensors"
+_OPTIMIZER = "optimizer"
 
 
-def save_checkpoint(folder: Path, network: nn.Module, optimizer: Optimizer, progress: dict[str, Any]) -> None:
+def save_checkpoint(
+    folder: Path, networks: Mapping[str, nn.Module], optimizer: Optimizer | None, progress: dict[str, Any]
+) -> None:
     """Write the state after a whole number of epochs; `progress` is JSON-able."""
     from safetensors.torch import save_file
 
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    states = {name: network.state_dict() for name, network in networks.items()}
+    tensors = {f"{name}.{key}": tensor for name, state in states.items() for key, tensor in state.items()}
     plain: dict[str, dict[str, Any]] = {}
-    for index, state in optimizer.state_dict()["state"].items():
+    for index, state in optimizer.state_dict()["state"].items() if optimizer else ():
         for name, value in state.items():
             _keep(tensors, plain, str(index), name, value)
-    tensors = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{_FILE}.{os.getpid()}"
     save_file(tensors, partial, metadata={"state": json.dumps({"progress": progress, "plain": plain})})
     os.replace(partial, folder / _FILE)
 
 
-def load_checkpoint(folder: Path, network: nn.Module, optimizer: Optimizer) -> dict[str, Any] | None:
+def load_checkpoint(
+    folder: Path, networks: Mapping[str, nn.Module], optimizer: Optimizer | None
+) -> dict[str, Any] | None:
     """Restore what `save_checkpoint` wrote and return its `progress`; None where there is none that can be read."""
     from safetensors import SafetensorError, safe_open
 
@@ -39,17 +47,19 @@ def load_checkpoint(folder: Path, network: nn.Module, optimizer: Optimizer) -> d
             state = json.loads(file.metadata()["state"])
     except (FileNotFoundError, SafetensorError):
         return None
-    weights: dict[str, Tensor] = {}
+    states: dict[str, dict[str, Tensor]] = {name: {} for name in networks}
     per_parameter: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in state["plain"].items()}
     for name, tensor in tensors.items():
         owner, _, rest = name.partition(".")
-        if owner == "network":
-            weights[rest] = tensor
-        else:
+        if owner == _OPTIMIZER:
             index, _, field = rest.partition(".")
             per_parameter.setdefault(int(index), {})[field] = tensor
-    network.load_state_dict(weights)
-    optimizer.load_state_dict({"state": per_parameter, "param_groups": optimizer.state_dict()["param_groups"]})
+        else:
+            states[owner][rest] = tensor
+    for name, network in networks.items():
+        network.load_state_dict(states[name])
+    if optimizer:
+        optimizer.load_state_dict({"state": per_parameter, "param_groups": optimizer.state_dict()["param_groups"]})
     progress: dict[str, Any] = state["progress"]
     return progress
 
@@ -59,6 +69,6 @@ def _keep(tensors: dict[str, Tensor], plain: dict[str, dict[str, Any]], index: s
     import torch
 
     if isinstance(value, torch.Tensor):
-        tensors[f"optimizer.{index}.{name}"] = value
+        tensors[f"{_OPTIMIZER}.{index}.{name}"] = value
     else:
         plain.setdefault(index, {})[name] = value

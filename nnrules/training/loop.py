@@ -1,9 +1,13 @@
-"""The training loop: repeatable for given seed and threads, and resumable after a kill with the same result."""
+"""The training loop: repeatable for given seed and threads, and resumable after a kill with the same result.
+
+Of every batch each process of a run (nnrules.training.ranks) takes its part; averaged, their gradients are those of the
+whole batch.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +16,16 @@ import numpy as np
 from nnrules.catalog.stages import Recipe
 from nnrules.error import UserError
 from nnrules.training.checkpoint import load_checkpoint, save_checkpoint
-from nnrules.training.optimizers import learning_rate_at, make_optimizer
+from nnrules.training.objective import objective
+from nnrules.training.optimizers import make_optimizer
 from nnrules.training.progress import Progress
+from nnrules.training.ranks import alone
+from nnrules.training.schedules import learning_rate_at
 from nnrules.training.task import Dataset, VaryingDataset
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
     from torch import Tensor, nn
-    from torch.optim import Optimizer
 
 
 def prepare(seed: int, threads: int) -> None:
@@ -31,81 +38,197 @@ def prepare(seed: int, threads: int) -> None:
 
 
 def fit(
-    network: nn.Module, dataset: Dataset, recipe: Recipe, epochs: int, checkpoints: Path, title: str
+    network: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe,
+    epochs: int,
+    checkpoints: Path,
+    title: str,
+    fabric: Fabric | None = None,
+    penalty: Callable[[], Tensor | float] | None = None,
+    before_epoch: Callable[[int], None] | None = None,
 ) -> list[float]:
     """Train `network` in place and return the mean loss of each epoch.
 
-    After each epoch a checkpoint is left in `checkpoints`; one found there is resumed from. Raises UserError when the
-    loss is no longer a number.
+    After each epoch a checkpoint is left in `checkpoints`; one found there is resumed from. ``penalty``: what the loss
+    of each batch grows by; ``before_epoch``: is told the epoch that begins. Raises UserError when the loss is no longer
+    a number, or memory is at its end.
     """
-    optimizer = make_optimizer(recipe.optimizer, network, recipe.learning_rate, recipe.weight_decay)
-    progress = load_checkpoint(checkpoints, network, optimizer) or {"losses": []}
-    losses: list[float] = progress["losses"]
-    batches = math.ceil(len(dataset) / recipe.batch_size)
-    with Progress(title, epochs, batches, len(losses)) as bar:
-        if losses:
-            bar.resumed()
-        for epoch in range(len(losses), epochs):
-            if isinstance(dataset, VaryingDataset):
-                dataset.set_epoch(epoch)
-            losses.append(_epoch(network, dataset, recipe, optimizer, (epoch, epochs), bar, title))
-            bar.epoch(losses[-1])
-            save_checkpoint(checkpoints, network, optimizer, {"losses": losses})
-    network.eval()
-    return losses
+    return _Run(network, dataset, recipe, checkpoints, title, fabric or alone(), penalty).fit(epochs, before_epoch)
 
 
-def _epoch(
-    network: Any,
-    dataset: Dataset,
-    recipe: Recipe,
-    optimizer: Optimizer,
-    position: tuple[int, int],
-    bar: Progress,
-    title: str,
-) -> float:
-    """One pass over the dataset, `position` of how many; everything random in it follows from seed and epoch."""
-    import torch
+class _Run:
+    """`average`: a copy of the network that follows it slowly, None where the recipe asks for none."""
 
-    epoch, epochs = position
-    torch.manual_seed(recipe.seed * 100_003 + epoch)
-    network.train()
-    order = _order(dataset, recipe, epoch)
-    steps, warmup = epochs * len(order), round(recipe.warmup_epochs * len(order))
-    total = 0.0
-    for batch, (inputs, targets) in enumerate(_batches(dataset, order, recipe.workers)):
-        rate = learning_rate_at(epoch * len(order) + batch, steps, warmup, recipe.learning_rate)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        outputs = network(*inputs) if isinstance(inputs, list) else network(inputs)
-        loss = network.loss(outputs, targets)
-        _step(network, optimizer, loss, recipe.gradient_clip)
-        value = loss.item()
-        if not math.isfinite(value):
-            cure = f"lower learning_rate (now {recipe.learning_rate:g}) or look for bad values in the dataset"
-            raise UserError(f"{title}, epoch {epoch + 1}, batch {batch + 1}", f"the loss is {value}", cure)
-        total += value
-        bar.step(value)
-    return total / len(order)
+    def __init__(
+        self,
+        network: nn.Module,
+        dataset: Dataset,
+        recipe: Recipe,
+        checkpoints: Path,
+        title: str,
+        fabric: Fabric,
+        penalty: Callable[[], Tensor | float] | None,
+    ) -> None:
+        self.network, self.dataset, self.recipe = network, dataset, recipe
+        self.checkpoints, self.title, self.fabric = checkpoints, title, fabric
+        self.loss = objective(network, recipe, penalty)
+        self.training, self.apart = _parts(len(dataset), recipe)
+        optimizer = make_optimizer(network, recipe)
+        self.average: Any = _averaged(network, recipe.average) if recipe.average else None
+        wrapped: Any = fabric.setup(network, optimizer)
+        self.module, self.optimizer = wrapped
+        self.states = {"network": network, **({"average": self.average} if self.average else {})}
+
+    def fit(self, epochs: int, before_epoch: Callable[[int], None] | None) -> list[float]:
+        """See fit."""
+        found = load_checkpoint(self.checkpoints, self.states, self.optimizer)
+        progress: dict[str, Any] = found or {"losses": [], "apart": []}
+        losses: list[float] = progress["losses"]
+        batches = math.ceil(len(self.training) / self.recipe.batch_size)
+        with Progress(self.title, epochs, batches, len(losses), self.fabric.is_global_zero) as bar:
+            if losses:
+                bar.resumed()
+            for epoch in range(len(losses), epochs):
+                if isinstance(self.dataset, VaryingDataset):
+                    self.dataset.set_epoch(epoch)
+                if before_epoch:
+                    before_epoch(epoch)
+                losses.append(self._epoch(epoch, epochs, bar))
+                if self.apart:
+                    progress["apart"].append(self._loss_apart())
+                bar.epoch(losses[-1])
+                self._save(progress)
+                if self._is_enough(progress["apart"]):
+                    break
+        self._take_result(progress["apart"])
+        return losses
+
+    def _epoch(self, epoch: int, epochs: int, bar: Progress) -> float:
+        """One pass over the items; everything random in it follows from seed and epoch. The mean loss of its
+        batches."""
+        import torch
+
+        recipe = self.recipe
+        torch.manual_seed(recipe.seed * 100_003 + epoch)
+        self.module.train()
+        order = _order(self.training, recipe, epoch)
+        steps, warmup = epochs * len(order), round(recipe.warmup_epochs * len(order))
+        total = 0.0
+        for batch, (share, inputs, targets) in enumerate(self._batches(order)):
+            step = epoch * len(order) + batch
+            rate = learning_rate_at(step, steps, warmup, recipe.learning_rate, recipe.schedule)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            value = self._step(share, inputs, targets)
+            if not math.isfinite(value):
+                raise self._not_finite(value, epoch, batch)
+            if self.average:
+                self.average.update_parameters(self.network)
+            total += value
+            bar.step(value)
+        return total / len(order)
+
+    def _step(self, share: float, inputs: Any, targets: Any) -> float:
+        """The loss of the whole batch; ``share``: what this process's part of it counts."""
+        import torch
+
+        try:
+            outputs = self.module(*inputs) if isinstance(inputs, list) else self.module(inputs)
+            loss = self.loss(outputs, targets) * share
+            self.optimizer.zero_grad(set_to_none=True)
+            self.fabric.backward(loss)
+        except (torch.OutOfMemoryError, MemoryError) as fault:
+            cure = f"lower batch_size (now {self.recipe.batch_size})"
+            raise UserError(self.title, "there is not enough memory", cure) from fault
+        if self.recipe.gradient_clip > 0:
+            clip = self.recipe.gradient_clip
+            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=clip, error_if_nonfinite=False)
+        self.optimizer.step()
+        if self.fabric.world_size == 1:
+            return float(loss.item())
+        reduced: Any = self.fabric.all_reduce(loss.detach(), reduce_op="mean")
+        return float(reduced.item())
+
+    def _batches(self, order: list[list[int]]) -> Iterator[tuple[float, Any, Any]]:
+        """For each batch, what this process's part of it counts, its inputs and its targets; a process without a part
+        takes the first item for nothing."""
+        world, rank = self.fabric.world_size, self.fabric.global_rank
+        parts = [batch[rank::world] or batch[:1] for batch in order]
+        shares = [len(batch[rank::world]) * world / len(batch) for batch in order]
+        for share, (inputs, targets) in zip(shares, _loaded(self.dataset, parts, self.recipe.workers), strict=True):
+            yield share, *self.fabric.to_device((inputs, targets))
+
+    def _loss_apart(self) -> float:
+        """Of the items that are kept apart, by the weights that would be the result now."""
+        import torch
+
+        network = self.average or self.network
+        network.eval()
+        size = self.recipe.batch_size
+        parts = [self.apart[start : start + size] for start in range(0, len(self.apart), size)]
+        total = 0.0
+        with torch.no_grad():
+            for part, batch in zip(parts, _loaded(self.dataset, parts, self.recipe.workers), strict=True):
+                inputs, targets = self.fabric.to_device(batch)
+                outputs = network(*inputs) if isinstance(inputs, list) else network(inputs)
+                total += float(self.loss(outputs, targets)) * len(part)
+        return total / len(self.apart)
+
+    def _is_enough(self, apart: Sequence[float]) -> bool:
+        """Whether the loss on the items apart has not fallen for `patience` epochs."""
+        patience = self.recipe.patience
+        return 0 < patience < len(apart) and min(apart[-patience:]) > min(apart[:-patience])
+
+    def _save(self, progress: dict[str, Any]) -> None:
+        """A checkpoint, and apart from it the state if it is the best so far."""
+        if self.fabric.is_global_zero:
+            if progress["apart"] and progress["apart"][-1] == min(progress["apart"]):
+                save_checkpoint(self.checkpoints / "best", self.states, None, {})
+            save_checkpoint(self.checkpoints, self.states, self.optimizer, progress)
+        self.fabric.barrier()
+
+    def _take_result(self, apart: Sequence[float]) -> None:
+        """Leave in the network what the recipe says is the result, ready for inference."""
+        if apart:
+            load_checkpoint(self.checkpoints / "best", self.states, None)
+        if self.average:
+            self.network.load_state_dict(self.average.module.state_dict())
+        self.network.to("cpu")
+        self.network.eval()
+
+    def _not_finite(self, value: float, epoch: int, batch: int) -> UserError:
+        rate = self.recipe.learning_rate
+        cure = f"lower learning_rate (now {rate:g}) or look for bad values in the dataset"
+        if epoch:
+            cure += f"; the weights after epoch {epoch} are in {self.checkpoints}"
+        return UserError(f"{self.title}, epoch {epoch + 1}, batch {batch + 1}", f"the loss is {value}", cure)
 
 
-def _step(network: nn.Module, optimizer: Optimizer, loss: Tensor, clip: float) -> None:
-    import torch
+def _averaged(network: nn.Module, keep: float) -> Any:
+    """A copy that keeps so much of itself at each step (Polyak and Juditsky, 1992)."""
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-    optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    if clip > 0:
-        torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
-    optimizer.step()
+    follow = get_ema_multi_avg_fn(keep)  # type: ignore[no-untyped-call]
+    return AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
 
 
-def _order(dataset: Dataset, recipe: Recipe, epoch: int) -> list[list[int]]:
+def _parts(count: int, recipe: Recipe) -> tuple[list[int], list[int]]:
+    """The items to train on and those that are kept apart."""
+    aside = round(count * recipe.validation)
+    if not aside:
+        return list(range(count)), []
+    shuffled = np.random.default_rng([recipe.seed, 2**32 - 1]).permutation(count).tolist()
+    return sorted(shuffled[aside:]), sorted(shuffled[:aside])
+
+
+def _order(items: Sequence[int], recipe: Recipe, epoch: int) -> list[list[int]]:
     """The epoch's batches of item numbers; the last one may be smaller."""
-    shuffled = np.random.default_rng([recipe.seed, epoch]).permutation(len(dataset)).tolist()
+    shuffled = [items[i] for i in np.random.default_rng([recipe.seed, epoch]).permutation(len(items)).tolist()]
     return [shuffled[start : start + recipe.batch_size] for start in range(0, len(shuffled), recipe.batch_size)]
 
 
-def _batches(dataset: Dataset, order: list[list[int]], workers: int) -> Iterator[Any]:
+def _loaded(dataset: Dataset, order: list[list[int]], workers: int) -> Iterator[Any]:
     """Stacked (inputs, targets); what the dataset raises is raised in this process, with its traceback."""
     from torch.utils.data import DataLoader
 

@@ -15,14 +15,14 @@ _INTERVAL = 0.1  # seconds between reports
 
 
 class Progress:
-    """Context manager; `step` after each batch, `epoch` after each epoch. Lines and the bar go to stderr."""
+    """Context manager; `step` after each batch, `epoch` after each epoch. Lines and a bar go to stderr, if `shown`."""
 
-    def __init__(self, title: str, epochs: int, batches: int, done_epochs: int) -> None:
+    def __init__(self, title: str, epochs: int, batches: int, done_epochs: int, shown: bool = True) -> None:
         self._title, self._epochs, self._batches, self._done = title, epochs, batches, done_epochs
         self._steps = self._from = done_epochs * batches
         self._start = time.monotonic()
-        self._reports, self._reported = bool(os.environ.get(REPORTS)), 0.0
-        self._bar = _bar() if sys.stderr.isatty() and not self._reports else None
+        self._shown, self._reports, self._reported = shown, shown and bool(os.environ.get(REPORTS)), 0.0
+        self._bar = _bar() if shown and sys.stderr.isatty() and not self._reports else None
         if self._bar:
             self._task = self._bar.add_task(title, total=epochs * batches, completed=self._steps)
 
@@ -39,7 +39,8 @@ class Progress:
 
     def resumed(self) -> None:
         """The run goes on from a checkpoint."""
-        print(f"{self._title}: resumed after epoch {self._done}", file=sys.stderr, flush=True)
+        if self._shown:
+            print(f"{self._title}: resumed after epoch {self._done}", file=sys.stderr, flush=True)
 
     def step(self, loss: float) -> None:
         """A batch is done."""
@@ -56,7 +57,7 @@ class Progress:
         text = f"epoch {self._done}/{self._epochs} loss {loss:.4f}, {self._left():.0f} s left"
         if self._reports:
             self._report(text, line=f"{self._title} {text}")
-        elif not self._bar:
+        elif self._shown and not self._bar:
             print(f"{self._title} {text}", file=sys.stderr, flush=True)
 
     def _left(self) -> float:

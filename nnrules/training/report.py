@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 def finish(network: nn.Module, test: Dataset, log: dict[str, Any], weights: Path, log_file: Path) -> None:
     """Write the weights and `log` with the metric on `test` added, and print the metric."""
+    save_weights(network, weights)
+    write_log(log, evaluated(network, test), log_file)
+
+
+def evaluated(network: nn.Module, test: Dataset) -> dict[str, Any] | None:
+    """The metric on `test`, see measure."""
     import torch
 
     def infer(batch: tuple[Floats, ...]) -> list[Floats]:
@@ -25,8 +31,11 @@ def finish(network: nn.Module, test: Dataset, log: dict[str, Any], weights: Path
         outputs = output if isinstance(output, tuple | list) else [output]
         return [each.numpy() for each in outputs]
 
-    save_weights(network, weights)
-    metric = measure(test, infer)
+    return measure(test, infer)
+
+
+def write_log(log: dict[str, Any], metric: dict[str, Any] | None, log_file: Path) -> None:
+    """Write `log` with the metric added, and print that."""
     if metric:
         print(f"{metric['name']} {metric['value']} on {metric['samples']} test samples", file=sys.stderr, flush=True)
     log_file.write_text(json.dumps({**log, "metric": metric}, indent=1) + "\n", encoding="utf-8")

@@ -77,7 +77,7 @@ def test_weights_whose_shapes_cannot_be_right(tmp_path):
 
 def test_an_unknown_optimizer():
     text = "optimizer 'adam': is not known; did you mean 'adamw'?"
-    assert raised(make_optimizer, "adam", Residual(), 0.1, 0.0) == text
+    assert raised(make_optimizer, Residual(), Recipe(optimizer="adam")) == text
 
 
 def test_a_network_without_a_loss():

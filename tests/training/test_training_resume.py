@@ -98,10 +98,10 @@ class Interrupted(Halves):
 
 def test_a_damaged_checkpoint_counts_as_none(tmp_path):
     network = Residual()
-    optimizer = make_optimizer("adamw", network, 0.01, 0.0)
-    assert load_checkpoint(tmp_path, network, optimizer) is None
-    save_checkpoint(tmp_path, network, optimizer, {"losses": [1.0]})
-    assert load_checkpoint(tmp_path, network, optimizer) == {"losses": [1.0]}
+    optimizer = make_optimizer(network, Recipe())
+    assert load_checkpoint(tmp_path, {"network": network}, optimizer) is None
+    save_checkpoint(tmp_path, {"network": network}, optimizer, {"losses": [1.0]})
+    assert load_checkpoint(tmp_path, {"network": network}, optimizer) == {"losses": [1.0]}
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:-9])
-    assert load_checkpoint(tmp_path, network, optimizer) is None
+    assert load_checkpoint(tmp_path, {"network": network}, optimizer) is None
