@@ -28,6 +28,12 @@ class Histogram:
         """Count some more values, all within the extremes."""
         self.counts += np.histogram(values.astype(self.kind), BINS, (self.low, self.high))[0]
 
+    @property
+    def middles(self) -> np.ndarray:
+        """Of the bins, float64."""
+        width = (self.high - self.low) / BINS
+        return np.asarray(self.low + (np.arange(BINS) + 0.5) * width)
+
     def quantile(self, share: float) -> float:
         """The value below which ``share`` of all values lie, to a bin's width."""
         cumulative = np.concatenate([[0], np.cumsum(self.counts)])
@@ -44,10 +50,10 @@ def histograms(
     """
     if not tensors:
         return {}
-    session, sources = _session(model, tensors)
+    run, sources = session(model, tensors)
     extremes: dict[str, tuple[float, float]] = {}
     for batch in batches():
-        for name, values in zip(tensors, session.run(tensors, dict(zip(sources, batch, strict=True))), strict=True):
+        for name, values in zip(tensors, run.run(tensors, dict(zip(sources, batch, strict=True))), strict=True):
             low, high = float(values.min()), float(values.max())
             if not (np.isfinite(low) and np.isfinite(high)):
                 raise UserError(
@@ -57,12 +63,12 @@ def histograms(
             extremes[name] = (min(before[0], low), max(before[1], high))
     found = {name: Histogram(*extremes[name]) for name in tensors}
     for batch in batches():
-        for name, values in zip(tensors, session.run(tensors, dict(zip(sources, batch, strict=True))), strict=True):
+        for name, values in zip(tensors, run.run(tensors, dict(zip(sources, batch, strict=True))), strict=True):
             found[name].add(values)
     return found
 
 
-def _session(model: onnx.ModelProto, tensors: list[str]) -> tuple[onnxruntime.InferenceSession, list[str]]:
+def session(model: onnx.ModelProto, tensors: list[str]) -> tuple[onnxruntime.InferenceSession, list[str]]:
     """A session on a copy of ``model`` whose outputs are ``tensors``, and its inputs' names."""
     watched = onnx.ModelProto()
     watched.CopyFrom(model)

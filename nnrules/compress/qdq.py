@@ -11,7 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from nnrules.catalog.names import NOTE
-from nnrules.compress.parameters import LINEAR, MAGNITUDE, VIEWS, QuantizationRecord, carriers, channel_axis
+from nnrules.compress.parameters import LINEAR, MAGNITUDE, VIEWS, QuantizationRecord, carriers, chains, channel_axis
 
 
 def quantized_model(model: onnx.ModelProto, record: QuantizationRecord) -> onnx.ModelProto:
@@ -41,7 +41,8 @@ class _Writer:
 
     def __init__(self, model: onnx.ModelProto, record: QuantizationRecord) -> None:
         self.record = record
-        self.carriers = carriers(model)
+        self.carriers = carriers(model, record.stated)
+        self.stepped = set(chains(model, record.stated).values())
         self.outputs = {value.name for value in model.graph.output}
         self.initializers = {i.name: i for i in model.graph.initializer}
         self.readers = Counter(value for node in model.graph.node for value in node.input)
@@ -85,7 +86,9 @@ class _Writer:
         integers = np.clip(np.rint(weights / scales.reshape(shape)), -MAGNITUDE, MAGNITUDE).astype(np.int8)
         x = self.renamed.get(node.input[0], node.input[0])
         inputs = [x, self._dequantized(node.input[1], integers, scales, axis)]
-        if len(node.input) > 2:
+        if len(node.input) > 2 and node.output[0] in self.stepped:  # thresholds take the bias as it is
+            inputs.append(node.input[2])
+        elif len(node.input) > 2:
             bias_scales = scales * np.float32(self.record.activations[self.carriers[node.input[0]]].scale)
             bias = numpy_helper.to_array(self.initializers[node.input[2]]).astype(np.float64).reshape(-1)
             bias_scales = np.tile(bias_scales, max(1, bias.size // scales.size))  # a transposed convolution's groups

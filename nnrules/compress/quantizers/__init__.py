@@ -1,4 +1,9 @@
-"""Post-training quantizers: each module chooses an activation's range from its histogram.
+"""Quantizers: a module ``<name>.py`` here is what ``Quantize("<name>")`` runs. There are two kinds.
 
-A module ``<name>.py`` here is what ``Quantize("<name>")`` runs; it defines ``choose_range(histogram, options)``.
+After training: the module defines ``choose_range(histogram, options)``, the range of an activation.
+
+Trained along with the network: it defines ``Weights`` and ``Inputs``, see nnrules.compress.fake, both made from
+(weight or sample of inputs, bits, options); ``WEIGHT_BITS`` and ``ACTIVATION_BITS``, the widths it has;
+``SIGNED_INPUTS``, whether inputs below zero can be quantized; and, where widths are to go down step by step,
+``PROGRESSIVE``, the first one.
 """

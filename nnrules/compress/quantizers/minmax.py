@@ -4,6 +4,6 @@ from nnrules.catalog.stages import QuantizeOptions
 from nnrules.compress.calibration import Histogram
 
 
-def choose_range(histogram: Histogram, options: QuantizeOptions) -> tuple[float, float]:
-    """The real range (low, high) that the 256 levels cover."""
+def choose_range(histogram: Histogram, options: QuantizeOptions, levels: int = 256) -> tuple[float, float]:
+    """The real range (low, high) that the levels cover."""
     return histogram.low, histogram.high

@@ -4,7 +4,7 @@ from nnrules.catalog.stages import QuantizeOptions
 from nnrules.compress.calibration import Histogram
 
 
-def choose_range(histogram: Histogram, options: QuantizeOptions) -> tuple[float, float]:
+def choose_range(histogram: Histogram, options: QuantizeOptions, levels: int = 256) -> tuple[float, float]:
     """The real range (low, high) outside which at most 100 - ``options.percentile`` per cent lie in either tail."""
     share = 1 - options.percentile / 100
     return histogram.quantile(share), histogram.quantile(1 - share)

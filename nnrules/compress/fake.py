@@ -1,0 +1,57 @@
+"""What a quantizer that is trained consists of: a layer's weights and its input as the few values they may take.
+
+Both are modules that compute in real numbers what the integer program computes later. Gradients go straight through
+the rounding (Bengio et al., 2013, arXiv:1308.3432).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightQuantizer(nn.Module):
+    """Parametrizes a layer's weight (output channel first): ``forward`` gives codes times step."""
+
+    @abstractmethod
+    def codes(self, weight: Tensor) -> Tensor:
+        """Integer-valued, with gradients, of the weight's shape."""
+
+    @abstractmethod
+    def step(self, weight: Tensor) -> Tensor:
+        """What a code of 1 stands for; broadcasts against the weight, one number or one for each output channel."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return self.codes(weight) * self.step(weight)
+
+
+class InputQuantizer(nn.Module):
+    """Quantizes a layer's input: with y = slope * x + offset, scale * clip(round(y / scale), lo, hi)."""
+
+    lo: int
+    hi: int
+
+    @abstractmethod
+    def scale(self) -> Tensor:
+        """What a level stands for: one number above zero."""
+
+    def line(self) -> tuple[Tensor | float, Tensor | float]:
+        """(slope, offset)."""
+        return 1.0, 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        slope, offset = self.line()
+        scale = self.scale()
+        return rounded(torch.clamp((slope * x + offset) / scale, self.lo, self.hi)) * scale
+
+
+def rounded(x: Tensor) -> Tensor:
+    """To the nearest integer, ties to even; the gradient of the identity."""
+    return x + (x.round() - x).detach()
+
+
+def gradient_scaled(x: Tensor, factor: float) -> Tensor:
+    """The same value, its gradient times ``factor``."""
+    return x * factor + (x * (1 - factor)).detach()

@@ -1,0 +1,189 @@
+"""A network whose layers are quantized while it trains, and what is left of that when it is done."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from nnrules.catalog.stages import QuantizeOptions
+from nnrules.compress.fake import InputQuantizer, WeightQuantizer
+from nnrules.compress.masks import Mask, of_zeros
+from nnrules.error import UserError, suggest
+
+WIDEST = 8  # bits: what calibration after training does, without any trained quantizer
+_INPUT = "input_quantizer"
+
+
+class Widths(msgspec.Struct, frozen=True):
+    """Bits of a layer's weights and input."""
+
+    weights: int
+    inputs: int
+
+
+class Fitted(msgspec.Struct, frozen=True):
+    """What is known of a layer's quantization when its training is over.
+
+    ``weights``: whether they were trained; of its input, where that was: level n stands for n * ``scale``, from ``lo``
+    to ``hi``, and the levels are of slope * x + offset.
+    """
+
+    weights: bool
+    lo: int = 0
+    hi: int = 0
+    scale: float = 0.0
+    slope: float = 1.0
+    offset: float = 0.0
+
+    @property
+    def inputs(self) -> bool:
+        """Whether the input's quantization was trained."""
+        return self.scale > 0
+
+
+def layers(network: nn.Module) -> dict[str, nn.Module]:
+    """Those that are quantized, in their order."""
+    return {name: each for name, each in network.named_modules() if isinstance(each, nn.Conv2d | nn.Linear)}
+
+
+def widths(network: nn.Module, options: QuantizeOptions, place: str) -> dict[str, Widths]:
+    """Of every layer. Raises UserError where the method has no such width, or there is nothing to skip of a name."""
+    names = list(layers(network))
+    for name in options.skip:
+        if name not in names:
+            raise UserError(place, f"skip names {name!r}, which is no layer", suggest(name, names))
+    found = {name: Widths(options.weight_bits, options.activation_bits) for name in names}
+    found[names[0]] = Widths(options.first_bits, WIDEST)
+    found[names[-1]] = Widths(options.last_bits, max(options.last_bits, options.activation_bits))
+    return found | dict.fromkeys(options.skip, Widths(WIDEST, WIDEST))
+
+
+def insert(network: nn.Module, examples: tuple[Tensor, ...], options: QuantizeOptions, place: str) -> list[str]:
+    """Give layers their quantizers, in place; names of those whose input stays as it is since it has negative values.
+
+    ``examples``: inputs with batch, whose values the quantizers start from.
+    """
+    method: Any = importlib.import_module(f"nnrules.compress.quantizers.{options.method}")
+    wanted = widths(network, options, place)
+    for kind, known in (("weights", method.WEIGHT_BITS), ("inputs", method.ACTIVATION_BITS)):
+        for name, each in wanted.items():
+            bits = getattr(each, kind)
+            if bits not in (WIDEST, *known):
+                many = ", ".join(map(str, sorted({*known, WIDEST})))
+                raise UserError(
+                    f"{place}: layer '{name}'", f"{options.method} has no {bits} bits for {kind}", f"it has {many}"
+                )
+    signed, shared = [], dict[int, nn.Module]()
+    for name, (key, sample) in _inputs(network, examples).items():
+        layer: Any = network.get_submodule(name)
+        if wanted[name].weights < WIDEST:
+            quantizer = method.Weights(layer.weight.detach(), wanted[name].weights, options)
+            zeros = of_zeros(layer.weight.detach())
+            parametrize.register_parametrization(layer, "weight", quantizer)
+            if zeros is not None:
+                parametrize.register_parametrization(layer, "weight", Mask(zeros))
+        if wanted[name].inputs == WIDEST:
+            continue
+        if not method.SIGNED_INPUTS and bool((sample < 0).any()):
+            signed.append(name)
+            continue
+        if key not in shared:
+            shared[key] = method.Inputs(sample, wanted[name].inputs, options)
+        layer.add_module(_INPUT, shared[key])
+        layer.register_forward_pre_hook(_quantize_input)
+    return signed
+
+
+def _quantize_input(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (layer.get_submodule(_INPUT)(inputs[0]), *inputs[1:])
+
+
+def _inputs(network: nn.Module, examples: tuple[Tensor, ...]) -> dict[str, tuple[int, Tensor]]:
+    """By layer, what stands for the tensor that is its input, the same for the same tensor, and the tensor."""
+    found: dict[str, tuple[int, Tensor]] = {}
+    handles = []
+    for name, layer in layers(network).items():
+
+        def keep(_: nn.Module, inputs: tuple[Any, ...], name: str = name) -> None:
+            found[name] = (id(inputs[0]), inputs[0])
+
+        handles.append(layer.register_forward_pre_hook(keep))
+    was = network.training
+    network.eval()
+    with torch.no_grad():
+        network(*examples)
+    network.train(was)
+    for each in handles:
+        each.remove()
+    return found
+
+
+def quantizers(network: nn.Module) -> Iterator[nn.Module]:
+    """All of them, each once."""
+    return (each for each in network.modules() if isinstance(each, WeightQuantizer | InputQuantizer))
+
+
+def set_bits(network: nn.Module, options: QuantizeOptions, bits: int) -> None:
+    """Give quantizers ``bits``, or the width that is wanted where that is more."""
+    for each in quantizers(network):
+        wanted = options.weight_bits if isinstance(each, WeightQuantizer) else options.activation_bits
+        each.set_bits(max(bits, wanted))  # type: ignore[operator]
+
+
+def penalty(network: nn.Module) -> Tensor | float:
+    """What the quantizers add to the loss."""
+    found: list[Any] = [each for each in quantizers(network) if hasattr(each, "penalty")]
+    return sum((each.penalty() for each in found), start=0.0)
+
+
+def finish(network: nn.Module) -> tuple[dict[str, Tensor], dict[str, Fitted]]:
+    """Leave in place a network of plain layers whose weights are codes times steps.
+
+    Gives the codes of each layer whose weights were trained, int8, and what is known of each layer that was fitted.
+    """
+    codes, found = {}, {}
+    for name, layer in layers(network).items():
+        inputs: Any = dict(layer.named_children()).get(_INPUT)
+        trained = parametrize.is_parametrized(layer, "weight")
+        if trained:
+            parts: Any = layer.parametrizations
+            with torch.no_grad():
+                exact = parts["weight"][0].codes(parts["weight"].original)
+                codes[name] = (exact * (layer.weight != 0)).to(torch.int8)
+            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+        if inputs is not None:
+            slope, offset = (float(torch.as_tensor(each).detach()) for each in inputs.line())
+            found[name] = Fitted(trained, inputs.lo, inputs.hi, float(inputs.scale().detach()), slope, offset)
+            delattr(layer, _INPUT)
+            layer._forward_pre_hooks.clear()
+        elif trained:
+            found[name] = Fitted(trained)
+    return codes, found
+
+
+def clip_inputs(network: nn.Module, fitted: dict[str, Fitted]) -> None:
+    """Have the layers of a plain network see their inputs as their quantizers do, but for the rounding."""
+    for name, each in fitted.items():
+        if each.inputs:
+            layer = network.get_submodule(name)
+            layer.add_module(_INPUT, _Clip(each))
+            layer.register_forward_pre_hook(_quantize_input)
+
+
+class _Clip(nn.Module):
+    def __init__(self, fitted: Fitted) -> None:
+        super().__init__()
+        self.fitted = fitted
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.fitted.slope != 1.0:
+            x = x * self.fitted.slope
+        if self.fitted.offset != 0.0:
+            x = x + self.fitted.offset
+        return torch.clamp(x, self.fitted.lo * self.fitted.scale, self.fitted.hi * self.fitted.scale)

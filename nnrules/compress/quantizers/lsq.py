@@ -1,0 +1,51 @@
+"""Learned step sizes: LSQ (Esser et al., Learned Step Size Quantization, ICLR 2020, arXiv:1902.08153).
+
+v = round(clip(x / s, -Q_N, Q_P)) s with s trained; its gradient is scaled by 1 / sqrt(N Q_P).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from nnrules.catalog.stages import QuantizeOptions
+from nnrules.compress.fake import InputQuantizer, WeightQuantizer, gradient_scaled, rounded
+
+WEIGHT_BITS = ACTIVATION_BITS = (2, 3, 4, 8)
+SIGNED_INPUTS = True
+LEAST = 1e-8
+
+
+class Weights(WeightQuantizer):
+    """Codes -2^(bits - 1) to 2^(bits - 1) - 1; a step for each output channel, or (``per_channel`` off) one."""
+
+    def __init__(self, weight: Tensor, bits: int, options: QuantizeOptions) -> None:
+        super().__init__()
+        self.lo, self.hi = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+        axes = list(range(1, weight.ndim)) if options.per_channel else list(range(weight.ndim))
+        start = 2 * weight.detach().abs().mean(axes) / math.sqrt(self.hi)
+        self.steps = nn.Parameter(start.reshape(-1).clamp(min=LEAST))
+
+    def codes(self, weight: Tensor) -> Tensor:
+        return rounded(torch.clamp(weight / self.step(weight), self.lo, self.hi))
+
+    def step(self, weight: Tensor) -> Tensor:
+        factor = 1 / math.sqrt(weight.numel() / self.steps.numel() * self.hi)
+        steps = gradient_scaled(self.steps, factor).abs().clamp(min=LEAST)
+        return steps.reshape(-1, *[1] * (weight.ndim - 1))
+
+
+class Inputs(InputQuantizer):
+    """Levels 0 to 2^bits - 1, or from -2^(bits - 1) on where the input has negative values."""
+
+    def __init__(self, sample: Tensor, bits: int, options: QuantizeOptions) -> None:
+        super().__init__()
+        signed = bool((sample < 0).any())
+        self.lo, self.hi = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+        self.size = sample[0].numel()
+        self.step = nn.Parameter((2 * sample.abs().mean() / math.sqrt(self.hi)).clamp(min=LEAST))
+
+    def scale(self) -> Tensor:
+        return gradient_scaled(self.step, 1 / math.sqrt(self.size * self.hi)).abs().clamp(min=LEAST)

@@ -1,0 +1,42 @@
+"""PACT (Choi et al., 2018, arXiv:1805.06085): inputs are clipped at a trained alpha; weights as in DoReFa.
+
+clip(x, 0, alpha), whose gradient for alpha is 1 where x >= alpha; alpha starts at 6 and is pulled to zero by L2.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from nnrules.catalog.stages import QuantizeOptions
+from nnrules.compress.fake import InputQuantizer, rounded
+from nnrules.compress.quantizers import dorefa
+
+WEIGHT_BITS = (1, 2, 3, 4)
+ACTIVATION_BITS = (2, 3, 4)
+SIGNED_INPUTS = False
+START = 6.0
+
+Weights = dorefa.Weights
+
+
+class Inputs(InputQuantizer):
+    """Levels of [0, alpha]."""
+
+    def __init__(self, sample: Tensor, bits: int, options: QuantizeOptions) -> None:
+        super().__init__()
+        self.lo, self.hi, self.decay = 0, 2**bits - 1, options.clip_decay
+        self.alpha = nn.Parameter(torch.tensor(START))
+
+    def scale(self) -> Tensor:
+        return self.alpha.abs().clamp(min=1e-8) / self.hi
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apart from the rounding the gradients are those of min(max(x, 0), alpha): the step has none of its own."""
+        alpha, scale = self.alpha.abs().clamp(min=1e-8), self.scale().detach()
+        clipped = torch.where(x >= alpha, alpha, x.clamp(min=0))
+        return rounded(clipped / scale) * scale
+
+    def penalty(self) -> Tensor:
+        """What the loss grows by."""
+        return self.decay * self.alpha**2
