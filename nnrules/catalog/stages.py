@@ -13,6 +13,7 @@ Natural = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[float, Meta(ge=0)]
 AboveZero = Annotated[float, Meta(gt=0)]
+Bits = Annotated[int, Meta(ge=1, le=8)]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,19 +24,39 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Recipe(Options, frozen=True):
-    """How training goes. `warmup_epochs`: the learning rate rises over these, then falls along a cosine.
-    `gradient_clip`: largest L2 norm of all gradients together, 0: no limit. `threads`: torch threads; part of the
-    options because trained weights depend on it. `workers`: processes that prepare batches; the weights do not depend
-    on it."""
+    """How training goes. `optimizer`, `schedule`: see training/optimizers and training/schedules; `momentum` is that of
+    sgd and pid, `dampening`, `k_i` and `k_d` are pid's. `warmup_epochs`: the learning rate rises over these, then
+    follows the schedule. `gradient_clip`: largest L2 norm of all gradients together, 0: no limit. `average`: share that
+    an exponential moving average of the weights keeps at each step, 0: the weights themselves are the result.
+    `label_smoothing`: share of the target that all classes get alike, for outputs that are logits of classes.
+
+    `validation`: share of the training items that is kept apart; `patience`: epochs without a lower loss on these after
+    which training ends, with the weights of the best one; 0: all epochs.
+
+    `precision`: of the arithmetic, where autocast allows it (fp16 needs a GPU). `devices`, `nodes`: processes in all
+    are their product; each takes its part of every batch. `threads`: torch threads; part of the options because trained
+    weights depend on it. `workers`: processes that prepare batches; the weights do not depend on it."""
 
     without_effect: ClassVar[tuple[str, ...]] = ("workers",)
 
     batch_size: Positive = 32
     learning_rate: AboveZero = 0.003
     optimizer: str = "adamw"
+    schedule: str = "cosine"
+    momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
+    dampening: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    k_i: NotNegative = 5.0
+    k_d: NotNegative = 10.0
     weight_decay: NotNegative = 0.01
     warmup_epochs: NotNegative = 1.0
     gradient_clip: NotNegative = 5.0
+    average: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    validation: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    patience: Natural = 0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    devices: Positive = 1
+    nodes: Positive = 1
     seed: Natural = 1
     threads: Positive = 1
     workers: Natural = 1
@@ -63,12 +84,18 @@ class ConvertOptions(Options, frozen=True):
 
 
 class PruneOptions(Recipe, frozen=True):
-    """`sparsity`: share of the channels to remove, 0 <= sparsity < 1; what remains is rounded up to a multiple of
-    `round_to`. `norm`: 1 or 2, by which channels are compared."""
+    """`method`: see compress/pruners. `sparsity`: share of what the method removes (channels, weights, vectors of
+    weights), 0 <= sparsity < 1; it rises over the share `ramp` of the `retrain_epochs`. `norm`: 1 or 2, by which they
+    are compared, within each layer or (`scope`) over all. `n`: input channels of a vector, 0: all. `skip`: layers that
+    stay as they are. What remains of channels is rounded up to a multiple of `round_to`."""
 
     method: str = "channel"
     sparsity: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     norm: Annotated[int, Meta(ge=1, le=2)] = 1
+    scope: Literal["layer", "global"] = "layer"
+    n: Natural = 0
+    skip: tuple[str, ...] = ()
+    ramp: Annotated[float, Meta(ge=0, le=1)] = 0.5
     round_to: Positive = 4
     retrain_epochs: Natural = 6
     learning_rate: AboveZero = 0.001
@@ -79,13 +106,33 @@ class ExportOptions(Options, frozen=True):
     """None."""
 
 
-class QuantizeOptions(Options, frozen=True):
-    """`samples`: how many training images calibrate; `percentile`: percent of the activations kept inside the range,
-    either tail counted alone."""
+class QuantizeOptions(Recipe, frozen=True):
+    """`method`: see compress/quantizers. `weight_bits`, `activation_bits`: of the weights and inputs of convolutions
+    and fully connected layers, but for the first layer, the last one, and those that `skip` names, which have
+    `first_bits`, `last_bits` and 8. `per_channel`: scales of weights by output channel, where the method can.
+
+    After training, `samples`: how many training images calibrate; `range`: how method ptq chooses the ranges of
+    activations; `percentile`: percent of these kept inside, either tail counted alone; `equalize`: even out the
+    channels of neighbouring layers; with fewer than 8 bits, `rounding`: of the weights, and `correct_bias`: for what
+    that adds. With a method that trains, `epochs` and the rest of the recipe; `clip_decay`: of PACT's alpha."""
 
     method: str = "percentile"
+    weight_bits: Bits = 8
+    activation_bits: Annotated[int, Meta(ge=2, le=8)] = 8
+    first_bits: Bits = 8
+    last_bits: Bits = 8
+    skip: tuple[str, ...] = ()
+    per_channel: bool = True
+    range: Literal["minmax", "percentile", "mse", "entropy"] = "mse"
+    equalize: bool = False
+    rounding: Literal["nearest", "adaptive"] = "nearest"
+    correct_bias: bool = True
     percentile: Annotated[float, Meta(gt=50, le=100)] = 99.99
     samples: Positive = 256
+    epochs: Positive = 8
+    learning_rate: AboveZero = 0.001
+    warmup_epochs: NotNegative = 0.5
+    clip_decay: NotNegative = 0.0002
 
 
 class LowerOptions(Options, frozen=True):
@@ -189,10 +236,12 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 _DATASET = ("torch", "numpy")  # and what the user's files import
+_TRAINING = ("safetensors", "lightning-fabric", *_DATASET)
+_RECIPE = ("training/optimizers/{optimizer}.py", "training/schedules/{schedule}.py")
 _OPERATORS = ("graph/ops/*.py",)
 
 STAGES: dict[str, Stage] = {
-    "train": Stage(TrainOptions, libraries=("safetensors", *_DATASET)),
+    "train": Stage(TrainOptions, libraries=_TRAINING, plugins=_RECIPE),
     "seed": Stage(SeedOptions, libraries=("torch", "numpy", "safetensors")),
     "convert": Stage(
         ConvertOptions,
@@ -200,11 +249,14 @@ STAGES: dict[str, Stage] = {
         plugins=(*_OPERATORS, "graph/importers/*.py", "graph/passes/*.py"),
     ),
     "prune": Stage(
-        PruneOptions, libraries=("torch-pruning", "safetensors", *_DATASET), plugins=("compress/pruners/{method}.py",)
+        PruneOptions, libraries=("torch-pruning", *_TRAINING), plugins=("compress/pruners/{method}.py", *_RECIPE)
     ),
+    "fit": Stage(QuantizeOptions, libraries=_TRAINING, plugins=("compress/quantizers/{method}.py", *_RECIPE)),
     "export": Stage(ExportOptions, libraries=("onnx", "onnxruntime", "onnxscript", "safetensors", *_DATASET)),
     "quantize": Stage(
-        QuantizeOptions, libraries=("onnx", "onnxruntime", *_DATASET), plugins=("compress/quantizers/{method}.py",)
+        QuantizeOptions,
+        libraries=("onnx", "onnxruntime", "safetensors", *_DATASET),
+        plugins=("compress/quantizers/{method}.py",),
     ),
     "lower": Stage(LowerOptions, libraries=("numpy", "onnx", "onnxruntime"), plugins=_OPERATORS),
     "sample": Stage(SampleOptions, libraries=_DATASET, plugins=_OPERATORS),

@@ -53,8 +53,7 @@ class Declaration(msgspec.Struct, frozen=True, eq=False):
             self.subject.resources[verb] = resources
         overrides = workspace.arguments.overrides.pop((name, verb), {})
         chosen = arguments.options(caller(), verb, declared, overrides, name)
-        word = f"{name}.{verb}.method={overrides['method']}" if "method" in overrides else None
-        self._require_method(word or caller(), verb, chosen)
+        self._require_methods(verb, chosen, overrides)
         return chosen
 
     def add(
@@ -65,14 +64,15 @@ class Declaration(msgspec.Struct, frozen=True, eq=False):
         given = {name: node if isinstance(node, list) else [node] for name, node in inputs.items()}
         return self.workspace.add(verb, replace(self.subject, references=named), options, given, outputs)
 
-    def _require_method(self, place: str, verb: str, options: Options) -> None:
-        """Raises UserError where no file has the chosen method; `place`: where it was chosen."""
+    def _require_methods(self, verb: str, options: Options, overrides: Mapping[str, Any]) -> None:
+        """Raises UserError, at the place where it was chosen, for an option that names a method which no file has."""
         for pattern in STAGES[verb].plugins:
-            folder, _, rest = pattern.partition("{method}")
-            method = getattr(options, "method", None)
-            if rest and method not in _methods(folder):
-                fault = f"{verb} has no method {method!r}"
-                raise UserError(place, fault, suggest(str(method), _methods(folder)))
+            folder, _, rest = pattern.partition("{")
+            option = rest.partition("}")[0]
+            name = getattr(options, option, None)
+            if option and name not in _methods(folder):
+                place = f"{self.subject.model}.{verb}.{option}={name}" if option in overrides else caller()
+                raise UserError(place, f"{verb} has no {option} {name!r}", suggest(str(name), _methods(folder)))
 
 
 class Model(Step):
@@ -104,13 +104,28 @@ class Weights(Step):
         model = self.model
         weights = {"weights": self.nodes["weights"], **_data(model)}
         export, lower = model.options("export", {}), model.options("lower", {})
-        chosen = model.options("quantize", {"method": method, **options})
+        chosen: Any = model.options("quantize", {"method": method, **options})
         float_model = model.add("export", export, weights, {"model": "{}.float.onnx"}, "network", "dataset")["model"]
+        inputs = {"model": float_model, **_data(model)}
+        if _trains(chosen.method):
+            inputs |= self._fit(chosen, export)
         outputs = {"qparams": "{}.qparams.json", "model": "{}.onnx"}
-        quantized = model.add("quantize", chosen, {"model": float_model, **_data(model)}, outputs, "dataset")
+        quantized = model.add("quantize", chosen, inputs, outputs, "dataset")
         outputs = {"graph": "{}.graph.json", "integer": "{}.integer.onnx"}
         lowered = model.add("lower", lower, {"model": quantized["model"]}, outputs)
         return Quantized(model, {**quantized, **lowered, "float": float_model})
+
+    def _fit(self, chosen: Options, export: Options) -> dict[str, Any]:
+        """Train on with quantizers; what the quantize stage gets of it."""
+        model, data = self.model, _data(self.model)
+        outputs = {
+            "weights": "{}.fitted.safetensors", "codes": "{}.codes.safetensors",
+            "quantizers": "{}.quantizers.json", "log": "{}.fit.json",
+        }  # fmt: skip
+        fitted = model.add("fit", chosen, {"weights": self.nodes["weights"], **data}, outputs, "network", "dataset")
+        inputs = {"weights": fitted["weights"], "quantizers": fitted["quantizers"], **data}
+        exported = model.add("export", export, inputs, {"model": "{}.fitted.onnx"}, "network", "dataset")
+        return {"model": exported["model"], "codes": fitted["codes"], "quantizers": fitted["quantizers"]}
 
 
 class Trained(Weights):
@@ -229,6 +244,12 @@ def _data(model: Declaration) -> dict[str, Any]:
 
 def _refuse(place: str, fault: str, cure: str) -> None:
     raise UserError(place, fault, cure)
+
+
+@cache
+def _trains(method: str) -> bool:
+    """Whether a quantizer is trained along with the network: its file has a class of that name, see the folder."""
+    return "\nclass Inputs(" in (_PACKAGE / f"compress/quantizers/{method}.py").read_text(encoding="utf-8")
 
 
 @cache

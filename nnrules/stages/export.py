@@ -1,7 +1,9 @@
 """export: a trained network as a float ONNX model.
 
-Inputs: network, dataset, weights, optional data. Outputs: model (ONNX).
+Inputs: network, dataset, weights, optional quantizers (of the fit stage) and data. Outputs: model (ONNX).
 """
+
+import msgspec
 
 from nnrules.catalog.stages import ExportOptions
 from nnrules.stages.runner import Request, main
@@ -15,6 +17,10 @@ def run(request: Request[ExportOptions]) -> None:
     dataset = make_dataset(request.reference("dataset"), "test", request.optional("data"))
     network = make_network(request.reference("network"))
     load_weights(network, request.input("weights"))
+    if quantizers := request.optional("quantizers"):
+        from nnrules.compress.fitting import Fitted, clip_inputs
+
+        clip_inputs(network, msgspec.json.decode(quantizers.read_bytes(), type=dict[str, Fitted]))
     note = read_note(request.input("weights"))
     request.output("model").write_bytes(export(network.eval(), dataset, request.inputs["network"][0], note))
 

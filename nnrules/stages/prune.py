@@ -4,28 +4,50 @@ Inputs: network, dataset, weights, optional data. Outputs: weights (safetensors)
 """
 
 import importlib
+from typing import TYPE_CHECKING, Any
 
 from nnrules.catalog.stages import PruneOptions
-from nnrules.stages.runner import Request, main
+from nnrules.compress.masks import Pruning
+from nnrules.stages.runner import Request, Work, main
 from nnrules.training.loop import fit, prepare
+from nnrules.training.ranks import launch
 from nnrules.training.report import finish
 from nnrules.training.task import example_inputs, make_dataset, make_network
 from nnrules.training.weights import load_weights
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 
 def run(request: Request[PruneOptions]) -> None:
     """Prune and retrain; resumes like training does."""
-    options = request.options
+    launch(prune, Work(request, request.checkpoints), request.options, f"prune {request.model}")
+
+
+def prune(fabric: "Fabric", work: Work[PruneOptions]) -> None:
+    """In each process; the first one writes the outputs."""
+    request, options = work.request, work.request.options
     prepare(options.seed, options.threads)
     dataset = make_dataset(request.reference("dataset"), "train", request.optional("data"))
     network = make_network(request.reference("network"))
     load_weights(network, request.input("weights"))
-    removed = importlib.import_module(f"nnrules.compress.pruners.{options.method}").prune(
-        network, example_inputs(dataset), options
-    )
-    losses = fit(network, dataset, options, options.retrain_epochs, request.checkpoints, f"prune {request.model}")
-    test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
-    finish(network, test, {"pruned": removed, "loss": losses}, request.output("weights"), request.output("log"))
+    method: Any = importlib.import_module(f"nnrules.compress.pruners.{options.method}")
+    masked = None
+    if hasattr(method, "choose"):
+        masked = Pruning(network, method.choose, options, request.model)
+        masked.set(options.sparsity if options.retrain_epochs == 0 else 0.0)
+        removed = {}
+    else:
+        removed = method.prune(network, example_inputs(dataset), options)
+    losses = fit(
+        network, dataset, options, options.retrain_epochs, work.checkpoints, f"prune {request.model}", fabric,
+        before_epoch=masked.before_epoch if masked else None,
+    )  # fmt: skip
+    if masked:
+        removed = {"weights": masked.finish()}
+    if fabric.is_global_zero:
+        test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
+        finish(network, test, {"pruned": removed, "loss": losses}, request.output("weights"), request.output("log"))
 
 
 if __name__ == "__main__":

@@ -2,16 +2,20 @@
 
 import importlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
 import numpy as np
 import onnx
+from safetensors.numpy import load_file
 
 from nnrules.catalog.stages import QuantizeOptions
+from nnrules.compress.after_training import prepare
 from nnrules.compress.calibration import histograms
 from nnrules.compress.gaps import fill, is_quantized
 from nnrules.compress.parameters import (
+    LINEAR,
     UNIT_RANGE,
     Activation,
     QuantizationRecord,
@@ -19,6 +23,7 @@ from nnrules.compress.parameters import (
     weight_scales,
 )
 from nnrules.compress.qdq import quantized_model
+from nnrules.compress.quantizers import percentile
 from nnrules.error import UserError
 from nnrules.graph.importers.body import Body
 from nnrules.stages.runner import Request, main
@@ -28,7 +33,8 @@ BATCH = 16
 
 
 def run(request: Request[QuantizeOptions]) -> None:
-    """Inputs ``model`` (float ONNX) and ``dataset``; outputs ``qparams`` (JSON record) and ``model`` (QDQ ONNX)."""
+    """Inputs ``model`` (float ONNX), ``dataset`` and, of the fit stage, ``codes`` and ``quantizers``; outputs
+    ``qparams`` (JSON record) and ``model`` (QDQ ONNX)."""
     options = request.options
     model = onnx.load(request.input("model"))
     dataset = make_dataset(request.reference("dataset"), "train", request.optional("data"))
@@ -36,7 +42,13 @@ def run(request: Request[QuantizeOptions]) -> None:
     if is_quantized(model):
         finished, record = completed(model, dataset, options, request.model)
     else:
-        record = calibrated(model, dataset, options, where)
+        if "codes" in request.inputs:
+            stated, codes = _fitted(request, model)
+        else:
+            batches, choose = partial(_batches, dataset, options), _after_training(options.method).choose_range
+            prepared = prepare(model, options, batches, choose, where)
+            stated, codes = prepared.stated, prepared.codes
+        record = calibrated(model, dataset, options, where, stated, codes)
         finished = quantized_model(model, record)
     request.output("qparams").write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
     onnx.save(finished, request.output("model"))
@@ -58,19 +70,44 @@ def completed(
     return finished, QuantizationRecord(options.method, activations, weights)
 
 
-def calibrated(model: onnx.ModelProto, dataset: Dataset, options: QuantizeOptions, where: str) -> QuantizationRecord:
-    """The parameters of a float model by one of the post-training quantizers."""
-    activations = _activations(model, dataset, options, where)
-    return QuantizationRecord(options.method, activations, weight_scales(model, activations, where))
+def calibrated(
+    model: onnx.ModelProto,
+    dataset: Dataset,
+    options: QuantizeOptions,
+    where: str,
+    stated: dict[str, Activation] | None = None,
+    codes: dict[str, np.ndarray] | None = None,
+) -> QuantizationRecord:
+    """The parameters of a float model: what training chose (``stated`` activations, ``codes`` of weights by
+    initializer), and the rest by one of the quantizers after training."""
+    given = stated or {}
+    activations = _activations(model, dataset, options, where, given)
+    weights = weight_scales(model, activations, where, given, codes)
+    return QuantizationRecord(options.method, activations, weights, tuple(given))
+
+
+def _fitted(
+    request: Request[QuantizeOptions], model: onnx.ModelProto
+) -> tuple[dict[str, Activation], dict[str, np.ndarray]]:
+    """What the fit stage says of the exported model's activations and weights, by their names there."""
+    fitted = msgspec.json.decode(request.input("quantizers").read_bytes(), type=dict[str, dict[str, Any]])
+    codes = load_file(request.input("codes"))
+    readers = {node.input[1]: node for node in model.graph.node if node.op_type in LINEAR}
+    stated = {
+        readers[f"{name}.weight"].input[0]: Activation(float(np.float32(each["scale"])), 0)
+        for name, each in fitted.items()
+        if each.get("scale")
+    }
+    return stated, {f"{name}.weight": each for name, each in codes.items()}
 
 
 def _activations(
-    model: onnx.ModelProto, dataset: Dataset, options: QuantizeOptions, where: str
+    model: onnx.ModelProto, dataset: Dataset, options: QuantizeOptions, where: str, stated: dict[str, Activation]
 ) -> dict[str, Activation]:
-    """Parameters of every tensor with a range of its own: fixed, the dataset's own, or from calibration."""
+    """Parameters of every tensor with a range of its own: stated, fixed, the dataset's own, or from calibration."""
     kinds = {node.output[0]: node.op_type for node in model.graph.node}
-    own = [name for name, carried in carriers(model).items() if name == carried]
-    found = {name: Activation(1 / 256, -128) for name in own if kinds.get(name) in UNIT_RANGE}
+    own = [name for name, carried in carriers(model, stated).items() if name == carried]
+    found = dict(stated) | {name: Activation(1 / 256, -128) for name in own if kinds.get(name) in UNIT_RANGE}
     found |= dict(zip((each.name for each in model.graph.input), _input_parameters(dataset, options), strict=True))
     measured = [name for name in own if name not in found]
     return found | _measured(model, measured, dataset, options, where)
@@ -80,10 +117,16 @@ def _measured(
     model: onnx.ModelProto, tensors: list[str], dataset: Dataset, options: QuantizeOptions, where: str
 ) -> dict[str, Activation]:
     """Parameters by calibration; a model of a fixed batch is run sample by sample."""
-    choose_range = importlib.import_module(f"nnrules.compress.quantizers.{options.method}").choose_range
+    choose_range = _after_training(options.method).choose_range
     size = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or BATCH
     seen = histograms(model, tensors, lambda: _batches(dataset, options, size), where)
     return {name: Activation.covering(*choose_range(histogram, options)) for name, histogram in seen.items()}
+
+
+def _after_training(method: str) -> Any:
+    """The quantizer of what is not trained: the method itself, or beside one that trains, percentile."""
+    found = importlib.import_module(f"nnrules.compress.quantizers.{method}")
+    return found if hasattr(found, "choose_range") else percentile
 
 
 def _input_parameters(dataset: Dataset, options: QuantizeOptions) -> list[Activation]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, NamedTuple
 
 from typing_extensions import TypeVar
 
@@ -102,6 +102,13 @@ class Request(Generic[O]):
         folder = Path(".nnrules/checkpoints") / digest.hexdigest()[:32]
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+class Work(NamedTuple, Generic[O]):
+    """What the processes of one run share: the request, and where its checkpoints are."""
+
+    request: Request[O]
+    checkpoints: Path
 
 
 def main(run: Callable[[Request[Any]], None], options: type[Options], arguments: list[str] | None = None) -> None:

@@ -3,22 +3,34 @@
 Inputs: network, dataset, optional data. Outputs: weights (safetensors), log (loss of each epoch, metric).
 """
 
+from typing import TYPE_CHECKING
+
 from nnrules.catalog.stages import TrainOptions
-from nnrules.stages.runner import Request, main
+from nnrules.stages.runner import Request, Work, main
 from nnrules.training.loop import fit, prepare
+from nnrules.training.ranks import launch
 from nnrules.training.report import finish
 from nnrules.training.task import make_dataset, make_network
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def run(request: Request[TrainOptions]) -> None:
     """Train; a run that was killed goes on after the last whole epoch and ends in the same weights."""
-    options = request.options
+    launch(train, Work(request, request.checkpoints), request.options, f"train {request.model}")
+
+
+def train(fabric: "Fabric", work: Work[TrainOptions]) -> None:
+    """In each process; the first one writes the outputs."""
+    request, options = work.request, work.request.options
     prepare(options.seed, options.threads)
     dataset = make_dataset(request.reference("dataset"), "train", request.optional("data"))
     network = make_network(request.reference("network"))
-    losses = fit(network, dataset, options, options.epochs, request.checkpoints, f"train {request.model}")
-    test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
-    finish(network, test, {"loss": losses}, request.output("weights"), request.output("log"))
+    losses = fit(network, dataset, options, options.epochs, work.checkpoints, f"train {request.model}", fabric)
+    if fabric.is_global_zero:
+        test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
+        finish(network, test, {"loss": losses}, request.output("weights"), request.output("log"))
 
 
 if __name__ == "__main__":

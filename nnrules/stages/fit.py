@@ -1,0 +1,71 @@
+"""fit: a trained network quantized and trained on, by one of compress/quantizers that do so.
+
+Inputs: network, dataset, weights, optional data. Outputs: weights (safetensors: the values that the codes stand for),
+codes (safetensors: int8, by layer), quantizers (JSON: nnrules.compress.fitting.Fitted by layer), log (loss, metric).
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import torch
+from safetensors.torch import save_file
+
+from nnrules.catalog.stages import QuantizeOptions
+from nnrules.compress import fitting
+from nnrules.stages.runner import Request, Work, main
+from nnrules.training.loop import fit, prepare
+from nnrules.training.ranks import launch
+from nnrules.training.report import evaluated, write_log
+from nnrules.training.task import make_dataset, make_network, stacked
+from nnrules.training.weights import load_weights, save_weights
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+EXAMPLES = 32  # from which quantizers start
+
+
+def run(request: Request[QuantizeOptions]) -> None:
+    """Insert quantizers and train; resumes like training does."""
+    launch(quantize, Work(request, request.checkpoints), request.options, f"quantize {request.model}")
+
+
+def quantize(fabric: "Fabric", work: Work[QuantizeOptions]) -> None:
+    """In each process; the first one writes the outputs."""
+    request, options = work.request, work.request.options
+    prepare(options.seed, options.threads)
+    dataset = make_dataset(request.reference("dataset"), "train", request.optional("data"))
+    network = make_network(request.reference("network"))
+    load_weights(network, request.input("weights"))
+    count = min(EXAMPLES, len(dataset))
+    examples = tuple(torch.from_numpy(each) for each in stacked(dataset, range(count)))
+    signed = fitting.insert(network, examples, options, request.model)
+    method: Any = importlib.import_module(f"nnrules.compress.quantizers.{options.method}")
+    losses = []
+    for bits, epochs in phases(options, getattr(method, "PROGRESSIVE", 0)):
+        if bits:
+            fitting.set_bits(network, options, bits)
+        title = f"quantize {request.model}" + (f" to {bits} bits" if bits else "")
+        folder = work.checkpoints / str(bits)
+        losses += fit(network, dataset, options, epochs, folder, title, fabric, lambda: fitting.penalty(network))
+    if not fabric.is_global_zero:
+        return
+    test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
+    write_log({"loss": losses, "signed_inputs": signed}, evaluated(network, test), request.output("log"))
+    codes, fitted = fitting.finish(network)
+    save_weights(network, request.output("weights"))
+    save_file({name: each.contiguous() for name, each in codes.items()}, request.output("codes"))
+    request.output("quantizers").write_bytes(msgspec.json.format(msgspec.json.encode(fitted), indent=1) + b"\n")
+
+
+def phases(options: QuantizeOptions, first: int) -> list[tuple[int, int]]:
+    """(bits, epochs) one after the other; bits 0: as they are."""
+    target = min(options.weight_bits, options.activation_bits)
+    widths = list(range(first, target, -1)) if first else []
+    each = options.epochs // (len(widths) + 1)
+    return [*((bits, each) for bits in widths if each), (target if first else 0, options.epochs - each * len(widths))]
+
+
+if __name__ == "__main__":
+    main(run, QuantizeOptions)
