@@ -218,6 +218,22 @@ class ReportOptions(GateOptions, frozen=True):
     """The limits, to be shown beside what was measured: those of the gate."""
 
 
+class RowOptions(Options, frozen=True):
+    """Of a row of a study: what it is called by. `sparsity`: what was asked for."""
+
+    model: str = ""
+    method: str = ""
+    weight_bits: Natural = 8
+    activation_bits: Natural = 8
+    sparsity: NotNegative = 0.0
+
+
+class StudyOptions(Options, frozen=True):
+    """`title`: of the table."""
+
+    title: str = ""
+
+
 class TuneOptions(Options, frozen=True):
     """None."""
 
@@ -267,6 +283,8 @@ STAGES: dict[str, Stage] = {
     "measure": Stage(MeasureOptions, libraries=("numpy", "pyelftools"), plugins=_OPERATORS),
     "gate": Stage(GateOptions, libraries=("numpy",)),
     "bench": Stage(BenchOptions, libraries=("numpy", "matplotlib"), plugins=_OPERATORS),
+    "row": Stage(RowOptions, libraries=("numpy", "safetensors"), plugins=_OPERATORS),
+    "study": Stage(StudyOptions, libraries=("matplotlib",)),
     "tune": Stage(
         TuneOptions, libraries=("numpy", "jinja2", "matplotlib"), plugins=(*_OPERATORS, "codegen/packing/*.py")
     ),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 from SCons.Node import NodeList
@@ -37,12 +37,27 @@ class Step(NodeList):
             explained(_refuse)(here, f"{type(self).__name__.lower()} has no step {name!r}", suggest(name, steps))
         return super().__getattr__(name)
 
+    @explained
+    def Variant(self, name: str) -> Self:  # noqa: N802
+        """The same model up to here under a name of its own, `<model>-<name>`: what follows is another's than the
+        model's, what came before is built once for all variants."""
+        return type(self)(self.model.variant(f"{self.model.subject.model}-{name}"), self.nodes)
+
 
 class Declaration(msgspec.Struct, frozen=True, eq=False):
     """A model as its SConscript names it. Any stage's options may have `resources`, what it takes while it runs."""
 
     workspace: Workspace
     subject: Subject
+
+    def variant(self, name: str) -> "Declaration":
+        """The same under another name; made only when it is asked for wherever that is so of this one."""
+        workspace, model = self.workspace, self.subject.model
+        check_model_name(caller(), name, workspace.names)
+        if model in workspace.dear:
+            workspace.dear.add(name)
+        workspace.stages[name] = []
+        return Declaration(workspace, replace(self.subject, model=name, resources=dict(self.subject.resources)))
 
     def options(self, verb: str, declared: Mapping[str, Any]) -> Options:
         """The options of one of the model's stages, checked; the command line has the last word."""

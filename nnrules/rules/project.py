@@ -15,6 +15,7 @@ from nnrules.cache import settings
 from nnrules.catalog.stages import STAGES, ReportOptions
 from nnrules.catalog.toolchain import load_toolchain, target_names, toolchain_path
 from nnrules.error import UserError
+from nnrules.rules import study as studies
 from nnrules.rules import tune
 from nnrules.rules.arguments import VARIABLES, Arguments, named_values, parse, refuse_unused
 from nnrules.rules.bench import TARGET as BENCH
@@ -36,7 +37,8 @@ ALIAS = "all-models"
 
 class Project:
     """One build. `arguments`: the command line's variables (SCons's ARGUMENTS); `variables`: names of those that are
-    not ours; `resources`: what heavy stages share, see Slots; `benchmark`: a file for `scons bench`, see Benchmark.
+    not ours; `resources`: what heavy stages share, see Slots; `benchmark`: a file for `scons bench`, see Benchmark;
+    `study`: the SConscript of `scons study`, see Study.
 
     `env`: what the SConscripts import; `database`: a place for SCons's signatures that two builds in two folders do not
     share.
@@ -51,19 +53,26 @@ class Project:
         variables: Collection[str] = (),
         resources: Mapping[str, int | str] | None = None,
         benchmark: str | None = None,
+        study: str | None = None,
     ) -> None:
         self.env = Environment(tools=[])
         self.env.Decider("content")
         models = sorted(path.parent.name for path in Path().glob("models/*/SConscript"))
         self.scripts: list[str] = []
         self.database = ".sconsign"
+        self._studies: list[studies.Study] = []
         if self.env.GetOption("help"):
-            self.env.Help(_help(models, benchmark))
+            self.env.Help(_help(models, benchmark, study))
             return
         self._benchmark = Benchmark.asked_for(benchmark)
         words = self._benchmark.words(arguments) if self._benchmark else arguments
+        studied = studies.is_asked_for(study)
+        words = studies.words(arguments) if studied else words
         chosen = parse(words, target_names(), models, variables)
         self._whole = self._benchmark is not None and self._benchmark.choose(chosen, arguments)
+        self._study_is_whole = studies.is_whole(arguments)
+        if studied:
+            studies.choose(chosen)
         if tune.is_asked_for():
             tune.choose(chosen, arguments, benchmark)
         self.database = str(chosen.build.absolute() / ".sconsign")
@@ -73,7 +82,10 @@ class Project:
         self.env.AddMethod(self._model, "Model")
         self.env.AddMethod(self._import, "ImportModel")
         self.env.AddMethod(self._cache, "NNCache")
+        self.env.AddMethod(self._study, "Study")
         self.scripts = [f"models/{name}/SConscript" for name in chosen.models]
+        if studied and study is not None:
+            self.scripts.append(study)
         if chosen.onnx is not None:
             self._import_given(chosen.onnx, chosen.samples)
         gc.disable()  # what is declared stays: looking through it for garbage takes a quarter of a null build
@@ -91,6 +103,8 @@ class Project:
             self.env.Alias(BENCH, self._benchmark.declare(workspace, self._whole))
         if tune.is_asked_for():
             self.env.Alias(tune.TARGET, tune.declare(workspace))
+        if self._studies:
+            self.env.Alias(studies.TARGET, [each.declare(self._study_is_whole) for each in self._studies])
         if not self.env.GetOption("no_exec"):
             self._signatures = lock_signatures(MEMORY, workspace.arguments.build)
         if self.env.GetOption("no_exec"):
@@ -153,8 +167,14 @@ class Project:
     def _model(self, env: Any, name: str, network: str, dataset: str, **options: Any) -> Any:
         return declare(self.workspace, name, network, dataset, **options)
 
+    @explained
+    def _study(self, env: Any, file: str, title: str = "") -> studies.Study:
+        """`env.Study(file, title=)`: see Study."""
+        self._studies.append(studies.Study(self.workspace, file, title))
+        return self._studies[-1]
 
-def _help(models: list[str], benchmark: str | None) -> str:
+
+def _help(models: list[str], benchmark: str | None, study: str | None) -> str:
     """The text of `scons -h`."""
     described = {name: load_toolchain(toolchain_path(name)).target.description for name in target_names()}
     options = {
@@ -167,6 +187,7 @@ def _help(models: list[str], benchmark: str | None) -> str:
     }
     lines = ["scons [target=NAME] [model=NAME] [MODEL.STAGE.OPTION=VALUE ...]"]
     lines += [f"scons {BENCH}: seeded models beside other engines' figures ({benchmark})"] if benchmark else []
+    lines += [f"scons {studies.TARGET}: variants of models in one table ({study})"] if study else []
     lines += [f"scons {tune.TARGET}: what every kernel costs on the models' layers is measured and recorded", ""]
     lines += (
         _section("Variables", VARIABLES)

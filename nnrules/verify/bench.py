@@ -1,9 +1,10 @@
 """Measured models beside other engines' figures: the comparison, its tables and its picture."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nnrules.catalog.markdown import markdown
 from nnrules.catalog.peers import Peers
 from nnrules.graph.ir import Graph, Node
 from nnrules.graph.ops.conv2d import Conv2d
@@ -138,7 +139,7 @@ def _instructions(rows: Sequence[Row]) -> str:
                 _fraction(_ratio(count, best)),
             ]
         )
-    return _markdown(heading, lines, left=(0, 1, 5))
+    return markdown(heading, lines, left=(0, 1, 5))
 
 
 def _scored(row: Row) -> str:
@@ -158,7 +159,7 @@ def _memory(rows: Sequence[Row]) -> str:
         ratios = [_fraction(_ratio(own, peer)) for own, peer in ((ram, peer_ram), (flash, peer_flash))]
         ours = [row["model"], row["target"], _number(ram), _number(peer_ram), ratios[0]]
         lines.append([*ours, *sizes, _number(peer_flash), ratios[1]])
-    return _markdown(heading, lines, left=(0, 1))
+    return markdown(heading, lines, left=(0, 1))
 
 
 def _ram(rows: Sequence[Row]) -> str:
@@ -188,7 +189,7 @@ def _ram(rows: Sequence[Row]) -> str:
                 _thousandths(_ratio(*counts)),
             ]
         )
-    return _markdown(heading, lines, left=(0, 1))
+    return markdown(heading, lines, left=(0, 1))
 
 
 def _layers(rows: Sequence[Row]) -> str:
@@ -214,7 +215,7 @@ def _layers(rows: Sequence[Row]) -> str:
             own, peer = entry["own"].get(target), entry["peer"].get(target)
             line += [_fraction(own)] + ([_fraction(peer), _fraction(_ratio(own, peer))] if target in rivals else [])
         lines.append(line)
-    return _markdown(heading, lines, left=(0, 1))
+    return markdown(heading, lines, left=(0, 1))
 
 
 def _best(row: Row, figure: str) -> int | None:
@@ -240,17 +241,3 @@ def _fraction(value: float | None) -> str:
 
 def _thousandths(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def _markdown(heading: Sequence[str], lines: Iterable[Sequence[str]], left: Sequence[int]) -> str:
-    """A table whose columns are aligned in plain text too; those in `left` to the left."""
-    rows = [heading, *lines]
-    if len(rows) == 1:
-        return ""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heading))]
-    rule = [f":{'-' * (w - 1)}" if c in left else f"{'-' * (w - 1)}:" for c, w in enumerate(widths)]
-    padded = [
-        [cell.ljust(width) if column in left else cell.rjust(width) for column, (cell, width) in enumerate(pairs)]
-        for pairs in (list(zip(row, widths, strict=True)) for row in (heading, rule, *rows[1:]))
-    ]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in padded)

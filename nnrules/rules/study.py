@@ -1,0 +1,98 @@
+"""env.Study: variants of models side by side in one table, each row from several seeds; `scons study` makes it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from SCons.Script import COMMAND_LINE_TARGETS
+
+from nnrules.catalog.stages import RowOptions, StudyOptions
+from nnrules.error import UserError
+from nnrules.rules.arguments import Arguments
+from nnrules.rules.failure import caller, explained
+from nnrules.rules.model import Quantized
+from nnrules.rules.workspace import Subject, Workspace
+
+TARGET = "study"
+FLOAT = "float"  # the method of a row that is not quantized
+_NAMES = {"results": "{}.json", "tables": "{}.md", "picture": "{}.svg"}
+
+
+class Study:
+    """`file`: where the tables go, without its ending, from the top; `title`: what they are headed with."""
+
+    def __init__(self, workspace: Workspace, file: str, title: str) -> None:
+        self._workspace, self._file, self._title = workspace, file, title
+        self._rows: dict[RowOptions, list[str]] = {}
+
+    @explained
+    def Row(  # noqa: N802
+        self,
+        built: Quantized,
+        model: str,
+        method: str,
+        weight_bits: int = 8,
+        activation_bits: int = 8,
+        sparsity: float = 0.0,
+        **options: Any,
+    ) -> None:
+        """Enter one seed's result: `built`, a variant of its own, up to the firmware (`options`: see
+        Quantized.Firmware) on the targets of the study. Those that are called the same make up a row. The method
+        "float" stands for the network before it is quantized."""
+        if not isinstance(built, Quantized):
+            raise UserError(caller(), "a row needs a quantized model", "give it what Quantize returned")
+        built.Firmware(**options)
+        row = RowOptions(
+            model=model, method=method, weight_bits=weight_bits, activation_bits=activation_bits, sparsity=sparsity
+        )
+        self._rows.setdefault(row, []).append(built.model.subject.model)
+
+    def declare(self, whole: bool) -> list[Any]:
+        """The stages of rows and tables; the nodes of the tables. Those of a run that leaves nothing out go where the
+        study says, others into the folder of the build."""
+        workspace, target = self._workspace, self._workspace.targets[0].name
+        rows = []
+        for row, variants in self._rows.items():
+            inputs = {
+                "graph": [workspace.file(workspace.folder(each) / f"{each}.graph.json") for each in variants],
+                "float": [workspace.firmwares[each].model["float"] for each in variants],
+                "measured": [
+                    workspace.file(workspace.folder(each, target) / f"{each}.measured.json") for each in variants
+                ],
+            }
+            name = _name(row)
+            rows.append(workspace.add("row", Subject(name, {}), row, inputs, {"row": "{}.row.json"})["row"])
+            workspace.env.Alias(f"{TARGET}:{name}", rows[-1])
+        file = workspace.top / self._file if whole else workspace.arguments.build / Path(self._file).name
+        outputs = {name: ending.format(file) for name, ending in _NAMES.items()}
+        nodes = workspace.add("study", Subject(TARGET, {}), StudyOptions(title=self._title), {"rows": rows}, outputs)
+        workspace.engine.journal.tell(nodes["tables"])
+        workspace.env.NoClean(list(nodes.values()))
+        return list(nodes.values())
+
+
+def is_asked_for(file: str | None) -> bool:
+    """Whether the command line says `study` or a row of it, and the project has one."""
+    return file is not None and any(each.partition(":")[0] == TARGET for each in COMMAND_LINE_TARGETS)
+
+
+def words(given: Mapping[str, str]) -> dict[str, str]:
+    """The command line: by default on Cortex-M7, in a folder of its own."""
+    return {"target": "cortex-m7", **given, "build_dir": f"{given.get('build_dir', 'build')}/{TARGET}"}
+
+
+def is_whole(given: Mapping[str, str]) -> bool:
+    """Whether nothing is asked for but what the study says."""
+    return not any(name in ("model", "target") or "." in name for name in given)
+
+
+def choose(chosen: Arguments) -> None:
+    """No model but those of the study is read."""
+    chosen.models, chosen.named = [], True
+
+
+def _name(row: RowOptions) -> str:
+    """What a row is called on the command line."""
+    width = "" if row.method == FLOAT else f"-w{row.weight_bits}a{row.activation_bits}"
+    sparsity = f"-{100 * row.sparsity:g}" if row.sparsity else ""
+    return f"{row.model}-{row.method}{sparsity}{width}".replace("+", "-")

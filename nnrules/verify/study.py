@@ -1,0 +1,87 @@
+"""A study's rows as tables and a picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nnrules.catalog.markdown import markdown
+
+Row = dict[str, Any]
+FLOAT = "float"  # the method of the network before it is quantized
+MARKERS = "os^vD*PXph<>d"
+
+
+def tables(title: str, rows: Sequence[Row]) -> str:
+    """Markdown: for each model a table of its rows; "points" is the difference to float in hundredths."""
+    parts = [f"# {title}"] if title else []
+    for model in dict.fromkeys(row["model"] for row in rows):
+        mine = [row for row in rows if row["model"] == model]
+        target = mine[0]["target"]
+        parts.append(
+            f"## {model}\n\n{mine[0]['metric'].capitalize()}, mean and standard deviation over the seeds; sparsity as "
+            f"asked for; points: hundredths above float. Weight bytes: constants of the program for {target} (float: "
+            f"of the ONNX file); instructions: of one inference under QEMU; every integer was compared, "
+            f"{sum(row['differing'] for row in mine)} differ."
+        )
+        parts.append(_table(mine))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(rows: Sequence[Row]) -> str:
+    exact = next((row["metric_mean"] for row in rows if row["method"] == FLOAT), None)
+    heading = ["method", "weights", "activations", "sparsity", "metric", "std", "points", "seeds", "MACs"]
+    heading += ["weight bytes", "instructions"]
+    lines = []
+    for row in rows:
+        is_float = row["method"] == FLOAT
+        lines.append(
+            [
+                row["method"],
+                *("float" if is_float else f"{row[name]} bits" for name in ("weight_bits", "activation_bits")),
+                f"{row['sparsity']:.0%}" if row["sparsity"] else "-",
+                f"{row['metric_mean']:.4f}",
+                "-" if row["metric_std"] is None else f"{row['metric_std']:.4f}",
+                "-" if exact is None or is_float else f"{100 * (row['metric_mean'] - exact):+.2f}",
+                str(row["seeds"]),
+                *("-" if row[name] is None else f"{row[name]:,}" for name in ("macs", "weight_bytes", "instructions")),
+            ]
+        )
+    return markdown(heading, lines, left=(0,))
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """An SVG, a panel for each model: the metric over the bytes of weights, a mark for each method."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    figure = Figure(figsize=(8, 4.2 * len(models)), layout="constrained")
+    FigureCanvasSVG(figure)
+    for axes, model in zip(figure.subplots(len(models), 1, squeeze=False)[:, 0], models, strict=True):
+        _panel(axes, model, [row for row in rows if row["model"] == model])
+    with rc_context({"svg.hashsalt": "nnrules", "svg.fonttype": "none"}):
+        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def _panel(axes: Any, model: str, rows: Sequence[Row]) -> None:
+    from matplotlib import colormaps
+
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    for number, method in enumerate(methods):
+        mine = sorted((row for row in rows if row["method"] == method), key=lambda row: row["weight_bytes"])
+        axes.errorbar(
+            [row["weight_bytes"] / 1024 for row in mine],
+            [row["metric_mean"] for row in mine],
+            [row["metric_std"] or 0 for row in mine],
+            label=method,
+            marker=MARKERS[number % len(MARKERS)],
+            color=colormaps["tab20"](number % 20),
+            linewidth=0.8,
+            capsize=2,
+        )
+    axes.set_xscale("log")
+    axes.set_xlabel("KB of weights")
+    axes.set_ylabel(f"{model}: {rows[0]['metric']}")
+    axes.legend(fontsize=8, ncols=2, loc="lower right")
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,96 @@
+"""`scons study`: variants of a model, rows of several seeds, and the tables."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.needs import need_target
+from tests.rules.project import Project
+
+STUDY = """Import("env")
+
+study = env.Study("docs/study", title="Bars")
+tiny = env.Model("tiny", network="#models/tiny/network.py:Tiny", dataset="#models/tiny/dataset.py:Bars")
+checks = {"sample": {"count": 4}, "verify": {"host_samples": 4, "target_samples": 1}}
+for seed in (1, 2):
+    trained = tiny.Variant(f"s{seed}").Train(epochs=1, batch_size=16, seed=seed)
+    study.Row(trained.Variant("float").Quantize("minmax"), "tiny", "float", **checks)
+    narrow = trained.Variant("lsq").Quantize("lsq", weight_bits=4, activation_bits=4, epochs=1)
+    study.Row(narrow, "tiny", "lsq", 4, 4, **checks)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """The project with a study; not built."""
+    project = Project.create(tmp_path / "project")
+    (project.top / "benchmarks/study").mkdir(parents=True)
+    (project.top / "benchmarks/study/SConscript").write_text(STUDY)
+    return project
+
+
+def figures(project: Project, variant: str) -> dict[str, float]:
+    """What was measured of a variant."""
+    path = project.top / f"build/study/{variant}/cortex-m7/{variant}.measured.json"
+    found: dict[str, float] = json.loads(path.read_text())
+    return found
+
+
+def test_a_row_is_a_target_and_a_study_has_all(project: Project) -> None:
+    need_target("cortex-m7")
+    done = project.build("study:tiny-float")
+    assert done.status == 0, done.stdout + done.stderr
+    assert "lsq" not in done.stdout
+    assert not (project.top / "docs").exists()
+    first = done.stdout
+    done = project.build("study")
+    assert done.status == 0, done.stdout + done.stderr
+    assert "[tiny-s1] train" in first
+    assert "[tiny-s1] train" not in done.stdout
+    rows = json.loads((project.top / "docs/study.json").read_text())["rows"]
+    assert [(row["method"], row["weight_bits"], row["seeds"], row["differing"]) for row in rows] == [
+        ("float", 8, 2, 0),
+        ("lsq", 4, 2, 0),
+    ]
+    both = [figures(project, f"tiny-s{seed}-lsq") for seed in (1, 2)]
+    scores = [each["metric"]["integer"] for each in both]  # type: ignore[index]
+    assert rows[1]["metric_mean"] == pytest.approx(sum(scores) / 2)
+    assert rows[1]["metric_std"] == pytest.approx(abs(scores[0] - scores[1]) / 2**0.5)
+    assert rows[1]["instructions"] == round(sum(each["instructions"] for each in both) / 2)
+    assert rows[0]["instructions"] is None
+    tables = (project.top / "docs/study.md").read_text()
+    assert tables.startswith("# Bars\n\n## tiny\n")
+    assert tables.strip() in done.stdout
+    assert (project.top / "docs/study.svg").read_text().count("<svg") == 1
+    done = project.build("study")
+    assert done.status == 0
+    assert "is up to date" in done.stdout
+
+
+def test_what_leaves_something_out_stays_in_the_build(project: Project) -> None:
+    done = project.build("-n", "study", "target=x86-64")
+    assert done.status == 0, done.stdout + done.stderr
+    listed = project.build("-n", "--tree=all", "study", "target=x86-64").stdout
+    assert "build/study/study.json" in listed
+    assert "docs/study.json" not in listed
+
+
+def test_what_is_no_quantized_model_is_refused(project: Project) -> None:
+    path = project.top / "benchmarks/study/SConscript"
+    path.write_text(path.read_text() + 'study.Row(trained, "tiny", "lsq")\n')
+    done = project.build("study")
+    assert done.status == 2
+    assert done.stderr.splitlines()[-1] == (
+        "benchmarks/study/SConscript:11: a row needs a quantized model; give it what Quantize returned"
+    )
+
+
+def test_two_variants_of_one_name_are_refused(project: Project) -> None:
+    path = project.top / "benchmarks/study/SConscript"
+    path.write_text(path.read_text() + 'trained.Variant("lsq")\n')
+    done = project.build("study")
+    assert done.status == 2
+    assert done.stderr.splitlines()[-1] == (
+        "benchmarks/study/SConscript:11: there are two models 'tiny-s2-lsq'; rename one of them"
+    )
