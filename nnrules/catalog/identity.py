@@ -19,14 +19,23 @@ _OTHER_NAMES = {"PIL": "pillow", "skimage": "scikit_image", "sklearn": "scikit_l
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def stage_identity(verb: str, options: Options, references: Mapping[str, str], sources: Sources) -> dict[str, Any]:
-    """Plain data, equal where a stage does the same; `references`: "path.py:Class" by input name.
+def stage_identity(
+    verb: str,
+    options: Options,
+    references: Mapping[str, str],
+    sources: Sources,
+    alternatives: Iterable[Options] = (),
+) -> dict[str, Any]:
+    """Plain data, equal where a stage does the same; `references`: "path.py:Class" by input name; `alternatives`: other
+    options that it may turn out to have.
 
     No path of this machine and nothing of Python's own bytecode enters it.
     """
     known = STAGES[verb]
     values = msgspec.json.decode(msgspec.json.encode(options))
-    roots = python_files(verb, options, references)
+    roots = list(
+        dict.fromkeys(file for each in (options, *alternatives) for file in python_files(verb, each, references))
+    )
     used = {*map(_normal, known.libraries), *_distributions(sources.outside(roots))}
     return {
         "stage": verb,

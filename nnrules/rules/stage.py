@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Stage(Step, frozen=True, eq=False, kw_only=True):
     """`name`: the verb. `references`: "path.py:Class" by input name. `tools`: versions by program; `fresh`: not forked.
 
-    `data`: the folder whose files are the input `data`, "": that has no folder.
+    `data`: the folder whose files are the input `data`, "": that has no folder. `searched`: options that the input
+    `best` gives; `alternatives`: options with the methods that it may name.
     """
 
     options: Options
@@ -29,6 +30,8 @@ class Stage(Step, frozen=True, eq=False, kw_only=True):
     tools: Mapping[str, str]
     data: str = ""
     fresh: bool = False
+    searched: tuple[str, ...] = ()
+    alternatives: tuple[Options, ...] = ()
 
     def again(self) -> "Stage":
         """With the Python files parsed again where they changed."""
@@ -36,8 +39,9 @@ class Stage(Step, frozen=True, eq=False, kw_only=True):
 
     def describe(self) -> dict[str, Any]:
         """See stage_identity."""
-        identity = stage_identity(self.name, self.options, self.references, self.sources)
-        return {**identity, "tools": dict(self.tools)}
+        identity = stage_identity(self.name, self.options, self.references, self.sources, self.alternatives)
+        given = {"searched": list(self.searched)} if self.searched else {}
+        return {**identity, **given, "tools": dict(self.tools)}
 
     def implicit(self, content: Content) -> list[Any]:
         """The kernels of the plan that is generated."""
@@ -58,6 +62,7 @@ class Stage(Step, frozen=True, eq=False, kw_only=True):
             words += [word for path in paths for word in ("--in", f"{name}={path}")]
         for name, node in self.outputs.items():
             words += ["--out", f"{name}={node}"]
+        words += [word for name in self.searched for word in ("--best", name)]
         return [*words, "--options", msgspec.json.encode(self.options, order="sorted").decode()]
 
     def run(self, engine: "Engine") -> int:

@@ -118,11 +118,13 @@ class Workspace:
         inputs: Mapping[str, Sequence[Any]],
         outputs: Mapping[str, str],
         runner: Runner | None = None,
+        searched: Sequence[str] = (),
+        alternatives: Sequence[Options] = (),
     ) -> dict[str, Any]:
         """Declare a stage; the nodes of its outputs by name.
 
         outputs: names of files in the subject's folder, {} stands for the model's name. runner: what the stage runs
-        programs with.
+        programs with. searched, alternatives: see Stage.
         """
         folder = self.folder(subject.model, subject.target)
         if subject.references and subject.files:
@@ -141,6 +143,8 @@ class Workspace:
             tools=self._tools(runner, subject.programs if "dataset" in subject.references else ()),
             data="" if subject.data is not None else self.arguments.data or "",
             fresh="gpu" in needs,
+            searched=tuple(searched),
+            alternatives=tuple(alternatives),
         )
         extra = {"source_scanner": TEMPLATE_SCANNER} if verb == "generate" else {}
         self.declare(stage, **extra)

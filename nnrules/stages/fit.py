@@ -5,6 +5,7 @@ codes (safetensors: int8, by layer), quantizers (JSON: nnrules.compress.fitting.
 """
 
 import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -42,13 +43,16 @@ def quantize(fabric: "Fabric", work: Work[QuantizeOptions]) -> None:
     examples = tuple(torch.from_numpy(each) for each in stacked(dataset, range(count)))
     signed = fitting.insert(network, examples, options, request.model)
     method: Any = importlib.import_module(f"nnrules.compress.quantizers.{options.method}")
-    losses = []
+    losses: list[float] = []
     for bits, epochs in phases(options, getattr(method, "PROGRESSIVE", 0)):
         if bits:
             fitting.set_bits(network, options, bits)
         title = f"quantize {request.model}" + (f" to {bits} bits" if bits else "")
         folder = work.checkpoints / str(bits)
-        losses += fit(network, dataset, options, epochs, folder, title, fabric, lambda: fitting.penalty(network))
+        losses += fit(
+            network, dataset, options, epochs, folder, title, fabric, lambda: fitting.penalty(network),
+            after_epoch=_after(request.after_epoch, len(losses)),
+        )  # fmt: skip
     if not fabric.is_global_zero:
         return
     test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
@@ -57,6 +61,11 @@ def quantize(fabric: "Fabric", work: Work[QuantizeOptions]) -> None:
     save_weights(network, request.output("weights"))
     save_file({name: each.contiguous() for name, each in codes.items()}, request.output("codes"))
     request.output("quantizers").write_bytes(msgspec.json.format(msgspec.json.encode(fitted), indent=1) + b"\n")
+
+
+def _after(told: Callable[[int, Any], None] | None, before: int) -> Callable[[int, Any], None] | None:
+    """Counts the epochs of the phases before."""
+    return (lambda epoch, network: told(before + epoch, network)) if told else None
 
 
 def phases(options: QuantizeOptions, first: int) -> list[tuple[int, int]]:

@@ -41,7 +41,7 @@ def prune(fabric: "Fabric", work: Work[PruneOptions]) -> None:
         removed = method.prune(network, example_inputs(dataset), options)
     losses = fit(
         network, dataset, options, options.retrain_epochs, work.checkpoints, f"prune {request.model}", fabric,
-        before_epoch=masked.before_epoch if masked else None,
+        before_epoch=masked.before_epoch if masked else None, after_epoch=request.after_epoch,
     )  # fmt: skip
     if masked:
         removed = {"weights": masked.finish()}

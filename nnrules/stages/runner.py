@@ -10,9 +10,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple
 
@@ -22,6 +22,7 @@ from nnrules.catalog.checked import checked
 from nnrules.catalog.identity import BUILD_PROCESS, REPORTS, python_files, stage_identity
 from nnrules.catalog.paths import files_in
 from nnrules.catalog.sources import Sources, reference_file
+from nnrules.catalog.space import NETWORK, arguments_of, group_of, read_best, with_chosen
 from nnrules.catalog.stages import Options
 from nnrules.error import UserError
 from nnrules.stages.references import imported_files, load_reference
@@ -34,7 +35,8 @@ O = TypeVar("O", bound=Options, default=Any)  # noqa: E741
 @dataclass(frozen=True)
 class Request(Generic[O]):
     """One run of a stage. `outputs` are temporary names: the runner moves them into place when `run` returns. `before`:
-    the modules that were imported when it began."""
+    the modules that were imported when it began. `after_epoch`: is told, by stages that train, how many epochs are done
+    and the network."""
 
     verb: str
     model: str
@@ -43,6 +45,7 @@ class Request(Generic[O]):
     inputs: Mapping[str, list[str]] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
     before: frozenset[str] = field(default_factory=lambda: frozenset(sys.modules), repr=False)
+    after_epoch: Callable[[int, Any], None] | None = None
 
     def input(self, name: str) -> Path:
         """The one file given as `name`."""
@@ -58,11 +61,19 @@ class Request(Generic[O]):
         return Path(self.outputs[name])
 
     def reference(self, name: str) -> Any:
-        """The class that the reference input `name` ("path.py:Class") names."""
+        """The class that the reference input `name` ("path.py:Class") names; the network's with the arguments that a
+        search chose for it."""
         (text,) = self.inputs[name]
         found = load_reference(text)
         self.require_seen()
-        return found
+        given = self.arguments if name == NETWORK else {}
+        return partial(found, **given) if given else found
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the network is constructed with."""
+        best = self.optional("best")
+        return arguments_of(read_best(best)) if best else {}
 
     def require_seen(self) -> None:
         """Raises UserError where one of the user's modules was imported that no build would notice a change of."""
@@ -122,7 +133,8 @@ def main(run: Callable[[Request[Any]], None], options: type[Options], arguments:
     inputs = _pairs(parsed.inputs)
     finals = {name: paths[0] for name, paths in _pairs(parsed.outputs).items()}
     try:
-        chosen = checked("--options", options, json.loads(parsed.options))
+        values = {**json.loads(parsed.options), **_searched(_verb(run), parsed.best, inputs)}
+        chosen = checked("--options", options, values)
         _run_whole(run, Request(_verb(run), parsed.model, parsed.target, chosen, inputs), finals)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
@@ -198,7 +210,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--in", dest="inputs", action="append", default=[], metavar="NAME=PATH")
     parser.add_argument("--out", dest="outputs", action="append", default=[], metavar="NAME=PATH")
     parser.add_argument("--options", default="{}", help="JSON")
+    parser.add_argument("--best", action="append", default=[], metavar="OPTION", help="to be taken from the input best")
     return parser
+
+
+def _searched(verb: str, names: Collection[str], inputs: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The options `names` of a stage as a search chose them."""
+    if not names:
+        return {}
+    found = with_chosen(group_of(verb), {}, read_best(Path(inputs["best"][0])))
+    return {name: found[name] for name in names}
 
 
 def _pairs(texts: list[str]) -> dict[str, list[str]]:

@@ -27,7 +27,10 @@ def train(fabric: "Fabric", work: Work[TrainOptions]) -> None:
     prepare(options.seed, options.threads)
     dataset = make_dataset(request.reference("dataset"), "train", request.optional("data"))
     network = make_network(request.reference("network"))
-    losses = fit(network, dataset, options, options.epochs, work.checkpoints, f"train {request.model}", fabric)
+    losses = fit(
+        network, dataset, options, options.epochs, work.checkpoints, f"train {request.model}", fabric,
+        after_epoch=request.after_epoch,
+    )  # fmt: skip
     if fabric.is_global_zero:
         test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
         finish(network, test, {"loss": losses}, request.output("weights"), request.output("log"))

@@ -47,14 +47,18 @@ def fit(
     fabric: Fabric | None = None,
     penalty: Callable[[], Tensor | float] | None = None,
     before_epoch: Callable[[int], None] | None = None,
+    after_epoch: Callable[[int, nn.Module], None] | None = None,
 ) -> list[float]:
     """Train `network` in place and return the mean loss of each epoch.
 
     After each epoch a checkpoint is left in `checkpoints`; one found there is resumed from. ``penalty``: what the loss
-    of each batch grows by; ``before_epoch``: is told the epoch that begins. Raises UserError when the loss is no longer
-    a number, or memory is at its end.
+    of each batch grows by; ``before_epoch``: is told the epoch that begins; ``after_epoch``: how many are done, with
+    the network as it would be the result now. Raises UserError when the loss is no longer a number, or memory is at
+    its end.
     """
-    return _Run(network, dataset, recipe, checkpoints, title, fabric or alone(), penalty).fit(epochs, before_epoch)
+    return _Run(network, dataset, recipe, checkpoints, title, fabric or alone(), penalty).fit(
+        epochs, before_epoch, after_epoch
+    )
 
 
 class _Run:
@@ -80,7 +84,12 @@ class _Run:
         self.module, self.optimizer = wrapped
         self.states = {"network": network, **({"average": self.average} if self.average else {})}
 
-    def fit(self, epochs: int, before_epoch: Callable[[int], None] | None) -> list[float]:
+    def fit(
+        self,
+        epochs: int,
+        before_epoch: Callable[[int], None] | None,
+        after_epoch: Callable[[int, nn.Module], None] | None,
+    ) -> list[float]:
         """See fit."""
         found = load_checkpoint(self.checkpoints, self.states, self.optimizer)
         progress: dict[str, Any] = found or {"losses": [], "apart": []}
@@ -99,6 +108,8 @@ class _Run:
                     progress["apart"].append(self._loss_apart())
                 bar.epoch(losses[-1])
                 self._save(progress)
+                if after_epoch and self.fabric.is_global_zero:
+                    after_epoch(len(losses), self.average or self.network)
                 if self._is_enough(progress["apart"]):
                     break
         self._take_result(progress["apart"])
