@@ -33,11 +33,17 @@ class Recipe(Options, frozen=True):
     `validation`: share of the training items that is kept apart; `patience`: epochs without a lower loss on these after
     which training ends, with the weights of the best one; 0: all epochs.
 
-    `precision`: of the arithmetic, where autocast allows it (fp16 needs a GPU). `devices`, `nodes`: processes in all
-    are their product; each takes its part of every batch. `threads`: torch threads; part of the options because trained
-    weights depend on it. `workers`: processes that prepare batches; the weights do not depend on it."""
+    `teacher`: whose outputs are learnt beside the targets, see training/distillation.py: "self", the network as it was
+    before this stage, or a step of the SConscript, which becomes "other"; `teacher_share`: of the loss, the rest is the
+    network's own; `temperature`: by which logits of classes are divided for it.
 
-    without_effect: ClassVar[tuple[str, ...]] = ("workers",)
+    `precision`: of the arithmetic, where autocast allows it (fp16 needs a GPU). `devices`, `nodes`: processes in all
+    are their product; each takes its part of every batch. `strategy`: how they work together; `launcher`: what starts
+    them, `rendezvous`: "host:port" where torchrun's nodes meet, see training/ranks.py. `threads`: torch threads; part
+    of the options because trained weights depend on it. `workers`: processes that prepare batches; the weights do not
+    depend on it."""
+
+    without_effect: ClassVar[tuple[str, ...]] = ("workers", "launcher", "rendezvous")
 
     batch_size: Positive = 32
     learning_rate: AboveZero = 0.003
@@ -54,9 +60,15 @@ class Recipe(Options, frozen=True):
     label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     validation: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     patience: Natural = 0
+    teacher: Literal["none", "self", "other"] = "none"
+    teacher_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    temperature: AboveZero = 4.0
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     devices: Positive = 1
     nodes: Positive = 1
+    strategy: Literal["ddp"] = "ddp"
+    launcher: Literal["spawn", "torchrun", "srun"] = "spawn"
+    rendezvous: str = ""
     seed: Natural = 1
     threads: Positive = 1
     workers: Natural = 1
@@ -66,6 +78,18 @@ class TrainOptions(Recipe, frozen=True):
     """`epochs`: passes over the training split."""
 
     epochs: Natural = 24
+
+
+class LoadOptions(Options, frozen=True):
+    """None."""
+
+
+class ScriptOptions(Options, frozen=True):
+    """`seed`, `threads`: what the user's script is told, see stages/script.py; `words`: its arguments."""
+
+    seed: Natural = 1
+    threads: Positive = 1
+    words: tuple[str, ...] = ()
 
 
 class SeedOptions(Options, frozen=True):
@@ -258,6 +282,8 @@ _OPERATORS = ("graph/ops/*.py",)
 
 STAGES: dict[str, Stage] = {
     "train": Stage(TrainOptions, libraries=_TRAINING, plugins=_RECIPE),
+    "load": Stage(LoadOptions, libraries=("safetensors", *_DATASET)),
+    "script": Stage(ScriptOptions, libraries=("safetensors", *_DATASET)),
     "seed": Stage(SeedOptions, libraries=("torch", "numpy", "safetensors")),
     "convert": Stage(
         ConvertOptions,

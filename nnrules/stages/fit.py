@@ -1,7 +1,8 @@
 """fit: a trained network quantized and trained on, by one of compress/quantizers that do so.
 
-Inputs: network, dataset, weights, optional data. Outputs: weights (safetensors: the values that the codes stand for),
-codes (safetensors: int8, by layer), quantizers (JSON: nnrules.compress.fitting.Fitted by layer), log (loss, metric).
+Inputs: network, dataset, weights; optional data, teacher (weights) and teacher_network. Outputs: weights
+(safetensors: the values that the codes stand for), codes (safetensors: int8, by layer), quantizers (JSON:
+nnrules.compress.fitting.Fitted by layer), log (loss, metric).
 """
 
 import importlib
@@ -15,6 +16,7 @@ from safetensors.torch import save_file
 from nnrules.catalog.stages import QuantizeOptions
 from nnrules.compress import fitting
 from nnrules.stages.runner import Request, Work, main
+from nnrules.stages.teachers import find_teacher
 from nnrules.training.loop import fit, prepare
 from nnrules.training.ranks import launch
 from nnrules.training.report import evaluated, write_log
@@ -39,6 +41,7 @@ def quantize(fabric: "Fabric", work: Work[QuantizeOptions]) -> None:
     dataset = make_dataset(request.reference("dataset"), "train", request.optional("data"))
     network = make_network(request.reference("network"))
     load_weights(network, request.input("weights"))
+    teacher = find_teacher(request, network)
     count = min(EXAMPLES, len(dataset))
     examples = tuple(torch.from_numpy(each) for each in stacked(dataset, range(count)))
     signed = fitting.insert(network, examples, options, request.model)
@@ -51,7 +54,7 @@ def quantize(fabric: "Fabric", work: Work[QuantizeOptions]) -> None:
         folder = work.checkpoints / str(bits)
         losses += fit(
             network, dataset, options, epochs, folder, title, fabric, lambda: fitting.penalty(network),
-            after_epoch=_after(request.after_epoch, len(losses)),
+            after_epoch=_after(request.after_epoch, len(losses)), teacher=teacher,
         )  # fmt: skip
     if not fabric.is_global_zero:
         return

@@ -1,6 +1,7 @@
 """prune: a trained network made smaller by one of compress/pruners, and trained again.
 
-Inputs: network, dataset, weights, optional data. Outputs: weights (safetensors), log (what was removed, loss, metric).
+Inputs: network, dataset, weights; optional data, teacher (weights) and teacher_network. Outputs: weights
+(safetensors), log (what was removed, loss, metric).
 """
 
 import importlib
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nnrules.catalog.stages import PruneOptions
 from nnrules.compress.masks import Pruning
 from nnrules.stages.runner import Request, Work, main
+from nnrules.stages.teachers import find_teacher
 from nnrules.training.loop import fit, prepare
 from nnrules.training.ranks import launch
 from nnrules.training.report import finish
@@ -31,6 +33,7 @@ def prune(fabric: "Fabric", work: Work[PruneOptions]) -> None:
     dataset = make_dataset(request.reference("dataset"), "train", request.optional("data"))
     network = make_network(request.reference("network"))
     load_weights(network, request.input("weights"))
+    teacher = find_teacher(request, network)
     method: Any = importlib.import_module(f"nnrules.compress.pruners.{options.method}")
     masked = None
     if hasattr(method, "choose"):
@@ -41,7 +44,7 @@ def prune(fabric: "Fabric", work: Work[PruneOptions]) -> None:
         removed = method.prune(network, example_inputs(dataset), options)
     losses = fit(
         network, dataset, options, options.retrain_epochs, work.checkpoints, f"prune {request.model}", fabric,
-        before_epoch=masked.before_epoch if masked else None, after_epoch=request.after_epoch,
+        before_epoch=masked.before_epoch if masked else None, after_epoch=request.after_epoch, teacher=teacher,
     )  # fmt: skip
     if masked:
         removed = {"weights": masked.finish()}

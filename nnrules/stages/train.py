@@ -1,16 +1,19 @@
 """train: a network from its first weights to its trained ones.
 
-Inputs: network, dataset, optional data. Outputs: weights (safetensors), log (loss of each epoch, metric).
+Inputs: network, dataset; optional data, weights to begin with, teacher (weights) and teacher_network. Outputs: weights
+(safetensors), log (loss of each epoch, metric).
 """
 
 from typing import TYPE_CHECKING
 
 from nnrules.catalog.stages import TrainOptions
 from nnrules.stages.runner import Request, Work, main
+from nnrules.stages.teachers import find_teacher
 from nnrules.training.loop import fit, prepare
 from nnrules.training.ranks import launch
 from nnrules.training.report import finish
 from nnrules.training.task import make_dataset, make_network
+from nnrules.training.weights import load_weights
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -27,9 +30,12 @@ def train(fabric: "Fabric", work: Work[TrainOptions]) -> None:
     prepare(options.seed, options.threads)
     dataset = make_dataset(request.reference("dataset"), "train", request.optional("data"))
     network = make_network(request.reference("network"))
+    if given := request.optional("weights"):
+        load_weights(network, given)
+    teacher = find_teacher(request, network if given else None)
     losses = fit(
         network, dataset, options, options.epochs, work.checkpoints, f"train {request.model}", fabric,
-        after_epoch=request.after_epoch,
+        after_epoch=request.after_epoch, teacher=teacher,
     )  # fmt: skip
     if fabric.is_global_zero:
         test = make_dataset(request.reference("dataset"), "test", request.optional("data"))

@@ -19,13 +19,16 @@ from nnrules.training.checkpoint import load_checkpoint, save_checkpoint
 from nnrules.training.objective import objective
 from nnrules.training.optimizers import make_optimizer
 from nnrules.training.progress import Progress
-from nnrules.training.ranks import alone
+from nnrules.training.ranks import GOES_ON, alone
 from nnrules.training.schedules import learning_rate_at
 from nnrules.training.task import Dataset, VaryingDataset
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import Tensor, nn
+
+
+_NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"  # which torch tells in no exception of its own
 
 
 def prepare(seed: int, threads: int) -> None:
@@ -48,17 +51,17 @@ def fit(
     penalty: Callable[[], Tensor | float] | None = None,
     before_epoch: Callable[[int], None] | None = None,
     after_epoch: Callable[[int, nn.Module], None] | None = None,
+    teacher: nn.Module | None = None,
 ) -> list[float]:
     """Train `network` in place and return the mean loss of each epoch.
 
     After each epoch a checkpoint is left in `checkpoints`; one found there is resumed from. ``penalty``: what the loss
     of each batch grows by; ``before_epoch``: is told the epoch that begins; ``after_epoch``: how many are done, with
-    the network as it would be the result now. Raises UserError when the loss is no longer a number, or memory is at
-    its end.
+    the network as it would be the result now; ``teacher``: see objective. Raises UserError when the loss is no longer
+    a number, or memory is at its end.
     """
-    return _Run(network, dataset, recipe, checkpoints, title, fabric or alone(), penalty).fit(
-        epochs, before_epoch, after_epoch
-    )
+    run = _Run(network, dataset, recipe, checkpoints, title, fabric or alone(), penalty, teacher)
+    return run.fit(epochs, before_epoch, after_epoch)
 
 
 class _Run:
@@ -73,15 +76,18 @@ class _Run:
         title: str,
         fabric: Fabric,
         penalty: Callable[[], Tensor | float] | None,
+        teacher: nn.Module | None,
     ) -> None:
         self.network, self.dataset, self.recipe = network, dataset, recipe
         self.checkpoints, self.title, self.fabric = checkpoints, title, fabric
-        self.loss = objective(network, recipe, penalty)
+        if teacher is not None:
+            teacher.to(fabric.device).eval().requires_grad_(False)
+        self.loss = objective(network, recipe, penalty, teacher)
         self.training, self.apart = _parts(len(dataset), recipe)
-        optimizer = make_optimizer(network, recipe)
-        self.average: Any = _averaged(network, recipe.average) if recipe.average else None
-        wrapped: Any = fabric.setup(network, optimizer)
+        wrapped: Any = fabric.setup(network, make_optimizer(network, recipe))
         self.module, self.optimizer = wrapped
+        self.average: Any = _averaged(network, recipe.average) if recipe.average else None
+        self.scaling: Any = fabric.strategy.precision
         self.states = {"network": network, **({"average": self.average} if self.average else {})}
 
     def fit(
@@ -94,11 +100,14 @@ class _Run:
         found = load_checkpoint(self.checkpoints, self.states, self.optimizer)
         progress: dict[str, Any] = found or {"losses": [], "apart": []}
         losses: list[float] = progress["losses"]
+        self.scaling.load_state_dict(progress.get("scaling", {}))
         batches = math.ceil(len(self.training) / self.recipe.batch_size)
         with Progress(self.title, epochs, batches, len(losses), self.fabric.is_global_zero) as bar:
             if losses:
                 bar.resumed()
             for epoch in range(len(losses), epochs):
+                if self._is_enough(progress["apart"]):
+                    break
                 if isinstance(self.dataset, VaryingDataset):
                     self.dataset.set_epoch(epoch)
                 if before_epoch:
@@ -110,8 +119,6 @@ class _Run:
                 self._save(progress)
                 if after_epoch and self.fabric.is_global_zero:
                     after_epoch(len(losses), self.average or self.network)
-                if self._is_enough(progress["apart"]):
-                    break
         self._take_result(progress["apart"])
         return losses
 
@@ -146,10 +153,12 @@ class _Run:
 
         try:
             outputs = self.module(*inputs) if isinstance(inputs, list) else self.module(inputs)
-            loss = self.loss(outputs, targets) * share
+            loss = self.loss(inputs, outputs, targets) * share
             self.optimizer.zero_grad(set_to_none=True)
             self.fabric.backward(loss)
-        except (torch.OutOfMemoryError, MemoryError) as fault:
+        except (RuntimeError, MemoryError) as fault:
+            if not isinstance(fault, torch.OutOfMemoryError | MemoryError) and _NO_MEMORY not in str(fault):
+                raise
             cure = f"lower batch_size (now {self.recipe.batch_size})"
             raise UserError(self.title, "there is not enough memory", cure) from fault
         if self.recipe.gradient_clip > 0:
@@ -167,11 +176,33 @@ class _Run:
         world, rank = self.fabric.world_size, self.fabric.global_rank
         parts = [batch[rank::world] or batch[:1] for batch in order]
         shares = [len(batch[rank::world]) * world / len(batch) for batch in order]
-        for share, (inputs, targets) in zip(shares, _loaded(self.dataset, parts, self.recipe.workers), strict=True):
+        for share, (inputs, targets) in zip(shares, self._loaded(parts), strict=True):
             yield share, *self.fabric.to_device((inputs, targets))
 
+    def _loaded(self, order: list[list[int]]) -> Iterator[Any]:
+        """Stacked (inputs, targets); what the dataset raises is raised in this process, with its traceback."""
+        from torch.utils.data import DataLoader
+
+        loader = iter(DataLoader(self.dataset, batch_sampler=order, num_workers=self.recipe.workers))  # type: ignore[arg-type]
+        for indices in order:
+            try:
+                batch = next(loader)
+            except Exception as fault:
+                for index in indices:
+                    self.dataset[index]
+                if str(fault).startswith("DataLoader worker"):
+                    cure = f"build again, with less workers (now {self.recipe.workers}): {GOES_ON}"
+                    raise UserError(self.title, "a process that prepares batches was killed", cure) from fault
+                raise
+            yield batch
+
     def _loss_apart(self) -> float:
-        """Of the items that are kept apart, by the weights that would be the result now."""
+        """Of the items that are kept apart, by the weights that would be the result now: those of the first process,
+        which alone are kept."""
+        found = self._evaluated() if self.fabric.is_global_zero else 0.0
+        return float(self.fabric.broadcast(found))
+
+    def _evaluated(self) -> float:
         import torch
 
         network = self.average or self.network
@@ -180,10 +211,10 @@ class _Run:
         parts = [self.apart[start : start + size] for start in range(0, len(self.apart), size)]
         total = 0.0
         with torch.no_grad():
-            for part, batch in zip(parts, _loaded(self.dataset, parts, self.recipe.workers), strict=True):
+            for part, batch in zip(parts, self._loaded(parts), strict=True):
                 inputs, targets = self.fabric.to_device(batch)
                 outputs = network(*inputs) if isinstance(inputs, list) else network(inputs)
-                total += float(self.loss(outputs, targets)) * len(part)
+                total += float(self.loss(inputs, outputs, targets)) * len(part)
         return total / len(self.apart)
 
     def _is_enough(self, apart: Sequence[float]) -> bool:
@@ -192,7 +223,9 @@ class _Run:
         return 0 < patience < len(apart) and min(apart[-patience:]) > min(apart[:-patience])
 
     def _save(self, progress: dict[str, Any]) -> None:
-        """A checkpoint, and apart from it the state if it is the best so far."""
+        """A checkpoint, and apart from it the state if it is the best so far; of fp16 also how the loss is scaled."""
+        if scaling := self.scaling.state_dict():
+            progress["scaling"] = scaling
         if self.fabric.is_global_zero:
             if progress["apart"] and progress["apart"][-1] == min(progress["apart"]):
                 save_checkpoint(self.checkpoints / "best", self.states, None, {})
@@ -237,18 +270,3 @@ def _order(items: Sequence[int], recipe: Recipe, epoch: int) -> list[list[int]]:
     """The epoch's batches of item numbers; the last one may be smaller."""
     shuffled = [items[i] for i in np.random.default_rng([recipe.seed, epoch]).permutation(len(items)).tolist()]
     return [shuffled[start : start + recipe.batch_size] for start in range(0, len(shuffled), recipe.batch_size)]
-
-
-def _loaded(dataset: Dataset, order: list[list[int]], workers: int) -> Iterator[Any]:
-    """Stacked (inputs, targets); what the dataset raises is raised in this process, with its traceback."""
-    from torch.utils.data import DataLoader
-
-    loader = iter(DataLoader(dataset, batch_sampler=order, num_workers=workers))  # type: ignore[arg-type]
-    for indices in order:
-        try:
-            batch = next(loader)
-        except Exception:
-            for index in indices:
-                dataset[index]
-            raise
-        yield batch

@@ -7,24 +7,33 @@ from typing import TYPE_CHECKING, Any
 
 from nnrules.catalog.stages import Recipe
 from nnrules.error import UserError
+from nnrules.training.distillation import are_classes, distance
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-Loss = Callable[[Any, Any], "Tensor"]
+Loss = Callable[[Any, Any, Any], "Tensor"]
 
 
-def objective(network: Any, recipe: Recipe, penalty: Callable[[], Tensor | float] | None = None) -> Loss:
-    """The loss of (outputs, targets) of a batch, a scalar.
+def objective(
+    network: Any,
+    recipe: Recipe,
+    penalty: Callable[[], Tensor | float] | None = None,
+    teacher: nn.Module | None = None,
+) -> Loss:
+    """The loss of (inputs, outputs, targets) of a batch, a scalar.
 
-    With label smoothing (Szegedy et al., CVPR 2016) the share of the recipe is that of classes all alike. ``penalty``:
-    what is added whatever the batch is.
+    With label smoothing (Szegedy et al., CVPR 2016) the share of the recipe is that of classes all alike. ``teacher``:
+    whose outputs for the same inputs are learnt too. ``penalty``: what is added whatever the batch is.
     """
 
-    def loss(outputs: Any, targets: Any) -> Tensor:
+    def loss(inputs: Any, outputs: Any, targets: Any) -> Tensor:
         found: Tensor = network.loss(outputs, targets)
         if recipe.label_smoothing:
             found = (1 - recipe.label_smoothing) * found + recipe.label_smoothing * _all_alike(outputs, targets)
+        if teacher is not None:
+            far = distance(teacher, inputs, outputs, targets, recipe.temperature)
+            found = (1 - recipe.teacher_share) * found + recipe.teacher_share * far
         return found if penalty is None else found + penalty()
 
     return loss
@@ -34,7 +43,7 @@ def _all_alike(outputs: Any, targets: Any) -> Tensor:
     """Cross entropy to a target that has all classes alike; logits (N, classes, ...)."""
     import torch
 
-    if not (isinstance(outputs, torch.Tensor) and outputs.ndim > 1 and not targets.is_floating_point()):
+    if not are_classes(outputs, targets):
         fault = "is for logits of classes and their numbers as targets"
         raise UserError("label_smoothing", fault, "leave it out, or smooth in the network's loss")
     return -torch.log_softmax(outputs, 1).mean()

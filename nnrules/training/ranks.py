@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 Given = TypeVar("Given")
+GOES_ON = "it goes on after the last whole epoch"
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
@@ -44,7 +45,7 @@ def launch(function: Callable[[Fabric, Given], None], given: Given, recipe: Reci
         fabric.launch(partial(_in_process, function, given))  # as an argument Fabric would look into it
     except ProcessExitedException as fault:
         cause = f"signal {fault.signal_name}" if fault.signal_name else f"status {fault.exit_code}"
-        cure = "build again: it goes on after the last whole epoch"
+        cure = f"build again: {GOES_ON}"
         raise UserError(place, f"process {fault.error_index} of {fabric.world_size} ended with {cause}", cure) from None
     except ProcessRaisedException as fault:
         if told := _RAISED.search(str(fault)):

@@ -132,10 +132,10 @@ def test_label_smoothing():
             return nn.functional.cross_entropy(output, target)
 
     outputs, targets = torch.randn(5, 4), torch.tensor([0, 3, 1, 1, 2])
-    found = objective(Classes(), Recipe(label_smoothing=0.2))(outputs, targets)
+    found = objective(Classes(), Recipe(label_smoothing=0.2))(None, outputs, targets)
     torch.testing.assert_close(found, nn.functional.cross_entropy(outputs, targets, label_smoothing=0.2))
     with pytest.raises(UserError, match="label_smoothing: is for logits of classes"):
-        objective(Residual(), Recipe(label_smoothing=0.2))(torch.randn(5, 1), torch.rand(5))
+        objective(Residual(), Recipe(label_smoothing=0.2))(None, torch.randn(5, 1), torch.rand(5))
 
 
 @pytest.mark.parametrize(("schedule", "shares"), [
