@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from nnrules.catalog.stages import PruneOptions
+from nnrules.compress.channels import Channels, find_channels, is_dense
 from nnrules.error import UserError, suggest
 
 Masks = dict[str, Tensor]
-Chooser = Callable[[Mapping[str, Tensor], float, PruneOptions], Masks]
 
 
 class Mask(nn.Module):
-    """Parametrizes a weight: times 1 or 0."""
+    """Parametrizes a weight: times 1 or 0. A copy of a network (its moving average) has the same masks as itself."""
 
     mask: Tensor
 
@@ -28,58 +31,161 @@ class Mask(nn.Module):
         result: Tensor = weight * self.mask
         return result
 
+    def __deepcopy__(self, _: Any) -> Mask:
+        return self
 
-def prunable(network: nn.Module, options: PruneOptions, place: str) -> dict[str, nn.Module]:
-    """Convolutions but depthwise ones, and fully connected layers, without those that `skip` names.
 
-    Raises UserError for a name that is none of them.
+@dataclasses.dataclass
+class Layers:
+    """What a pruner chooses in.
+
+    ``modules``: fully connected layers and convolutions but grouped ones, by name; ``skip``: those whose filters stay;
+    ``example``: the network's inputs with batch; ``places``: see there.
     """
-    found: dict[str, nn.Module] = {
-        name: each
-        for name, each in network.named_modules()
-        if isinstance(each, nn.Linear) or (isinstance(each, nn.Conv2d) and each.groups == 1)
-    }
-    for name in options.skip:
-        if name not in found:
-            raise UserError(place, f"skip names {name!r}, which is no layer", suggest(name, found))
-        del found[name]
+
+    network: nn.Module
+    modules: dict[str, nn.Module]
+    skip: frozenset[str]
+    example: tuple[Tensor, ...]
+    places: dict[str, int]
+
+    def weights(self) -> dict[str, Tensor]:
+        """(outputs, inputs, ...) of all layers, without masks."""
+        return {name: _parametrizations(each).original.detach().cpu() for name, each in self.modules.items()}
+
+    def learned(self) -> dict[str, Tensor]:
+        """The one parameter of what the pruner learns on each weight, by layer."""
+        found = {name: _parametrizations(each)[0] for name, each in self.modules.items()}
+        return {name: next(each.parameters()).detach().cpu() for name, each in found.items() if _learns(each)}
+
+    @cached_property
+    def channels(self) -> Channels:
+        """Which channels go together."""
+        return find_channels(self.network, self.example)
+
+
+def _learns(parametrization: nn.Module) -> bool:
+    return not isinstance(parametrization, Mask)
+
+
+def places(network: nn.Module, example: tuple[Tensor, ...]) -> dict[str, int]:
+    """By layer, depthwise ones too, how often each weight is multiplied for one input: at the pixels of its output."""
+    found: dict[str, int] = {}
+    layers = {name: each for name, each in network.named_modules() if isinstance(each, nn.Conv2d | nn.Linear)}
+    handles = []
+    for name, layer in layers.items():
+
+        def count(layer: Any, _: Any, output: Tensor, name: str = name) -> None:
+            found[name] = found.get(name, 0) + output[0].numel() // len(layer.weight)
+
+        handles.append(layer.register_forward_hook(count))
+    network.eval()
+    with torch.no_grad():
+        network(*example)
+    for each in handles:
+        each.remove()
     return found
 
 
 class Pruning:
-    """A network under masks, which are put on when this is made."""
+    """A network under masks, which are put on when this is made; ``method``: a module of compress/pruners.
 
-    def __init__(self, network: nn.Module, choose: Chooser, options: PruneOptions, place: str) -> None:
-        self.layers, self.choose, self.options, self.place = prunable(network, options, place), choose, options, place
-        for layer in self.layers.values():
-            weight: Tensor = layer.weight  # type: ignore[assignment]
+    ``settled``: the epoch from which on the sparsity is what was asked for.
+    """
+
+    def __init__(
+        self, network: nn.Module, method: Any, example: tuple[Tensor, ...], options: PruneOptions, place: str
+    ) -> None:
+        """Raises UserError where a layer would be empty, or `skip` names none."""
+        self.network, self.method, self.options, self.place = network, method, options, place
+        modules = {name: each for name, each in network.named_modules() if is_dense(each)}
+        for name in options.skip:
+            if name not in modules:
+                raise UserError(place, f"skip names {name!r}, which is no layer", suggest(name, modules))
+        self.layers = Layers(network, modules, frozenset(options.skip), example, places(network, example))
+        self.before = dict(network.state_dict())
+        self.channels = self.layers.channels if method.REMOVES_CHANNELS else None
+        self.learned: list[Any] = []
+        for layer in modules.values():
+            weight: Any = layer.weight
+            if learned := hasattr(method, "learned") and method.learned(weight.detach(), options):
+                parametrize.register_parametrization(layer, "weight", learned)
+                self.learned.append(learned)
             parametrize.register_parametrization(layer, "weight", Mask(torch.ones_like(weight)))
+        self.rising = max(1, round(options.retrain_epochs * options.ramp))
+        if self.learned:
+            self._require_epochs()
+        else:
+            self.set(options.sparsity)
+        self.settled = self.rising - (0 if self.learned else 1)
+        self.is_rising = True
+        if options.retrain_epochs:
+            for name in modules:
+                self._mask(name).fill_(1)
+
+    def _require_epochs(self) -> None:
+        """One at least to learn, one with what was chosen."""
+        epochs = self.options.retrain_epochs
+        if epochs < 2:
+            fault = f"{epochs} retrain_epochs are too few to learn what is removed"
+            raise UserError(self.place, fault, "set 2 at least")
+        self.rising = min(self.rising, epochs - 1)
 
     def before_epoch(self, epoch: int) -> None:
         """Choose the masks of an epoch: the sparsity rises over the first epochs as a cube does (Zhu and Gupta, To
-        prune, or not to prune, 2017, arXiv:1710.01878), and stays."""
-        rising = max(1, round(self.options.retrain_epochs * self.options.ramp))
-        if epoch < rising:
-            self.set(self.options.sparsity * (1 - (1 - (epoch + 1) / rising) ** 3))
+        prune, or not to prune, 2017, arXiv:1710.01878), and stays. What is learned is learned for an epoch before
+        anything is chosen by it."""
+        done = self.rising - self.settled + epoch
+        self.is_rising = done < self.rising
+        if 0 < done <= self.rising:
+            self.set(self.options.sparsity * (1 - (1 - done / self.rising) ** 3))
+
+    def penalty(self) -> Tensor | float:
+        """What the loss grows by while the sparsity rises."""
+        return sum((each.penalty() for each in self.learned), start=0.0) if self.is_rising else 0.0
 
     def set(self, sparsity: float) -> None:
         """Choose masks. Raises UserError where a layer would be empty."""
-        weights = {name: each.parametrizations["weight"].original.detach() for name, each in self.layers.items()}  # type: ignore[index, union-attr]
-        for name, mask in self.choose(weights, sparsity, self.options).items():
+        masks = self.method.choose(self.layers, sparsity, self.options)
+        for name, mask in masks.items():
             if not mask.any():
                 raise UserError(
                     f"{self.place}: layer '{name}'", "would lose all its weights", "lower sparsity or skip it"
                 )
-            self.layers[name].parametrizations["weight"][0].mask.copy_(mask)  # type: ignore[index, union-attr]
+            self._mask(name).copy_(mask)
 
-    def finish(self) -> dict[str, list[int]]:
-        """Leave plain layers, zeros in their weights; of each the weights there were and those that are not zero."""
-        kept = {}
-        for name, layer in self.layers.items():
+    def _mask(self, name: str) -> Tensor:
+        mask: Tensor = _parametrizations(self.layers.modules[name])[-1].mask
+        return mask
+
+    def finish(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Leave plain layers, zeros in their weights. The state of what remains of the network, without the channels
+        that nothing is taken of, and the report: before and after, by layer the "layers"' channels and the "weights"
+        (after: not zero), in all "parameters" and "multiplications" of an input (by weights that are not zero)."""
+        masks = {name: self._mask(name) for name in self.layers.modules}
+        for layer in self.layers.modules.values():
             parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
-            weight: Tensor = layer.weight  # type: ignore[assignment]
-            kept[name] = [weight.numel(), int((weight != 0).sum())]
-        return kept
+        state = dict(self.network.state_dict())
+        if self.channels:
+            state = self.channels.without(self.network, self.channels.untaken(masks))
+        return state, self._report(state)
+
+    def _report(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
+        names = {name: f"{name}.weight" for name in self.layers.places}
+        pairs = {name: (self.before[key], state[key]) for name, key in names.items()}
+        used = [(one.count_nonzero(), other.count_nonzero()) for one, other in pairs.values()]
+        many = self.layers.places.values()
+        parameters = [name for name, _ in self.network.named_parameters()]
+        return {
+            "layers": {name: [len(one), len(other)] for name, (one, other) in pairs.items()},
+            "weights": {name: [one.numel(), int(other.count_nonzero())] for name, (one, other) in pairs.items()},
+            "parameters": [sum(each[name].numel() for name in parameters) for each in (self.before, state)],
+            "multiplications": [sum(int(u[i]) * n for u, n in zip(used, many, strict=True)) for i in (0, 1)],
+        }
+
+
+def _parametrizations(layer: nn.Module) -> Any:
+    return layer.parametrizations["weight"]  # type: ignore[index]
 
 
 def of_zeros(weight: Tensor) -> Tensor | None:

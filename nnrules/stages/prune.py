@@ -15,7 +15,7 @@ from nnrules.training.loop import fit, prepare
 from nnrules.training.ranks import launch
 from nnrules.training.report import finish
 from nnrules.training.task import example_inputs, make_dataset, make_network
-from nnrules.training.weights import load_weights
+from nnrules.training.weights import load_weights, take_state
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -35,20 +35,15 @@ def prune(fabric: "Fabric", work: Work[PruneOptions]) -> None:
     load_weights(network, request.input("weights"))
     teacher = find_teacher(request, network)
     method: Any = importlib.import_module(f"nnrules.compress.pruners.{options.method}")
-    masked = None
-    if hasattr(method, "choose"):
-        masked = Pruning(network, method.choose, options, request.model)
-        masked.set(options.sparsity if options.retrain_epochs == 0 else 0.0)
-        removed = {}
-    else:
-        removed = method.prune(network, example_inputs(dataset), options)
+    pruning = Pruning(network, method, example_inputs(dataset), options, request.model)
     losses = fit(
         network, dataset, options, options.retrain_epochs, work.checkpoints, f"prune {request.model}", fabric,
-        before_epoch=masked.before_epoch if masked else None, after_epoch=request.after_epoch, teacher=teacher,
+        pruning.penalty if pruning.learned else None, pruning.before_epoch, request.after_epoch, teacher,
+        pruning.settled,
     )  # fmt: skip
-    if masked:
-        removed = {"weights": masked.finish()}
+    state, removed = pruning.finish()
     if fabric.is_global_zero:
+        take_state(network, state)
         test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
         finish(network, test, {"pruned": removed, "loss": losses}, request.output("weights"), request.output("log"))
 

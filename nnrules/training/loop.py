@@ -52,15 +52,16 @@ def fit(
     before_epoch: Callable[[int], None] | None = None,
     after_epoch: Callable[[int, nn.Module], None] | None = None,
     teacher: nn.Module | None = None,
+    settled: int = 0,
 ) -> list[float]:
     """Train `network` in place and return the mean loss of each epoch.
 
     After each epoch a checkpoint is left in `checkpoints`; one found there is resumed from. ``penalty``: what the loss
     of each batch grows by; ``before_epoch``: is told the epoch that begins; ``after_epoch``: how many are done, with
-    the network as it would be the result now; ``teacher``: see objective. Raises UserError when the loss is no longer
-    a number, or memory is at its end.
+    the network as it would be the result now; ``teacher``: see objective; ``settled``: the first epoch whose weights
+    may be the result. Raises UserError when the loss is no longer a number, or memory is at its end.
     """
-    run = _Run(network, dataset, recipe, checkpoints, title, fabric or alone(), penalty, teacher)
+    run = _Run(network, dataset, recipe, checkpoints, title, fabric or alone(), penalty, teacher, settled)
     return run.fit(epochs, before_epoch, after_epoch)
 
 
@@ -77,8 +78,9 @@ class _Run:
         fabric: Fabric,
         penalty: Callable[[], Tensor | float] | None,
         teacher: nn.Module | None,
+        settled: int,
     ) -> None:
-        self.network, self.dataset, self.recipe = network, dataset, recipe
+        self.network, self.dataset, self.recipe, self.settled = network, dataset, recipe, settled
         self.checkpoints, self.title, self.fabric = checkpoints, title, fabric
         if teacher is not None:
             teacher.to(fabric.device).eval().requires_grad_(False)
@@ -106,7 +108,7 @@ class _Run:
             if losses:
                 bar.resumed()
             for epoch in range(len(losses), epochs):
-                if self._is_enough(progress["apart"]):
+                if self._is_enough(progress["apart"][self.settled :]):
                     break
                 if isinstance(self.dataset, VaryingDataset):
                     self.dataset.set_epoch(epoch)
@@ -119,7 +121,7 @@ class _Run:
                 self._save(progress)
                 if after_epoch and self.fabric.is_global_zero:
                     after_epoch(len(losses), self.average or self.network)
-        self._take_result(progress["apart"])
+        self._take_result(progress["apart"][self.settled :])
         return losses
 
     def _epoch(self, epoch: int, epochs: int, bar: Progress) -> float:
@@ -227,7 +229,8 @@ class _Run:
         if scaling := self.scaling.state_dict():
             progress["scaling"] = scaling
         if self.fabric.is_global_zero:
-            if progress["apart"] and progress["apart"][-1] == min(progress["apart"]):
+            apart = progress["apart"][self.settled :]
+            if apart and apart[-1] == min(apart):
                 save_checkpoint(self.checkpoints / "best", self.states, None, {})
             save_checkpoint(self.checkpoints, self.states, self.optimizer, progress)
         self.fabric.barrier()

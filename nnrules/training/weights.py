@@ -46,12 +46,17 @@ def load_weights(network: nn.Module, path: Path) -> None:
     if missing := sorted(wanted ^ set(state)):
         kind = "no" if missing[0] in wanted else "an unknown"
         raise UserError(str(path), f"has {kind} tensor {missing[0]!r}", cure)
-    for name, module in network.named_modules():
-        fit_to_tensors(module, {key: state[f"{name}.{key}"] for key in module.state_dict() if f"{name}.{key}" in state})
     try:
-        network.load_state_dict(state)
+        take_state(network, state)
     except RuntimeError as error:
         raise UserError(str(path), str(error).splitlines()[-1].strip(), cure) from None
+
+
+def take_state(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Load tensors by name, first giving each Conv2d, BatchNorm and Linear their shapes."""
+    for name, module in network.named_modules():
+        fit_to_tensors(module, {key: state[f"{name}.{key}"] for key in module.state_dict() if f"{name}.{key}" in state})
+    network.load_state_dict(state)
 
 
 def fit_to_tensors(module: nn.Module, tensors: dict[str, Tensor]) -> None:

@@ -5,12 +5,20 @@ import torch
 from torch import nn
 
 from nnrules.catalog.stages import PruneOptions
-from nnrules.compress.pruners.channel import prune
-from nnrules.training.weights import load_weights, save_weights
+from nnrules.compress.masks import Pruning
+from nnrules.compress.pruners import channel
+from nnrules.training.weights import load_weights, save_weights, take_state
 
 from .task_files import Residual
 
 EXAMPLE = torch.rand(1, 1, 8, 8)
+
+
+def prune(network, example, options):
+    """At once, without training; the report."""
+    state, report = Pruning(network, channel, (example,), options, "here").finish()
+    take_state(network, state)
+    return report
 
 
 @pytest.mark.parametrize(
@@ -18,7 +26,7 @@ EXAMPLE = torch.rand(1, 1, 8, 8)
 )
 def test_channels_that_remain_are_rounded_up(sparsity, round_to, kept):
     network = Residual()
-    report = prune(network, EXAMPLE, PruneOptions(sparsity=sparsity, round_to=round_to))
+    report = prune(network, EXAMPLE, PruneOptions(retrain_epochs=0, sparsity=sparsity, round_to=round_to))
     assert report["layers"] == {name: [12, kept] for name in ("stem.0", "depthwise.0", "pointwise.0")} | {
         "head": [1, 1]
     }
@@ -30,7 +38,7 @@ def test_channels_that_remain_are_rounded_up(sparsity, round_to, kept):
 
 def test_a_pruned_network_is_rebuilt_from_its_class_and_weights(tmp_path):
     network = Residual().eval()
-    prune(network, EXAMPLE, PruneOptions(sparsity=0.5))
+    prune(network, EXAMPLE, PruneOptions(retrain_epochs=0, sparsity=0.5))
     save_weights(network, tmp_path / "pruned.safetensors")
     rebuilt = Residual().eval()
     load_weights(rebuilt, tmp_path / "pruned.safetensors")
@@ -55,6 +63,6 @@ def test_the_weakest_channels_go(norm):
     with torch.no_grad():
         network[0].weight.copy_(torch.tensor([3.0, 0.1, 2.0, 0.2]).reshape(4, 1, 1, 1).expand(4, 1, 3, 3))
         network[2].weight.fill_(1.0)
-    prune(network, EXAMPLE, PruneOptions(sparsity=0.5, round_to=1, norm=norm))
+    prune(network, EXAMPLE, PruneOptions(retrain_epochs=0, sparsity=0.5, round_to=1, norm=norm))
     assert network[0].weight[:, 0, 0, 0].tolist() == [3.0, 2.0]
     assert network[2].weight.shape == (2, 2, 1, 1)

@@ -1,89 +1,66 @@
-"""Channel pruning by magnitude (Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017)."""
+"""Whole channels by the magnitude of all that goes with them (Li et al., Pruning Filters for Efficient ConvNets, ICLR
+2017; the filters and what other layers take of them together: Fang et al., DepGraph, CVPR 2023), gradually.
+
+While the sparsity rises they are masked; then the layers become physically smaller.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
 
 from nnrules.catalog.stages import PruneOptions
+from nnrules.compress.channels import Channels, chosen
+from nnrules.compress.masks import Layers, Masks
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-
-def prune(network: nn.Module, example: tuple[Tensor, ...], options: PruneOptions) -> dict[str, Any]:
-    """Remove from every layer the share `sparsity` of channels with the smallest norm of weights.
-
-    Channels that are added or scaled together go together. The convolutions become physically smaller; the network's
-    outputs keep their channels. `example`: its inputs with batch. Returns {"layers": {name: [channels before, after]},
-    "parameters": [before, after]}.
-    """
-    import torch_pruning
-
-    before, size = _channels(network), _parameters(network)
-    network.eval()
-    outputs = _output_layers(network, example)
-    pruner = torch_pruning.pruner.BasePruner(
-        network,
-        example,
-        importance=torch_pruning.importance.MagnitudeImportance(p=options.norm, normalizer=None),
-        pruning_ratio_dict={
-            module: _ratio(count, options)
-            for module, count in ((network.get_submodule(name), count) for name, count in before.items())
-            if module not in outputs
-        },
-        ignored_layers=outputs,
-    )
-    pruner.step()
-    after = _channels(network)
-    return {
-        "layers": {name: [count, after[name]] for name, count in before.items()},
-        "parameters": [size, _parameters(network)],
-    }
+OPTIONS = ("norm", "scope", "round_to")
+REMOVES_CHANNELS = True
 
 
-def _ratio(channels: int, options: PruneOptions) -> float:
-    """The share for torch_pruning, which keeps int(channels * (1 - share)): half a channel is safe from rounding."""
-    kept = math.ceil(round(channels * (1 - options.sparsity), 6) / options.round_to) * options.round_to
-    return max(0.0, 1 - (kept + 0.5) / channels)
-
-
-def _output_layers(network: nn.Module, example: tuple[Tensor, ...]) -> list[nn.Module]:
-    """The layers whose channels are the network's outputs: nothing with weights comes after them."""
-    import torch_pruning
-
-    graph = torch_pruning.DependencyGraph().build_dependency(network, example)
-    return [
-        module
-        for module in network.modules()
-        if module in graph.module2node and _is_layer(module) and not _feeds_layer(graph.module2node[module])
+def choose(layers: Layers, sparsity: float, options: PruneOptions) -> Masks:
+    """Of the channels that are added or scaled together, the share `sparsity` with the smallest norm goes, or (`scope`)
+    of all channels; how many of a tie stay is rounded up to a multiple of `round_to`. The network's outputs stay."""
+    channels, weights = layers.channels, layers.weights()
+    scores = _scores(channels, weights, options.norm)
+    alive = torch.ones(len(scores), dtype=torch.bool)
+    ties = [
+        (channels.ties == tie).nonzero().flatten() for tie in sorted(set(channels.ties.tolist())) if _open(layers, tie)
     ]
+    wanted = torch.cat(ties) if ties else torch.zeros(0, dtype=torch.long)
+    least = scores[wanted].sort().values[round(len(wanted) * sparsity) :].min() if len(wanted) else 0.0
+    for members in ties:
+        share = (scores[members] < least).sum() / len(members) if options.scope == "global" else sparsity
+        gone = len(members) - _kept(len(members), float(share), options.round_to)
+        alive[members[scores[members].argsort(stable=True)[:gone]]] = False
+    return masked(channels, weights, alive)
 
 
-def _feeds_layer(node: Any) -> bool:
-    """Whether another layer with weights follows `node` in the dependency graph."""
-    waiting, seen = list(node.outputs), set()
-    while waiting:
-        follower = waiting.pop()
-        if follower in seen:
-            continue
-        seen.add(follower)
-        if _is_layer(follower.module):
-            return True
-        waiting.extend(follower.outputs)
-    return False
+def masked(channels: Channels, weights: dict[str, Tensor], alive: Tensor) -> Masks:
+    """Masks that leave in each layer what is made of and for channels that are alive."""
+    masks = {}
+    for name, weight in weights.items():
+        there = torch.outer(chosen(alive, channels.made[name]), chosen(alive, channels.taken[name]))
+        masks[name] = there.reshape(*there.shape, *[1] * (weight.ndim - 2)).expand_as(weight).to(weight.dtype)
+    return masks
 
 
-def _is_layer(module: Any) -> bool:
-    from torch import nn
-
-    return isinstance(module, nn.Conv2d | nn.Linear)
+def _open(layers: Layers, tie: int) -> bool:
+    return not layers.skip & set(layers.channels.makers(tie))
 
 
-def _channels(network: nn.Module) -> dict[str, int]:
-    """Output channels of each layer by name."""
-    return {name: int(module.weight.shape[0]) for name, module in network.named_modules() if _is_layer(module)}
+def _kept(count: int, sparsity: float, multiple: int) -> int:
+    """How many of so many channels stay."""
+    return min(count, math.ceil(round(count * (1 - sparsity), 6) / multiple) * multiple)
 
 
-def _parameters(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
+def _scores(channels: Channels, weights: dict[str, Tensor], norm: int) -> Tensor:
+    """The mean norm of the weights that a channel is made with and taken by."""
+    total, count = torch.zeros(2, len(channels.ties) + 1)  # the last: those that stay
+    for name, weight in weights.items():
+        powers = weight.abs().pow(norm)
+        for numbers, rows in ((channels.made[name], powers), (channels.taken[name], powers.transpose(0, 1))):
+            total.index_add_(0, numbers % len(total), rows.flatten(1).sum(1))
+            count.index_add_(0, numbers % len(total), torch.full((len(numbers),), float(rows[0].numel())))
+    return (total / count.clamp(min=1))[:-1].pow(1 / norm)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from torch import Tensor
-
 from nnrules.catalog.stages import PruneOptions
-from nnrules.compress.masks import Masks, lowest
+from nnrules.compress.masks import Layers, Masks, lowest
+
+OPTIONS = ("scope",)
+REMOVES_CHANNELS = False
 
 
-def choose(weights: Mapping[str, Tensor], sparsity: float, options: PruneOptions) -> Masks:
+def choose(layers: Layers, sparsity: float, options: PruneOptions) -> Masks:
     """The smallest weights go."""
-    return lowest({name: weight.abs() for name, weight in weights.items()}, sparsity, options)
+    weights = {name: each.abs() for name, each in layers.weights().items() if name not in layers.skip}
+    return lowest(weights, sparsity, options)
