@@ -122,6 +122,7 @@ typedef uint32_t __attribute__((may_alias, aligned(1))) nn_word_at_1;
 #include "nn_dsp_depthwise_rows.h"
 #include "nn_dsp_winograd.h"
 #include "nn_dsp_winograd_row.h"
+#include "nn_dsp_stripes.h"
 #include "nn_mve.h"
 #include "nn_riscv.h"
 

@@ -1,6 +1,7 @@
 """kernels/**/<op>_<dtypes>__<isa>.toml -> frozen Kernel records: what each kernel computes, needs and costs."""
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,11 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
         for name, text in self.let.items():
             known[name] = evaluate(text, known)
         return known
+
+    def heeds(self, name: str) -> bool:
+        """Whether its description speaks of a parameter."""
+        texts = (*self.let.values(), *self.when, self.scratch, str(self.in_place), self.weights, self.cost)
+        return any(re.search(rf"\b{name}\b", text) for text in texts)
 
     def _value(self, text: str, parameters: Parameters) -> Any:
         return evaluate(text, self.known(parameters))

@@ -11,7 +11,7 @@ from nnrules.catalog.kernel import BY_ROWS, Kernel
 from nnrules.codegen.model import ModelCode
 from nnrules.graph.ir import Graph, Node, Tensor
 from nnrules.graph.operator import Operator, Shape
-from nnrules.plan.costs import Costs, key
+from nnrules.plan.costs import Costs, place
 from nnrules.plan.planner import plan_of
 from nnrules.plan.select import Candidate, candidates, work
 
@@ -52,15 +52,15 @@ def trials(
             for candidate in candidates(graph, node, kernels, isa, Costs(), band)[0]:
                 if BY_ROWS in candidate.variant:
                     continue
-                place = candidate.kernel.name, key(candidate.parameters)
+                own = place(candidate.kernel, candidate.parameters)
                 trial = Trial(
                     layer=f"{describe(graph, node)}, {band} at a time" if band else describe(graph, node),
                     operator=operator,
                     shapes=tuple(shapes),
                     candidate=candidate,
-                    key=place[1],
+                    key=own,
                 )
-                found.setdefault(place, trial)
+                found.setdefault((candidate.kernel.name, own), trial)
     return list(found.values())
 
 

@@ -1,7 +1,8 @@
 """What kernels were measured to cost on a target: kernels/costs/<target>.json, written by `scons tune`.
 
 A kernel's cost follows from the layer's shape and the kernel's own parameters, not from weights, zero points and
-scales: one entry serves every layer of the same shape. Layers without an entry have the kernel's own estimate.
+scales, but for how many vectors of weights are left where it skips those that are zero: one entry serves every layer
+of the same shape. Layers without an entry have the kernel's own estimate.
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from nnrules.catalog.kernel import Kernel
+from nnrules.catalog.kernel import PLAIN, Kernel
 from nnrules.catalog.paths import KERNELS
 
 UNMEASURED_CODE = 1024  # bytes of a function, above the mean on every target, where no entry is of its kernel
@@ -26,6 +27,8 @@ _WEIGHTLESS = (
     "weight_low",
     "weight_step",
 )  # parameters that follow from weights or scales
+
+_OF_SOME = PLAIN.keys() - {"levels"}
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,13 +54,13 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 
     def measured(self, kernel: Kernel, parameters: Mapping[str, Any]) -> float | None:
         """Of one run, None where it was not measured."""
-        known = self.costs.get(kernel.name, {}).get(key(parameters))
+        known = self.costs.get(kernel.name, {}).get(place(kernel, parameters))
         return float(known.instructions) if known else None
 
     def code(self, kernel: Kernel, parameters: Mapping[str, Any]) -> int:
         """Bytes of its function, without what kernels share: measured, else the most measured of the kernel."""
         known = self.costs.get(kernel.name, {})
-        own = known.get(key(parameters))
+        own = known.get(place(kernel, parameters))
         return own.code if own else max((each.code for each in known.values()), default=UNMEASURED_CODE)
 
 
@@ -69,6 +72,12 @@ def key(parameters: Mapping[str, Any]) -> str:
         if name not in _WEIGHTLESS and not name.endswith(("zero_point", "zero_points"))
     }
     return sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def place(kernel: Kernel, parameters: Mapping[str, Any]) -> str:
+    """The key of a kernel's costs on a layer: how narrow its weights are and how many are zero counts only where the
+    kernel's description speaks of it."""
+    return key({name: value for name, value in parameters.items() if name not in _OF_SOME or kernel.heeds(name)})
 
 
 def template_digest(kernel: Kernel) -> str:
@@ -91,11 +100,11 @@ def dump_costs(costs: Costs) -> bytes:
     encode = msgspec.json.encode
     kernels = []
     for name, each in sorted(costs.costs.items()):
-        rows = [encode(place) + b":" + encode(cost) for place, cost in sorted(each.items(), key=_place)]
+        rows = [encode(place) + b":" + encode(cost) for place, cost in sorted(each.items(), key=_order)]
         kernels.append(encode(name) + b":{\n" + b",\n".join(rows) + b"\n}")
     head = encode({"compiler": costs.compiler, "templates": dict(sorted(costs.templates.items()))})
     return head[:-1] + b',\n"costs":{\n' + b",\n".join(kernels) + b"\n}}\n"
 
 
-def _place(entry: tuple[str, Cost]) -> tuple[str, str]:
+def _order(entry: tuple[str, Cost]) -> tuple[str, str]:
     return entry[1].layer, entry[0]

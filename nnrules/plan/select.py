@@ -18,7 +18,7 @@ from nnrules.catalog.kernel import ALONE, BY_ROWS, Kernel
 from nnrules.error import UserError
 from nnrules.graph.ir import Graph, Node
 from nnrules.graph.operator import Operator, Parameter, Shape
-from nnrules.plan.costs import Costs, key
+from nnrules.plan.costs import Costs, place
 from nnrules.plan.knapsack import Choice, cheapest, least_flash, total_flash
 from nnrules.plan.record import Refusal, Room
 from nnrules.plan.schedule import aligned, height, sums_up
@@ -337,8 +337,8 @@ def _company(
         layers = [layer_parameters(graph, node) for node in graph.nodes if node.operator.op == kernel.op]
         some = kernel.variants()[0]
         fitting = [each for each in layers if kernel.refusal({**each, **some}, isa) is None]
-        known[kernel.name] = Counter(map(key, fitting))
-    return {"alike": known[kernel.name][key(whole)], "kinds": len(known[kernel.name])}
+        known[kernel.name] = Counter(place(kernel, each) for each in fitting)
+    return {"alike": known[kernel.name][place(kernel, whole)], "kinds": len(known[kernel.name])}
 
 
 def runs(graph: Graph, node: Node, band: int) -> int:

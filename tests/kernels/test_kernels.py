@@ -224,15 +224,17 @@ def test_the_weights_are_as_large_as_described(op: str) -> None:
 
 
 def stored_weights(run: Run) -> int:
-    """Bytes of the packed weights; of a stream, less its biases, multipliers, zero points and sizes."""
+    """Bytes of the packed weights with where they are; of a stream, less biases, multipliers, zero points, sizes."""
     packed = pack(run.kernel.packing, run.case.operator, run.parameters)
+    if run.kernel.packing == "dsp_stripes":  # three words at the beginning, six for each filter
+        return packed["stream"].nbytes - 12 - 24 * len(run.case.operator.weights)
     if "stream" in packed:
         for_helium = run.kernel.isa == "mve"
         zero_points = 8 if run.kernel.packing in TILES and not for_helium else 0
         sizes = 4 if run.kernel.packing == "dsp_depthwise_rows" else 0
         shift = 4 * int(for_helium and run.case.operator.requantization.has_shift)
         return packed["stream"].nbytes - (8 + shift) * channels_in_stream(run) - zero_points - sizes
-    return packed["weights"].nbytes if "weights" in packed else 0
+    return sum(packed[name].nbytes for name in ("weights", "kept", "starts") if name in packed)
 
 
 def channels_in_stream(run: Run) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from nnrules.graph.narrow import narrow_parameters, weight_bits
 from nnrules.graph.operator import Geometry, Parameter, Shape, Windowed
 from nnrules.graph.requant import Requantization, accumulator_bound
-from nnrules.graph.sparse import sparse_parameters
+from nnrules.graph.sparse import START_BYTES, remaining, sparse_parameters
 from nnrules.graph.thresholds import Thresholds
 
 if TYPE_CHECKING:
@@ -119,10 +119,15 @@ class Conv2d(Windowed, frozen=True, kw_only=True):
 
     def macs(self, *shapes: Shape) -> int:
         height, width, _ = self.infer(*shapes)
-        return height * width * int(self.weights.size)
+        return height * width * self._remaining()[0]
 
     def weight_bytes(self) -> int:
-        return -(-int(self.weights.size) * self.weight_bits // 8)
+        weights, vectors = self._remaining()
+        lists = START_BYTES * (vectors + len(self.weights)) if vectors else 0  # where they begin, how many a filter has
+        return -(-weights * self.weight_bits // 8) + lists
+
+    def _remaining(self) -> tuple[int, int]:
+        return remaining(self.weights) if self.groups == 1 else (int(self.weights.size), 0)
 
     @property
     def weight_bits(self) -> int:

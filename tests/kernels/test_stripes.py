@@ -1,0 +1,77 @@
+"""The kernel for Armv7E-M that skips vectors of weights which are zero, on shapes that drawn cases seldom reach: as
+instructions under the emulator and its twin; and what it saves.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnrules.graph.operator import Geometry, Shape
+from nnrules.graph.ops.conv2d import Conv2d
+from nnrules.graph.requant import Requantization
+from tests.cases import Case
+from tests.kernels.programs import Run, build, differences, execute
+from tests.kernels.test_kernels import runs_of, stored_weights
+from tests.needs import need_target
+
+KERNEL = "conv2d_stripes_s8__armv7em"
+
+
+def case(
+    shape: Shape, out_c: int, n: int = 0, share: float = 0.5, *, kernel: tuple[int, int] = (3, 3), stride: int = 1,
+    dilation: int = 1, padding: tuple[int, int, int, int] = (1, 1, 1, 1), shift: int = 0, low: int = -128,
+) -> Case:  # fmt: skip
+    """A convolution whose weights are zero by vectors of `n` input channels (0: all), but for a `share` of them; its
+    second filter is zero altogether."""
+    generator = np.random.default_rng([*shape, out_c])
+    weights = generator.integers(-128, 128, (out_c, *kernel, shape[2])).astype(np.int8)
+    vectors = weights.reshape(-1, n or shape[2])
+    vectors[generator.random(len(vectors)) >= share] = 0
+    weights[1:2] = 0
+    shifts = np.full(out_c, shift, np.uint8)
+    multipliers = generator.integers(2**18, 2**21, out_c).astype(np.int32)
+    operator = Conv2d(
+        geometry=Geometry(kernel=kernel, stride=(stride, stride), dilation=(dilation, dilation), padding=padding),
+        weights=weights,
+        bias=generator.integers(-1000, 1000, out_c).astype(np.int32),
+        x_zero_point=int(generator.integers(-128, 128)),
+        requantization=Requantization(multipliers, shifts, 3, low, 127),
+    )
+    return Case(operator, (generator.integers(-128, 128, (1, *shape)).astype(np.int8),))
+
+
+CASES = [
+    case((4, 8, 8), 4),
+    case((3, 5, 16), 3, 4, low=-60),  # rows that two and four rows at once take better
+    case((5, 6, 32), 5, 8),
+    case((2, 7, 64), 2, 16, 0.2),
+    case((4, 4, 128), 3, share=0.3),  # each vector in two pieces
+    case((7, 9, 12), 3, stride=2, shift=2),
+    case((6, 10, 20), 3, dilation=2, padding=(2, 2, 1, 3)),
+    case((5, 3, 8), 3, kernel=(5, 2), padding=(4, 1, 0, 0)),
+    case((1, 1, 8), 3),  # narrower than its window, no pixel of whose input lies inside for all four
+    case((6, 1, 4), 2, kernel=(3, 1), padding=(1, 0, 1, 0)),
+    case((3, 4, 8), 2, share=0.0),
+]
+
+
+@pytest.mark.parametrize("target", ["x86-64", "cortex-m7"])
+def test_shapes(target: str) -> None:
+    """Vectors of every length, four pixels of one, two and four rows, whole images and bands, strides, dilations."""
+    need_target(target)
+    runs = [run for run in runs_of(CASES, ("armv7em",)) if run.kernel.name == KERNEL]
+    assert {id(run.case) for run in runs} == {id(case) for case in CASES[:-1]}  # none is for no weights at all
+    assert {run.variant["rows"] for run in runs} == {1, 2, 4}
+    assert {run.variant["n"] for run in runs} == {0, 4, 8, 16}
+    assert all(stored_weights(run) == run.kernel.weight_bytes(run.parameters) for run in runs)
+    check([run for run in runs if run.band < 3], target)
+
+
+def check(runs: list[Run], target: str) -> None:
+    """Build, run and compare."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        execute(folder, target, build(folder, target, runs, target == "x86-64"), runs)
+        assert not differences(folder, runs), "\n".join(differences(folder, runs))
