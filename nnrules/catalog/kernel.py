@@ -34,6 +34,7 @@ class _Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     in_place: bool | str = False
     rows: bool = False
     thresholds: bool = False
+    stream: bool = False
     packing: str | None = None
     params: dict[str, tuple[int, ...]] = {}
     weights: str = "0"
@@ -46,7 +47,8 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     ``let``: names for expressions that those further down and all others may use; ``when``: conditions that must all
     hold, also over ALONE; ``in_place``: whether, or when, the output may start where the first input does; ``rows``:
     whether the template also takes the rows of its input one by one, see BY_ROWS; ``thresholds``: whether it also makes
-    outputs by thresholds; ``packing``: the module of nnrules/codegen/packing that makes its constants, None without;
+    outputs by thresholds; ``stream``: whether weights and other constants are one array, which several formats would
+    have to have once each; ``packing``: the module of nnrules/codegen/packing that makes its constants, None without;
     ``params``: further parameters and the values to try for each, every combination a variant; ``weights``: bytes of
     the packed weights; ``template``: C.
     """
@@ -60,6 +62,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     in_place: bool | str
     rows: bool
     thresholds: bool
+    stream: bool
     packing: str | None
     params: dict[str, tuple[int, ...]]
     weights: str

@@ -1,4 +1,4 @@
-"""Names of models: how they are spelt, and the C identifiers they become; the key of their notes."""
+"""Names of models: how they are spelt, and the C identifiers they become; keys in ONNX models."""
 
 import re
 
@@ -6,6 +6,7 @@ from nnrules.error import UserError
 
 LONGEST = 48
 NOTE = "nnrules.note"  # key in an ONNX model's metadata: what all that is made of it is labelled with
+FORMATS = "nnrules.formats"  # the same of the input that picks a format
 
 
 def c_identifier(model: str) -> str:

@@ -142,7 +142,9 @@ class QuantizeOptions(Recipe, frozen=True):
     After training, `samples`: how many training images calibrate; `range`: how method ptq chooses the ranges of
     activations; `percentile`: percent of these kept inside, either tail counted alone; `equalize`: even out the
     channels of neighbouring layers; with fewer than 8 bits, `rounding`: of the weights, and `correct_bias`: for what
-    that adds. With a method that trains, `epochs` and the rest of the recipe; `clip_decay`: of PACT's alpha."""
+    that adds. Method dynamic_qformat has `formats` formats, each of twice the range of the one before, the last
+    `brighter` of them beyond the range of the training images. With a method that trains, `epochs` and the rest of the
+    recipe; `clip_decay`: of PACT's alpha."""
 
     method: str = "percentile"
     weight_bits: Bits = 8
@@ -157,6 +159,8 @@ class QuantizeOptions(Recipe, frozen=True):
     correct_bias: bool = True
     percentile: Annotated[float, Meta(gt=50, le=100)] = 99.99
     samples: Positive = 256
+    formats: Annotated[int, Meta(ge=2, le=16)] = 7
+    brighter: Natural = 2
     epochs: Positive = 8
     learning_rate: AboveZero = 0.001
     warmup_epochs: NotNegative = 0.5

@@ -1,5 +1,6 @@
 """The C of one model on one target: source, header, self test and check program."""
 
+import math
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,11 +15,12 @@ from nnrules.codegen.ctext import array, columns, comment_text, real
 from nnrules.codegen.render import render
 from nnrules.codegen.rows import RowProgram
 from nnrules.error import UserError
+from nnrules.graph.formats import reaches
 from nnrules.graph.ir import Graph, Node, Tensor, dump
 from nnrules.plan.record import Plan
 
 ALIGNMENT = 8
-COUNTERS = 8  # bytes of the state of a program that does not stream
+COUNTERS, COUNTERS_AND_FORMAT = 8, 16  # bytes of the state of a program that does not stream
 IMAGE_AXES = 3
 
 
@@ -47,7 +49,7 @@ class Pushes:
 @dataclass(frozen=True)
 class Edge:
     """An input or output of the model, for the header's macros. ``argument``: its name where it is handed over;
-    ``offset``: None where it is not in the arena."""
+    ``offset``: None where it is not in the arena; ``fraction_bits``: by format, none where there is only one."""
 
     name: str
     argument: str
@@ -58,6 +60,7 @@ class Edge:
     shape: tuple[int, ...]
     layout: str
     dtype: str
+    fraction_bits: tuple[int, ...]
 
 
 class ModelCode:
@@ -91,10 +94,14 @@ class ModelCode:
         return self._render("program/check.c.j2")
 
     def selftest(self, *sample: np.ndarray) -> str:
-        """M_selftest.c: int8 arrays (NHWC, no batch) for the inputs, and the outputs that the numpy reference gives."""
+        """M_selftest.c: int8 arrays (NHWC, no batch) for the inputs, the selector (1,) among them, and the outputs that
+        the numpy reference gives."""
         values = self.graph.run(*(each[np.newaxis] for each in sample))
         names = self._sample_names()
-        arrays = [array(name, each, "const") for name, each in zip(names, sample, strict=True)]
+        inputs = sample[: len(names)]
+        arrays = [array(name, each, "const") for name, each in zip(names, inputs, strict=True)]
+        if self.graph.selector:
+            arrays.append(f"const int {self.prefix}_selftest_format = {int(sample[-1][0])};\n")
         arrays += [
             array(f"expected_{index}", values[name][0].reshape(-1).view(np.int8), "static const")
             for index, name in enumerate(self.graph.outputs)
@@ -122,8 +129,15 @@ class ModelCode:
             macs=sum(step.macs for step in self.steps),
             rows=self.rows,
             pushes=self._pushes(),
+            formats=graph.formats,
+            reach=self._reach(),
             **context,
         )
+
+    def _reach(self) -> list[int]:
+        """For each format the largest magnitude of an input, as a power of two."""
+        tensor = self.graph.tensors[self.graph.inputs[0]]
+        return [math.frexp(largest)[1] - 1 for largest in reaches(tensor)]
 
     def _pushes(self) -> Pushes | None:
         """None with several inputs, or where the arena has no room beside the input."""
@@ -136,11 +150,11 @@ class ModelCode:
 
     def _beside(self, tensor: Tensor) -> int | None:
         """Where a program that does not stream counts the rows: behind the input, or before it."""
-        start = self.plan.offset(tensor.name)
+        start, counters = self.plan.offset(tensor.name), COUNTERS_AND_FORMAT if self.graph.selector else COUNTERS
         stop = -(-(start + tensor.bytes) // ALIGNMENT) * ALIGNMENT
-        if stop + COUNTERS <= self.plan.arena_bytes:
+        if stop + counters <= self.plan.arena_bytes:
             return stop
-        return start - COUNTERS if start >= COUNTERS else None
+        return start - counters if start >= counters else None
 
     def _sample_names(self) -> list[str]:
         """The self test's inputs: <model>_selftest_input, numbered where there are several."""
@@ -185,6 +199,7 @@ class ModelCode:
             zero_point=tensor.zero_point,
             shape=tensor.shape,
             layout=tensor.layout,
+            fraction_bits=tuple(1 - math.frexp(scale)[1] for scale in tensor.scales),
         )
 
     def _step(self, index: int, node: Node) -> Step:

@@ -1,5 +1,6 @@
 """The C of a program through which rows stream: its tensors, its steps, and the table of what each row sets off."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -130,6 +131,11 @@ class RowProgram:
     def reads(self) -> bool:
         """Whether rows are asked for one by one."""
         return self.keeps or any("row_at(" in line for step in self.steps for line in step.lines)
+
+    @property
+    def reads_format(self) -> bool:
+        """Whether any step's constants depend on the format."""
+        return any(re.search(r"\bformat\b", line) for step in self.steps for line in step.lines)
 
     @property
     def lines(self) -> list[Line]:

@@ -1,6 +1,7 @@
 """The integer graph as standard ONNX: any ONNX Runtime is then an independent oracle for the generated C.
 
 Every tensor of the graph keeps its name; images are NCHW with a dynamic batch, everything else has the batch in front.
+The selector of a format is an input (N, 1): each sample has its own.
 """
 
 from typing import Any
@@ -9,13 +10,19 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from nnrules.graph.ir import Graph, Tensor
-from nnrules.graph.operator import Shape
+from nnrules.graph.ir import Graph, Node, Tensor
+from nnrules.graph.operator import Operator, Shape
 from nnrules.graph.requant import Requantization
 from nnrules.graph.thresholds import Thresholds
 
 OPSET = 18
 IR_VERSION = 8
+INDEX = "formats/index"
+
+TABLED = ("conv2d", "fully_connected", "average_pool2d", "add")
+"""Operators whose constants, all but the weights, are broadcast against their output: tables by format have them."""
+
+BROADCAST = ("Add", "Mul", "Max", "Min")
 
 
 class Emitter:
@@ -29,10 +36,16 @@ class Emitter:
 
     def model(self) -> onnx.ModelProto:
         """The whole graph as a checked model; shape inference agrees with the graph's own shapes."""
+        inputs = [_value_info(self.graph.tensors[name]) for name in self.graph.inputs]
+        if selector := self.graph.selector:
+            inputs.append(helper.make_tensor_value_info(selector, TensorProto.INT8, ["N", 1]))
+            self.node("Reshape", [self.cast(selector, "INT64"), self.constant(INDEX, "shape", np.array([-1]))], INDEX)
         for node in self.graph.nodes:
             self._output = node.output
-            node.operator.emit(self, list(node.inputs), node.output)
-        inputs = [_value_info(self.graph.tensors[name]) for name in self.graph.inputs]
+            if node.formats:
+                self._by_format(node)
+            else:
+                node.operator.emit(self, list(node.inputs), node.output)
         outputs = [_value_info(self.graph.tensors[name]) for name in self.graph.outputs]
         body = helper.make_graph(self.nodes, self.graph.name, inputs, outputs, list(self.constants.values()))
         model = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
@@ -110,6 +123,58 @@ class Emitter:
         if not compared:  # one level
             total = self.node("Add", [self.node("Sub", [acc, acc]), lowest])
         return self.cast(total, "INT8", output)
+
+    def _by_format(self, node: Node) -> None:
+        """Tables of constants where these are broadcast, else the results of all formats and a choice between them."""
+        parts = [self._part(operator, node) for operator in node.formats]
+        first, arrays = parts[0], [_arrays(part) for part in parts]
+        alike = node.operator.op in TABLED and all(part.nodes == first.nodes for part in parts)
+        other = {n for n in arrays[0] if alike and any(not np.array_equal(each[n], arrays[0][n]) for each in arrays)}
+        if alike and all(each.op_type in BROADCAST for each in first.nodes if not other.isdisjoint(each.input)):
+            self.constants |= {name: first.constants[name] for name in arrays[0] if name not in other}
+            for name in sorted(other):
+                self._table(name, [each[name] for each in arrays], len(self.shape(node.output)))
+            self.nodes += first.nodes
+        else:
+            self._choice(node, parts)
+
+    def _part(self, operator: Operator, node: Node) -> "Emitter":
+        """One format's nodes and constants."""
+        part = Emitter(self.graph)
+        part._output = node.output
+        operator.emit(part, list(node.inputs), node.output)
+        return part
+
+    def _table(self, name: str, rows: list[np.ndarray], axes: int) -> None:
+        """Constants of all formats, the sample's own as value ``name`` with the batch in front of ``axes`` axes."""
+        table = np.stack([row.reshape(row.shape[-axes:]) for row in rows])
+        table = table.reshape(len(rows), *[1] * (axes + 1 - table.ndim), *table.shape[1:])
+        self.node("Gather", [self.constant(name, "formats", table), INDEX], name, axis=0)
+
+    def _choice(self, node: Node, parts: list["Emitter"]) -> None:
+        one = [-1, *[1] * len(self.shape(node.output))]
+        index = self.node("Reshape", [INDEX, self.constant(node.output, "one", np.array(one))])
+        chosen = ""
+        for number, part in enumerate(parts):
+            prefix, own = (
+                f"formats/{number}/",
+                {*part.constants, *(value for each in part.nodes for value in each.output)},
+            )
+            for name, constant in part.constants.items():
+                self.constants[prefix + name] = numpy_helper.from_array(numpy_helper.to_array(constant), prefix + name)
+            for each in part.nodes:
+                each.input[:] = [prefix + value if value in own else value for value in each.input]
+                each.output[:] = [prefix + value for value in each.output]
+                each.name = prefix + each.name
+            self.nodes += part.nodes
+            result = self.cast(prefix + node.output, "INT32")
+            mine = self.node("Equal", [index, self.constant(node.output, f"format{number}", np.array(number))])
+            chosen = self.node("Where", [mine, result, chosen]) if chosen else result
+        self.cast(chosen, node.operator.output_type.upper(), node.output)
+
+
+def _arrays(part: Emitter) -> dict[str, np.ndarray]:
+    return {name: numpy_helper.to_array(constant) for name, constant in part.constants.items()}
 
 
 def integer_model(graph: Graph) -> onnx.ModelProto:

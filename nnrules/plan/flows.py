@@ -12,10 +12,10 @@ LARGEST_BYTE, LARGEST_SHORT = 255, 65_535
 
 
 def state_bytes(graph: Graph) -> int:
-    """Of the counters of a program through which rows stream, rounded up to 8."""
+    """Of the counters of a program through which rows stream, and its format, rounded up to 8."""
     rows = max(height(graph, name) for name in graph.tensors)
     counter = 1 if rows <= LARGEST_BYTE else 2 if rows <= LARGEST_SHORT else 4
-    return aligned(STATE_BYTES + 2 * counter * len(graph.tensors))
+    return aligned(STATE_BYTES + counter * (2 * len(graph.tensors) + bool(graph.selector)))
 
 
 def make_flow(graph: Graph, stream: Stream, offsets: Mapping[Key, int], state_offset: int) -> Flow:

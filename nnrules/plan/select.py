@@ -91,11 +91,11 @@ class Limit:
 @dataclass(frozen=True)
 class Flash:
     """A bound on kernels and constants together. `bytes`: how much; `by`: what says so, "budget" or "target";
-    `constants`: the bytes of a layer's arrays as a candidate packs them."""
+    `constants`: the bytes of a layer's arrays as a candidate packs them, given its operator in every format."""
 
     bytes: int
     by: str
-    constants: Callable[[Operator, Candidate], int]
+    constants: Callable[[Sequence[Operator], Candidate], int]
 
 
 class Offers:
@@ -143,7 +143,7 @@ class Offers:
         graph, rows, within = self.graph, bands or {}, limits or {}
         found = [_within(self.candidates(i, rows.get(i, 0)), within.get(i)) for i in range(len(graph.nodes))]
         weights = int(sum(_with_extra(node.operator, extra_weights) for node in graph.nodes))
-        operators = (work(graph, node, rows.get(i, 0))[0] for i, node in enumerate(graph.nodes))
+        operators = (in_formats(graph, node, rows.get(i, 0)) for i, node in enumerate(graph.nodes))
         layers = [(operator, fitting) for operator, (fitting, _) in zip(operators, found, strict=True) if fitting]
         numbers, room = _Selector(layers, weights, flash).select()
         taken = iter(fitting[number] for number, (_, fitting) in zip(numbers, layers, strict=True))
@@ -173,9 +173,9 @@ def _within(
 
 @dataclass(frozen=True)
 class _Selector:
-    """`layers`: each one's operator and candidates; `weights`: room for the packed ones, in bytes."""
+    """`layers`: each one's operator in every format and candidates; `weights`: room for the packed ones, in bytes."""
 
-    layers: Sequence[tuple[Operator, Sequence[Candidate]]]
+    layers: Sequence[tuple[Sequence[Operator], Sequence[Candidate]]]
     weights: int
     flash: Flash | None
 
@@ -223,16 +223,16 @@ class _Selector:
     def _size(self, taken: Sequence[int]) -> int:
         """Bytes of flash."""
         pairs = zip(self.layers, self._chosen(taken), strict=True)
-        return total_flash(self._choice(operator, candidate) for (operator, _), candidate in pairs)
+        return total_flash(self._choice(operators, candidate) for (operators, _), candidate in pairs)
 
-    def _choice(self, operator: Operator, candidate: Candidate) -> Choice:
+    def _choice(self, operators: Sequence[Operator], candidate: Candidate) -> Choice:
         assert self.flash is not None
-        own = self.flash.constants(operator, candidate) + CALL_BYTES
+        own = self.flash.constants(operators, candidate) + CALL_BYTES
         return Choice(candidate.instructions, _grains(candidate), own, candidate.function, candidate.code_bytes)
 
     @cached_property
     def _sized(self) -> list[list[Choice]]:
-        return [[self._choice(operator, candidate) for candidate in fitting] for operator, fitting in self.layers]
+        return [[self._choice(operators, candidate) for candidate in fitting] for operators, fitting in self.layers]
 
     def _room(
         self, taken: tuple[int, ...], by: str, room: int, used: int, within: Callable[[int], tuple[int, ...]]
@@ -254,7 +254,8 @@ def _grains(candidate: Candidate) -> int:
 
 def kernel_op(graph: Graph, node: Node, band: int = 0) -> str:
     """The name of the operator that kernels are found by."""
-    return "average_rows" if band and sums_up(graph, graph.nodes.index(node)) else node.operator.op
+    index = [each.output for each in graph.nodes].index(node.output)
+    return "average_rows" if band and sums_up(graph, index) else node.operator.op
 
 
 def work(graph: Graph, node: Node, band: int = 0) -> tuple[Operator, list[Shape]]:
@@ -265,6 +266,12 @@ def work(graph: Graph, node: Node, band: int = 0) -> tuple[Operator, list[Shape]
         return node.operator, shapes
     rows = (band - 1) * window.stride + (window.kernel - 1) * window.dilation + 1
     return node.operator.on_rows(), [(rows, *shape[1:]) for shape in shapes]
+
+
+def in_formats(graph: Graph, node: Node, band: int = 0) -> list[Operator]:
+    """The same operator in each format, or the only one."""
+    nodes = [msgspec.structs.replace(node, operator=each) for each in node.formats] or [node]
+    return [work(graph, each, band)[0] for each in nodes]
 
 
 def layer_parameters(graph: Graph, node: Node, band: int = 0) -> dict[str, Parameter]:
@@ -288,6 +295,7 @@ def candidates(
     ``known``: what is found out once for all layers of the graph, kept there. Raises UserError where nothing can.
     """
     own, whole = layer_parameters(graph, node, band), layer_parameters(graph, node)
+    formats = [layer_parameters(graph, msgspec.structs.replace(node, operator=each), band) for each in node.formats]
     known = {} if known is None else known
     fitting, refused = [], {}
     op = kernel_op(graph, node, band)
@@ -300,6 +308,8 @@ def candidates(
         parameters = {**own, **taken}
         company = _company(graph, kernel, isa, whole, known)
         reason = kernel.refusal({**parameters, **company}, isa)
+        if reason is None and node.formats:
+            reason = "needs a single format" if kernel.stream else _refusal(kernel, formats, {**taken, **company}, isa)
         if reason is None and rest and (fault := kernel.refusal({**last, **taken, **company}, isa)):
             reason = f"{fault}, also at the image's end, where rows are left: {rest}"
         if reason is None:
@@ -325,6 +335,13 @@ def candidates(
             f"{graph.name}: layer '{node.name}'", reasons, "add a kernel under kernels/ or change the layer"
         )
     return fitting, refused
+
+
+def _refusal(
+    kernel: Kernel, formats: Sequence[dict[str, Parameter]], more: Mapping[str, int], isa: tuple[str, ...]
+) -> str | None:
+    """Why a kernel cannot run a layer in one of its formats."""
+    return next((fault for each in formats if (fault := kernel.refusal({**each, **more}, isa))), None)
 
 
 def _company(

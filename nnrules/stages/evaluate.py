@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from nnrules.catalog.stages import EvaluateOptions
+from nnrules.graph.formats import quantized_inputs, real_outputs
 from nnrules.graph.ir import Graph, load
 from nnrules.stages.runner import Request, main
 from nnrules.training.metric import measure
@@ -42,14 +43,14 @@ def float_runner(path: Path) -> Callable[[tuple[Floats, ...]], list[Floats]]:
 def integer_runner(path: Path, graph: Graph) -> Callable[[tuple[Floats, ...]], list[Floats]]:
     """Runs the integer ONNX model on real values in the dataset's layout; its own images are NCHW."""
     run = _session(path)
-    sources = [graph.tensors[name] for name in graph.inputs]
     results = [graph.tensors[name] for name in graph.outputs]
 
     def infer(batch: tuple[Floats, ...]) -> list[Floats]:
-        stored = [_images(t.to_nhwc(t.quantize(each)), -1, 1) for t, each in zip(sources, batch, strict=True)]
-        outputs = run(stored)
-        integers = [t.from_nhwc(_images(output, 1, -1)) for t, output in zip(results, outputs, strict=True)]
-        return [tensor.dequantize(each) for tensor, each in zip(results, integers, strict=True)]
+        arrays = quantized_inputs(graph, batch)
+        outputs = run([_images(arrays[name], -1, 1) for name in graph.arguments])
+        chosen = {name: arrays[name] for name in arrays if name == graph.selector}
+        integers = {t.name: t.from_nhwc(_images(each, 1, -1)) for t, each in zip(results, outputs, strict=True)}
+        return list(real_outputs(graph, integers | chosen).values())
 
     return infer
 

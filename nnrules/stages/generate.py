@@ -18,7 +18,7 @@ def run(request: Request[GenerateOptions]) -> None:
     code = ModelCode(graph, load_plan(request.input("plan")))
     request.output("source").write_text(code.source())
     request.output("header").write_text(code.header())
-    request.output("selftest").write_text(code.selftest(*(first[name][0] for name in graph.inputs)))
+    request.output("selftest").write_text(code.selftest(*(first[name][0] for name in graph.arguments)))
     request.output("check").write_text(code.check())
     request.output("port").write_text(port_header())
 

@@ -7,6 +7,7 @@ from nnrules.catalog.names import NOTE
 from nnrules.catalog.stages import LowerOptions
 from nnrules.error import UserError
 from nnrules.graph.emit import integer_model
+from nnrules.graph.formats import joined, selector_of, untabled
 from nnrules.graph.ir import dump
 from nnrules.graph.lowering import lower
 from nnrules.stages.runner import Request, main
@@ -21,7 +22,11 @@ def run(request: Request[LowerOptions]) -> None:
     except Exception as error:  # onnx raises whatever protobuf does on a damaged file
         raise UserError(str(path), "is not a valid ONNX model", f"onnx says: {str(error).splitlines()[0]}") from None
     note = next((each.value for each in model.metadata_props if each.key == NOTE), "")
-    graph = msgspec.structs.replace(lower(model, request.model), note=note)
+    if selector := selector_of(model):
+        graph = joined([lower(each, request.model) for each in untabled(model)], selector)
+    else:
+        graph = lower(model, request.model)
+    graph = msgspec.structs.replace(graph, note=note)
     request.output("graph").write_bytes(dump(graph))
     onnx.save(integer_model(graph), request.output("integer"))
 

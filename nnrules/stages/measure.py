@@ -79,7 +79,7 @@ def layer_instructions(request: Request[MeasureOptions], graph: ir.Graph, toolch
     elf = request.optional("profile")
     if elf is None or toolchain.runner is None or not toolchain.runner.instructions_per_tick:
         return {}
-    first = c_program.interleave(graph.inputs, held_out.load(graph, request.input("samples"), 1))
+    first = c_program.interleave(graph, held_out.load(graph, request.input("samples"), 1))
     program = Program(elf.name, elf, toolchain.runner.command, request.options.timeout)
     ticks = console.layer_ticks(program.run({"inputs.bin": first}).console)
     return {index: round(count * toolchain.runner.instructions_per_tick) for index, count in ticks.items()}

@@ -1,19 +1,20 @@
 """plan: a kernel for each layer, an offset for each tensor, within the memory that there is."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from nnrules.catalog.kernel import Kernel, load_kernel
 from nnrules.catalog.stages import PlanOptions
 from nnrules.catalog.toolchain import Toolchain, load_toolchain
-from nnrules.codegen.packing import pack
+from nnrules.codegen.packing import Constants, pack
 from nnrules.error import UserError
 from nnrules.graph.ir import Graph, load
 from nnrules.graph.operator import Operator
 from nnrules.plan.costs import load_costs
 from nnrules.plan.planner import Ram, make_plan
 from nnrules.plan.record import Plan, dump_plan
-from nnrules.plan.select import Candidate, Flash, layer_parameters, work
+from nnrules.plan.select import Candidate, Flash, in_formats, layer_parameters
 from nnrules.stages.runner import Request, main
 
 ALIGNMENT = 4  # of an array in flash
@@ -84,10 +85,15 @@ def _flash(options: PlanOptions, graph: Graph, toolchain: Toolchain | None) -> F
     return Flash(max(0, known[by] - reserve), by, constant_bytes)
 
 
-def constant_bytes(operator: Operator, candidate: Candidate) -> int:
+def constant_bytes(operators: Sequence[Operator], candidate: Candidate) -> int:
     """Bytes of weights, biases, multipliers and tables as a kernel's packing stores them."""
-    arrays = pack(candidate.kernel.packing, operator, candidate.parameters).values()
-    return sum(-(-array.nbytes // ALIGNMENT) * ALIGNMENT for array in arrays)
+    return _bytes([pack(candidate.kernel.packing, each, candidate.parameters) for each in operators])
+
+
+def _bytes(formats: Sequence[Constants]) -> int:
+    """Of the arrays of a layer, each as often as it is another one, in whole words."""
+    sizes = {(role, each.tobytes()): each.nbytes for constants in formats for role, each in constants.items()}
+    return sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes.values())
 
 
 def _require_arena(request: Request[PlanOptions], plan: Plan) -> None:
@@ -122,11 +128,12 @@ def _constant_bytes(graph: Graph, plan: Plan, kernels: list[Kernel]) -> int:
     """Bytes of weights, biases, multipliers and tables as the kernels' packings store them."""
     packings = {kernel.name: kernel.packing for kernel in kernels}
     layers = [(layer, node) for layer, node in zip(plan.layers, graph.nodes, strict=True) if layer.kernel]
-    packed = []
+    total = 0
     for layer, node in layers:
         parameters = {**layer_parameters(graph, node, layer.band), **layer.variant}
-        packed.append(pack(packings[layer.kernel], work(graph, node, layer.band)[0], parameters))
-    return sum(array.nbytes for constants in packed for array in constants.values())
+        formats = [pack(packings[layer.kernel], each, parameters) for each in in_formats(graph, node, layer.band)]
+        total += _bytes(formats)
+    return total
 
 
 if __name__ == "__main__":

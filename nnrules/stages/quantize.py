@@ -23,8 +23,9 @@ from nnrules.compress.parameters import (
     weight_scales,
 )
 from nnrules.compress.qdq import quantized_model
-from nnrules.compress.quantizers import percentile
+from nnrules.compress.quantizers import dynamic_qformat, percentile
 from nnrules.error import UserError
+from nnrules.graph.formats import selector_for, tabled
 from nnrules.graph.importers.body import Body
 from nnrules.stages.runner import Request, main
 from nnrules.training.task import Dataset, Floats, make_dataset, stacked
@@ -39,7 +40,10 @@ def run(request: Request[QuantizeOptions]) -> None:
     model = onnx.load(request.input("model"))
     dataset = make_dataset(request.reference("dataset"), "train", request.optional("data"))
     where = str(request.input("model"))
-    if is_quantized(model):
+    record: QuantizationRecord | list[QuantizationRecord]
+    if options.method == "dynamic_qformat":
+        finished, record = of_formats(model, dataset, options, request.model)
+    elif is_quantized(model):
         finished, record = completed(model, dataset, options, request.model)
     else:
         if "codes" in request.inputs:
@@ -52,6 +56,17 @@ def run(request: Request[QuantizeOptions]) -> None:
         finished = quantized_model(model, record)
     request.output("qparams").write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
     onnx.save(finished, request.output("model"))
+
+
+def of_formats(
+    model: onnx.ModelProto, dataset: Dataset, options: QuantizeOptions, name: str
+) -> tuple[onnx.ModelProto, list[QuantizationRecord]]:
+    """A float model quantized in several formats, with tables; what was chosen for each."""
+    if is_quantized(model):
+        raise UserError(name, "is quantized already", "dynamic_qformat needs a float model")
+    records = dynamic_qformat.records(model, list(_batches(dataset, options)), options, name)
+    models = [quantized_model(model, record) for record in records]
+    return tabled(models, selector_for(model)), records
 
 
 def completed(

@@ -57,7 +57,8 @@ def draw_scene(request: Request[ReportOptions], dataset: Dataset | None, console
     graph = ir.load(request.input("graph"))
     scene = {name: array[SCENE:] for name, array in held_out.load(graph, request.input("samples"), SCENE + 1).items()}
     results = numpy_reference.run(graph, scene)
-    tensors = [graph.tensors[name] for name in graph.outputs]
+    own = graph.at(int(scene[graph.selector][0, 0])) if graph.selector else graph
+    tensors = [own.tensors[name] for name in graph.outputs]
     outputs = [tensor.from_nhwc(results[tensor.name])[0] for tensor in tensors]
     dataset.picture(SCENE, outputs, [(tensor.scale, tensor.zero_point) for tensor in tensors], console, path)
     return True

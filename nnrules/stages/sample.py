@@ -7,6 +7,7 @@ name).
 import numpy as np
 
 from nnrules.catalog.stages import SampleOptions
+from nnrules.graph.formats import lit_through, quantized_inputs
 from nnrules.graph.ir import load
 from nnrules.stages.runner import Request, main
 from nnrules.training.metric import batches
@@ -15,12 +16,15 @@ from nnrules.verify.samples import COMPLETE
 
 
 def run(request: Request[SampleOptions]) -> None:
-    """Quantize the first items of the test split with the graph's own input scales and zero points."""
+    """Quantize the first items of the test split with the graph's own input scales and zero points.
+
+    Where the graph has several formats, they are made brighter and darker, so that each format has some."""
     graph = load(request.input("graph"))
     dataset = make_dataset(request.reference("dataset"), "test", request.optional("data"))
     real = [np.concatenate(parts) for parts in zip(*batches(dataset, request.options.count), strict=True)]
-    tensors = [graph.tensors[name] for name in graph.inputs]
-    arrays = {t.name: t.to_nhwc(t.quantize(array)) for t, array in zip(tensors, real, strict=True)}
+    if graph.selector:
+        real = [lit_through(graph, array) for array in real]
+    arrays = quantized_inputs(graph, real)
     if len(dataset) <= request.options.count:
         arrays[COMPLETE] = np.array(True)
     with request.output("samples").open("wb") as file:

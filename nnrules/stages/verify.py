@@ -25,7 +25,7 @@ from nnrules.verify.engines.onnx_runtime import OnnxRuntime
 from nnrules.verify.listing import print_layers
 from nnrules.verify.objects import digests
 from nnrules.verify.program import Program
-from nnrules.verify.qdq import QdqDistance
+from nnrules.verify.qdq import QdqDistances
 from nnrules.verify.sqnr import Sqnr
 
 BATCH = 16
@@ -38,7 +38,7 @@ def run(request: Request[VerifyOptions]) -> None:
     """Compare, and write the counts. Raises UserError that names the first difference, after the table of layers."""
     graph = ir.load(request.input("graph"))
     inputs = held_out.load(graph, request.input("samples"), request.options.host_samples)
-    sqnr, qdq = Sqnr(graph, request.input("float")), QdqDistance(graph, request.input("model"))
+    sqnr, qdq = Sqnr(graph, request.input("float")), QdqDistances(graph, request.input("model"))
     comparison = Comparison(graph)
     for batch, agreed in compare(comparison, inputs, Engines.of(graph, request), request.options.target_samples):
         sqnr.add(batch, agreed)

@@ -1,17 +1,21 @@
 """How far the QDQ model, which is for other tools, is from the integer program: layer by layer, given equal inputs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nnrules.graph.formats import untabled
 from nnrules.graph.ir import Graph, Tensor
 from nnrules.graph.operator import Shape
 from nnrules.verify.engines.onnx_runtime import Intermediates
+
+if TYPE_CHECKING:
+    import onnx
 
 COMPUTED = "/computed"
 VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
@@ -24,10 +28,10 @@ class QdqDistance:
     that its rounding (half to even, after two float roundings) shows and no earlier layer's does.
     """
 
-    def __init__(self, graph: Graph, model: Path) -> None:
+    def __init__(self, graph: Graph, model: "Path | onnx.ModelProto") -> None:
         import onnx
 
-        proto = onnx.shape_inference.infer_shapes(onnx.load(model))
+        proto = onnx.shape_inference.infer_shapes(onnx.load(model) if isinstance(model, Path) else model)
         self._graph = graph
         self._edges = cut(proto, graph)
         names = {edge.quantized + COMPUTED: tensor for tensor, edge in self._edges.items()}
@@ -53,6 +57,39 @@ class QdqDistance:
     def layers(self) -> list[dict[str, int] | None]:
         """For every node {"differing", "largest"}; None where the QDQ model does not quantize that tensor."""
         return [self._found.get(node.output) for node in self._graph.nodes]
+
+
+class QdqDistances:
+    """The same for a graph of several formats, or of one."""
+
+    def __init__(self, graph: Graph, model: Path) -> None:
+        import onnx
+
+        self._graph = graph
+        proto = onnx.load(model)
+        models = untabled(proto) if graph.selector else [proto]
+        graphs = [graph.at(number) for number in range(graph.formats)] if graph.selector else [graph]
+        self._formats = [QdqDistance(own, each) for own, each in zip(graphs, models, strict=True)]
+
+    def add(self, samples: Mapping[str, npt.NDArray[np.int8]], integers: Mapping[str, npt.NDArray[np.int8]]) -> None:
+        """Take in one batch: the graph's inputs, and the agreed integers of every node."""
+        count = len(next(iter(samples.values())))
+        chosen = samples.get(self._graph.selector, np.zeros(count, np.int8)).reshape(-1)
+        for number in np.unique(chosen).tolist():
+            mine = chosen == number
+            inputs = {name: array[mine] for name, array in samples.items() if name != self._graph.selector}
+            self._formats[number].add(inputs, {name: array[mine] for name, array in integers.items()})
+
+    def layers(self) -> list[dict[str, int] | None]:
+        """For every node {"differing", "largest"}; None where the QDQ model does not quantize that tensor."""
+        each = zip(*(distance.layers() for distance in self._formats), strict=True)
+        return [_together([found for found in layer if found is not None]) for layer in each]
+
+
+def _together(found: Sequence[dict[str, int]]) -> dict[str, int] | None:
+    if not found:
+        return None
+    return {"differing": sum(f["differing"] for f in found), "largest": max(f["largest"] for f in found)}
 
 
 @dataclass(frozen=True)

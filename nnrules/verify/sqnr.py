@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from nnrules.graph.formats import real_outputs
 from nnrules.graph.ir import Graph
 from nnrules.graph.operator import Shape
 from nnrules.verify.engines.onnx_runtime import Intermediates
@@ -26,13 +27,14 @@ class Sqnr:
     def add(self, samples: Mapping[str, npt.NDArray[np.int8]], integers: Mapping[str, npt.NDArray[np.int8]]) -> None:
         """Take in one batch: the graph's inputs, and the agreed integers of every node."""
         tensors = self._graph.tensors
-        reals = self._model.run(
-            {name: tensors[name].from_nhwc(tensors[name].dequantize(array)) for name, array in samples.items()}
-        )
+        given = real_outputs(self._graph, samples)
+        reals = self._model.run({name: tensors[name].from_nhwc(array) for name, array in given.items()})
+        chosen = {name: array for name, array in samples.items() if name == self._graph.selector}
+        found = real_outputs(self._graph, {name: integers[name] for name in self._power} | chosen)
         for name, (signal, noise) in self._power.items():
             real = as_nhwc(reals[name].astype(np.float64), tensors[name].shape)
             if real is not None:
-                error = real - tensors[name].dequantize(integers[name])
+                error = real - found[name]
                 self._power[name] = (signal + float(np.square(real).sum()), noise + float(np.square(error).sum()))
 
     def decibels(self) -> list[float | None]:

@@ -1,12 +1,13 @@
 """The C engine: a program of the generated C, on the host or under the target's emulator.
 
-The program reads "inputs.bin" in its working directory (the samples, every input of one sample after the other) and
-writes "outputs.bin" (the outputs likewise) and, when built for tracing, "trace.bin": records of three little-endian
-u32 (node index, row, bytes) and the row's bytes, a row being one line along the height, or the whole tensor.
+The program reads "inputs.bin" in its working directory (the samples, every input of one sample after the other, before
+them the selector of a format where there are several) and writes "outputs.bin" (the outputs likewise) and, when built
+for tracing, "trace.bin": records of three little-endian u32 (node index, row, bytes) and the row's bytes, a row being
+one line along the height, or the whole tensor.
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +23,14 @@ RECORD = struct.Struct("<III")
 def trace(graph: Graph, program: Program, samples: Mapping[str, npt.NDArray[np.int8]]) -> Tensors:
     """Output of every node for int8 (N, ...) inputs, from the rows that the program streams as it makes them."""
     count = len(next(iter(samples.values())))
-    finished = program.run({"inputs.bin": interleave(graph.inputs, samples)}, ["trace.bin"])
+    finished = program.run({"inputs.bin": interleave(graph, samples)}, ["trace.bin"])
     return read_trace(graph, finished.files["trace.bin"], count, program.name)
 
 
 def outputs(graph: Graph, program: Program, samples: Mapping[str, npt.NDArray[np.int8]]) -> Tensors:
     """The graph's outputs for int8 (N, ...) inputs, from a program without tracing: the shipped objects."""
     count = len(next(iter(samples.values())))
-    finished = program.run({"inputs.bin": interleave(graph.inputs, samples)}, ["outputs.bin"])
+    finished = program.run({"inputs.bin": interleave(graph, samples)}, ["outputs.bin"])
     tensors = [graph.tensors[name] for name in graph.outputs]
     sizes = [tensor.bytes for tensor in tensors]
     data = np.frombuffer(finished.files["outputs.bin"], np.int8)
@@ -78,8 +79,9 @@ def _values(tensor: Tensor, data: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
     return values.reshape(len(data), *tensor.shape)
 
 
-def interleave(names: Sequence[str], samples: Mapping[str, npt.NDArray[np.int8]]) -> bytes:
-    """The samples back to back, each with all its inputs in the graph's order."""
+def interleave(graph: Graph, samples: Mapping[str, npt.NDArray[np.int8]]) -> bytes:
+    """The samples back to back, each with the selector, if there is one, and all its inputs in the graph's order."""
+    names = [graph.selector, *graph.inputs] if graph.selector else graph.inputs
     return np.concatenate([samples[name].reshape(len(samples[name]), -1) for name in names], axis=1).tobytes()
 
 

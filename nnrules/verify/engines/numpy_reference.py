@@ -10,5 +10,5 @@ from nnrules.graph.ir import Graph
 
 def run(graph: Graph, samples: Mapping[str, npt.NDArray[np.int8]]) -> dict[str, npt.NDArray[np.int8]]:
     """Output of every node for int8 (N, ...) inputs, by the operators' int64 numpy references."""
-    values = graph.run(*(samples[name] for name in graph.inputs))
+    values = graph.run(*(samples[name] for name in graph.arguments))
     return {node.output: values[node.output] for node in graph.nodes}
