@@ -16,6 +16,7 @@ from nnrules.error import UserError, suggest
 from nnrules.rules import arguments
 from nnrules.rules.failure import caller, explained
 from nnrules.rules.firmware import Firmware
+from nnrules.rules.origins import Teacher, outputs_of_script, recipe, require_python, with_teacher
 from nnrules.rules.workspace import Subject, Workspace
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -72,12 +73,22 @@ class Declaration(msgspec.Struct, frozen=True, eq=False):
         return chosen
 
     def add(
-        self, verb: str, options: Options, inputs: Mapping[str, Any], outputs: Mapping[str, str], *references: str
+        self,
+        verb: str,
+        options: Options,
+        inputs: Mapping[str, Any],
+        outputs: Mapping[str, str],
+        *references: str,
+        teacher: Teacher | None = None,
+        **more: str,
     ) -> dict[str, Any]:
-        """Declare a stage of the model that is the same for all targets. `outputs`: see Workspace."""
-        named = {name: self.subject.references[name] for name in references}
+        """Declare a stage of the model that is the same for all targets. `outputs`: see Workspace; `more`: references
+        that are not the model's own."""
+        named = {**{name: self.subject.references[name] for name in references}, **more}
+        inputs = {**inputs, **teacher[0]} if teacher else inputs
         given = {name: node if isinstance(node, list) else [node] for name, node in inputs.items()}
-        return self.workspace.add(verb, replace(self.subject, references=named), options, given, outputs)
+        subject = with_teacher(replace(self.subject, references=named), teacher)
+        return self.workspace.add(verb, subject, options, given, outputs)
 
     def _require_methods(self, verb: str, options: Options, overrides: Mapping[str, Any]) -> None:
         """Raises UserError, at the place where it was chosen, for an option that names a method which no file has."""
@@ -100,14 +111,16 @@ class Model(Step):
         return Weights(*_seeded(self.model, options))
 
     @explained
-    def Train(self, **options: Any) -> "Trained":  # noqa: N802
-        """Train the network."""
+    def Train(self, script: str | None = None, outputs: Sequence[str] = (), **options: Any) -> "Trained":  # noqa: N802
+        """Train the network; `teacher`: "self" or a step with weights, whose outputs are learnt too.
+
+        `script`: the Python file beside the SConscript that does it, see stages/script.py; `outputs`: names of the
+        files that it writes beside the weights.
+        """
         model = self.model
         if model.workspace.seeded:
             return Trained(*_seeded(model, {}))
-        outputs = {"weights": "{}.trained.safetensors", "log": "{}.train.json"}
-        chosen = model.options("train", options)
-        return Trained(model, model.add("train", chosen, _data(model), outputs, "network", "dataset"))
+        return _train(model, {}, options) if script is None else _scripted(model, script, outputs, options)
 
 
 class Weights(Step):
@@ -119,25 +132,26 @@ class Weights(Step):
         model = self.model
         weights = {"weights": self.nodes["weights"], **_data(model)}
         export, lower = model.options("export", {}), model.options("lower", {})
-        chosen: Any = model.options("quantize", {"method": method, **options})
+        chosen, teacher = recipe(model, "quantize", {"method": method, **options})
         float_model = model.add("export", export, weights, {"model": "{}.float.onnx"}, "network", "dataset")["model"]
         inputs = {"model": float_model, **_data(model)}
         if _trains(chosen.method):
-            inputs |= self._fit(chosen, export)
+            inputs |= self._fit(chosen, export, teacher)
         outputs = {"qparams": "{}.qparams.json", "model": "{}.onnx"}
         quantized = model.add("quantize", chosen, inputs, outputs, "dataset")
         outputs = {"graph": "{}.graph.json", "integer": "{}.integer.onnx"}
         lowered = model.add("lower", lower, {"model": quantized["model"]}, outputs)
         return Quantized(model, {**quantized, **lowered, "float": float_model})
 
-    def _fit(self, chosen: Options, export: Options) -> dict[str, Any]:
+    def _fit(self, chosen: Options, export: Options, teacher: Teacher | None) -> dict[str, Any]:
         """Train on with quantizers; what the quantize stage gets of it."""
         model, data = self.model, _data(self.model)
         outputs = {
             "weights": "{}.fitted.safetensors", "codes": "{}.codes.safetensors",
             "quantizers": "{}.quantizers.json", "log": "{}.fit.json",
         }  # fmt: skip
-        fitted = model.add("fit", chosen, {"weights": self.nodes["weights"], **data}, outputs, "network", "dataset")
+        inputs = {"weights": self.nodes["weights"], **data}
+        fitted = model.add("fit", chosen, inputs, outputs, "network", "dataset", teacher=teacher)
         inputs = {"weights": fitted["weights"], "quantizers": fitted["quantizers"], **data}
         exported = model.add("export", export, inputs, {"model": "{}.fitted.onnx"}, "network", "dataset")
         return {"model": exported["model"], "codes": fitted["codes"], "quantizers": fitted["quantizers"]}
@@ -150,12 +164,24 @@ class Trained(Weights):
     def Prune(self, method: str = "channel", **options: Any) -> "Trained":  # noqa: N802
         """Remove the least useful share (`sparsity`) of the channels and train again; left out where sparsity is 0."""
         model = self.model
-        chosen: Any = model.options("prune", {"method": method, **options})
+        chosen, teacher = recipe(model, "prune", {"method": method, **options})
         if chosen.sparsity == 0 or model.workspace.seeded:
             return self
         inputs = {"weights": self.nodes["weights"], **_data(model)}
         outputs = {"weights": "{}.pruned.safetensors", "log": "{}.prune.json"}
-        return Trained(model, model.add("prune", chosen, inputs, outputs, "network", "dataset"))
+        nodes = model.add("prune", chosen, inputs, outputs, "network", "dataset", teacher=teacher)
+        return Trained(model, nodes)
+
+
+class Loaded(Trained):
+    """Weights from a file of the user's."""
+
+    @explained
+    def Train(self, **options: Any) -> Trained:  # noqa: N802
+        """Train on from them."""
+        if self.model.workspace.seeded:
+            return self
+        return _train(self.model, {"weights": self.nodes["weights"]}, options)
 
 
 class Quantized(Step):
@@ -197,10 +223,12 @@ def declare(
     files: Sequence[str] = (),
     programs: Sequence[str] = (),
     by_default: bool = True,
-) -> Model:
+    weights: str | None = None,
+) -> Model | Loaded:
     """env.Model: a network and a data set as "file.py:Class" beside the SConscript; `files`: files and folders that
     these read, whose content counts; `programs`: commands that the data set runs, whose versions count; `by_default`:
-    whether it is built without being named (with `model=`)."""
+    whether it is built without being named (with `model=`); `weights`: a file beside the SConscript with the network's
+    trained weights, see training/adopted.py."""
     place = caller()
     if not by_default:
         workspace.dear.add(name)
@@ -208,7 +236,33 @@ def declare(
     workspace.stages[name] = []
     references = {"network": _reference(workspace, place, network), "dataset": _reference(workspace, place, dataset)}
     read = [node for each in files for node in _files(workspace, each)]
-    return Model(Declaration(workspace, Subject(name, references, files=read, programs=programs)), {})
+    model = Declaration(workspace, Subject(name, references, files=read, programs=programs))
+    if weights is None:
+        return Model(model, {})
+    if workspace.seeded:
+        return Loaded(*_seeded(model, {}))
+    inputs = {"file": _source(workspace, weights), **_data(model)}
+    outputs = {"weights": "{}.loaded.safetensors", "log": "{}.load.json"}
+    return Loaded(model, model.add("load", model.options("load", {}), inputs, outputs, "network", "dataset"))
+
+
+def _train(model: Declaration, weights: Mapping[str, Any], options: Mapping[str, Any]) -> Trained:
+    """`weights`: the input of that name to begin with, if there is one."""
+    outputs = {"weights": "{}.trained.safetensors", "log": "{}.train.json"}
+    chosen, teacher = recipe(model, "train", options)
+    inputs = {**weights, **_data(model)}
+    return Trained(model, model.add("train", chosen, inputs, outputs, "network", "dataset", teacher=teacher))
+
+
+def _scripted(model: Declaration, script: str, names: Sequence[str], options: Mapping[str, Any]) -> Trained:
+    """`names`: what the script writes beside the weights."""
+    place = caller()
+    require_python(script)
+    reference = _reference(model.workspace, place, f"{script}:__main__")
+    outputs = {"weights": "{}.trained.safetensors", "log": "{}.script.json", **outputs_of_script(names)}
+    chosen = model.options("script", options)
+    nodes = model.add("script", chosen, _data(model), outputs, "network", "dataset", script=reference)
+    return Trained(model, nodes)
 
 
 def _reference(workspace: Workspace, place: str, text: str) -> str:

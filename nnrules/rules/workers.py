@@ -22,6 +22,9 @@ _TORCH = ("torch", "torch._dynamo")  # the first optimizer and the exporter impo
 _EXPORTER = ("torch.export._trace", "torch.onnx._internal.exporter._core", "onnxscript.function_libs.torch_lib.ops")
 _PRELOAD = {  # what a server imports before it forks a stage; nothing that starts a thread, as onnxruntime does
     "train": (*_TORCH, "numpy", "safetensors.torch"),
+    "fit": (*_TORCH, "numpy", "safetensors.torch"),
+    "load": ("torch", "numpy", "safetensors.torch"),
+    "script": ("torch", "numpy", "safetensors.torch"),
     "prune": (*_TORCH, "numpy", "safetensors.torch", "torch_pruning"),
     "export": (*_TORCH, *_EXPORTER, "numpy", "onnx", "safetensors.torch"),
     "verify": ("torch", "numpy", "onnx"),

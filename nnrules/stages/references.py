@@ -32,9 +32,7 @@ def load_reference(text: str) -> Any:
     """The object that "path.py:Name" names; modules beside the file may be imported by it."""
     path, name = reference_file(text)
     folder = str(path.resolve().parent)
-    if _users_finder not in sys.path_hooks:
-        sys.path_hooks.insert(0, _users_finder)
-        sys.path_importer_cache.clear()
+    compile_always()
     if sys.path[:1] != [folder]:
         sys.path.insert(0, folder)
     module_name = path.stem
@@ -49,6 +47,13 @@ def load_reference(text: str) -> Any:
         near = suggest(name, classes)
         cure = near if near.startswith("did") else "define it or correct the SConscript"
         raise UserError(str(path), f"has no {name!r}", cure) from None
+
+
+def compile_always() -> None:
+    """From now on the user's modules are compiled from their source."""
+    if _users_finder not in sys.path_hooks:
+        sys.path_hooks.insert(0, _users_finder)
+        sys.path_importer_cache.clear()
 
 
 def imported_files(before: Collection[str]) -> set[str]:

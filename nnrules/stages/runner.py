@@ -75,13 +75,14 @@ class Request(Generic[O]):
         best = self.optional("best")
         return arguments_of(read_best(best)) if best else {}
 
-    def require_seen(self) -> None:
-        """Raises UserError where one of the user's modules was imported that no build would notice a change of."""
+    def require_seen(self, imported: Collection[str] | None = None) -> None:
+        """Raises UserError where one of the user's modules was imported that no build would notice a change of.
+        ``imported``: their real paths, None: all that this process has."""
         if not self.references:
             return
         seen = Sources().reached(python_files(self.verb, self.options, self.references))
         named = {str(Path(text).resolve()) for text in self.inputs.get("files", ())}
-        for file in sorted(imported_files(self.before)):
+        for file in sorted(imported_files(self.before) if imported is None else imported):
             if file not in seen and file not in named:
                 place = os.path.relpath(file)
                 raise UserError(place, "is imported in a way that no build sees", "name it in files= of env.Model")

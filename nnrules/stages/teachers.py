@@ -20,17 +20,16 @@ R = TypeVar("R", bound=Recipe)
 def find_teacher(request: Request[R], before: nn.Module | None = None) -> nn.Module | None:
     """None where there is to be none. ``before``: the network as it is before the stage, None: its weights are random.
 
-    Inputs: teacher (safetensors), teacher_network. Raises UserError where the teacher that is wanted is not there.
+    Inputs: teacher (safetensors), teacher_network. Raises UserError where the stage begins with random weights and
+    is to learn from these.
     """
-    word = f"{request.verb} option 'teacher'"
     if request.options.teacher == "self":
         if before is None:
-            raise UserError(word, "there is no network before this one to learn from", "name a step of another model")
+            word = f"{request.verb} {request.model}: teacher 'self'"
+            raise UserError(word, "there is no trained network before this one", "name a step of another model")
         return deepcopy(before)
     if request.options.teacher == "none":
         return None
-    if "teacher" not in request.inputs:
-        raise UserError(word, "'other' names no network", "write teacher=STEP in the SConscript, or choose 'self'")
     network: nn.Module = make_network(request.reference("teacher_network"))
     load_weights(network, request.input("teacher"))
     return network

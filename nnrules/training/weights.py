@@ -81,8 +81,10 @@ def fit_to_tensors(module: nn.Module, tensors: dict[str, Tensor]) -> None:
         setattr(module, name, nn.Parameter(fresh) if isinstance(old, nn.Parameter) else fresh)
 
 
-def refuse_not_finite(state: dict[str, Tensor], place: str) -> None:
+def refuse_not_finite(
+    state: dict[str, Tensor], place: str, cure: str = "lower the learning rate and train again"
+) -> None:
     """Raise UserError naming the first tensor that holds NaN or infinity."""
     for name, tensor in state.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise UserError(place, f"tensor {name!r} holds NaN or infinity", "lower the learning rate and train again")
+            raise UserError(place, f"tensor {name!r} holds NaN or infinity", cure)
