@@ -110,6 +110,34 @@ NN_INLINE uint32_t nn_codes(const uint8_t *packed, int32_t bits) {
     return word;
 }
 
+/* Value number i of those from here on that have so many bits (8, 4 or 2) each, the first in a byte's lowest bits. */
+NN_INLINE int32_t nn_packed(const int8_t *x, int32_t i, int32_t bits) {
+    const uint32_t bit = (uint32_t)(i * bits);
+    return bits == 8 ? x[i] : (int32_t)((uint32_t)(uint8_t)x[bit / 8] >> bit % 8 & ((1U << bits) - 1));
+}
+
+/* Stores value number i: in ascending order, since the first of a byte clears the others. */
+NN_INLINE void nn_pack(int8_t *y, int32_t i, int32_t value, int32_t bits) {
+    const uint32_t bit = (uint32_t)(i * bits), others = bit % 8 == 0 ? 0 : (uint8_t)y[bit / 8];
+    y[bit / 8] = (int8_t)(others | (uint32_t)value << bit % 8);
+}
+
+/* n values of 4 or 2 bits each as int8, counted from `low` on. */
+NN_INLINE void nn_unpack(int8_t *to, const int8_t *from, int32_t n, int32_t bits, int32_t low) {
+    const int32_t each = 8 / bits;
+    const uint32_t mask = (1U << bits) - 1;
+    for (; n >= each; n -= each) {
+        uint32_t byte = (uint8_t)*from++;
+#pragma GCC unroll 4
+        for (int32_t i = 0; i < each; i++, byte >>= bits) {
+            *to++ = (int8_t)(low + (int32_t)(byte & mask));
+        }
+    }
+    for (int32_t i = 0; i < n; i++) {
+        *to++ = (int8_t)(low + nn_packed(from, i, bits));
+    }
+}
+
 /* Words of packed int8 or int16 inside arrays of another type, at addresses that are a multiple of 4, 2 or 1 bytes. */
 typedef uint32_t __attribute__((may_alias)) nn_word;
 typedef uint32_t __attribute__((may_alias, aligned(2))) nn_word_at_2;

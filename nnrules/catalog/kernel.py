@@ -21,6 +21,8 @@ ALONE = {
 
 PLAIN = {"levels": 0, "weight_bits": 8, "kept": 0, "kept_4": 0, "kept_8": 0, "kept_16": 0}
 # where outputs are made by a multiplier, and weights need int8 and are not zero by whole vectors
+BYTES = {"packed": 0, "x_bits": 8, "x_low": 0, "x2_bits": 8, "x2_low": 0, "y_bits": 8, "y_low": 0}
+# where each value of a layer's inputs and output is one
 
 
 class _Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,6 +37,7 @@ class _Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     rows: bool = False
     thresholds: bool = False
     stream: bool = False
+    packed: bool = False
     packing: str | None = None
     params: dict[str, tuple[int, ...]] = {}
     weights: str = "0"
@@ -48,7 +51,8 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     hold, also over ALONE; ``in_place``: whether, or when, the output may start where the first input does; ``rows``:
     whether the template also takes the rows of its input one by one, see BY_ROWS; ``thresholds``: whether it also makes
     outputs by thresholds; ``stream``: whether weights and other constants are one array, which several formats would
-    have to have once each; ``packing``: the module of nnrules/codegen/packing that makes its constants, None without;
+    have to have once each; ``packed``: whether it also takes tensors of several values a byte (nnrules.graph.packed
+    has the parameters); ``packing``: the module of nnrules/codegen/packing that makes its constants, None without;
     ``params``: further parameters and the values to try for each, every combination a variant; ``weights``: bytes of
     the packed weights; ``template``: C.
     """
@@ -63,6 +67,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     rows: bool
     thresholds: bool
     stream: bool
+    packed: bool
     packing: str | None
     params: dict[str, tuple[int, ...]]
     weights: str
@@ -79,6 +84,8 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
             return f"needs {self.isa}"
         if parameters.get("levels") and not self.thresholds:
             return "needs outputs by a multiplier"
+        if parameters.get("packed") and not self.packed:
+            return "needs tensors of bytes"
         known = self.known(parameters) if self.when else {}
         return next((f"needs {text}" for text in self.when if not evaluate(text, known)), None)
 
@@ -100,7 +107,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
 
     def known(self, parameters: Parameters) -> dict[str, Any]:
         """The parameters and the values of ``let``: what the template is rendered with."""
-        known: dict[str, Any] = {BY_ROWS: 0, **ALONE, **PLAIN, **parameters}
+        known: dict[str, Any] = {BY_ROWS: 0, **ALONE, **PLAIN, **BYTES, **parameters}
         for name, text in self.let.items():
             known[name] = evaluate(text, known)
         return known

@@ -14,7 +14,7 @@ from nnrules.codegen.packing import Constants, pack
 from nnrules.codegen.render import render
 from nnrules.graph.ir import Graph, Node
 from nnrules.plan.record import Plan
-from nnrules.plan.select import work
+from nnrules.plan.select import layer_parameters, work
 
 ROW_ALIGNMENT = 8  # bytes: of a table's row
 UNNAMED = "nn_unnamed"  # what a template is rendered as before it is known whether another layer has the same
@@ -61,8 +61,8 @@ class Calls:
         """The name of a layer's function and its constants, those of one format."""
         layer = self.plan.layers[index]
         kernel = load_kernel((self.kernels / layer.template).with_suffix("").with_suffix(".toml"))
-        operator, shapes = work(self.graph, node, rows)
-        parameters = {**operator.parameters(*shapes), **layer.variant}
+        operator, _ = work(self.graph, node, rows)
+        parameters = {**layer_parameters(self.graph, node, rows), **layer.variant}
         function = self._function(layer.kernel, layer.template, kernel.known(parameters))
         return function, pack(kernel.packing, operator, parameters)
 

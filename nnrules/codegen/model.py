@@ -16,7 +16,8 @@ from nnrules.codegen.render import render
 from nnrules.codegen.rows import RowProgram
 from nnrules.error import UserError
 from nnrules.graph.formats import reaches
-from nnrules.graph.ir import Graph, Node, Tensor, dump
+from nnrules.graph.ir import Graph, Node, Packing, Tensor, dump
+from nnrules.graph.packed import packed
 from nnrules.plan.record import Plan
 
 ALIGNMENT = 8
@@ -47,6 +48,15 @@ class Pushes:
 
 
 @dataclass(frozen=True)
+class PackedRows:
+    """How rows come into a trace as bytes: of each layer's output channels, bits and lowest level; and the values of
+    the ``longest`` row that is packed."""
+
+    layers: tuple[tuple[int, int, int], ...]
+    longest: int
+
+
+@dataclass(frozen=True)
 class Edge:
     """An input or output of the model, for the header's macros. ``argument``: its name where it is handed over;
     ``offset``: None where it is not in the arena; ``fraction_bits``: by format, none where there is only one."""
@@ -67,6 +77,8 @@ class ModelCode:
     """Renders the files; every text depends on nothing but the graph, the plan, the templates and the sample."""
 
     def __init__(self, graph: Graph, plan: Plan, kernels: Path = KERNELS) -> None:
+        self.digest = sha256(dump(graph)).hexdigest()
+        graph = packed(graph, plan.widths or ())
         self.graph, self.plan, self.kernels = graph, plan, kernels
         self.prefix = c_identifier(graph.name)
         self._homes = _homes(graph)
@@ -83,6 +95,7 @@ class ModelCode:
             constants=self.calls.constants,
             layers=self._layer_table(),
             arena=self._arena_table(),
+            packed=self._packed_rows(),
         )
 
     def header(self) -> str:
@@ -110,7 +123,6 @@ class ModelCode:
 
     def _render(self, template: str, **context: Any) -> str:
         graph, plan = self.graph, self.plan
-        digest = sha256(dump(graph)).hexdigest()
         return render(
             template,
             self.kernels,
@@ -119,8 +131,8 @@ class ModelCode:
             prefix=self.prefix,
             macro=self.prefix.upper(),
             target=plan.target,
-            digest=digest,
-            mark=f"{int(digest[:8], 16) | 1:08x}",  # the model's own, not 0
+            digest=self.digest,
+            mark=f"{int(self.digest[:8], 16) | 1:08x}",  # the model's own, not 0
             arena_bytes=plan.arena_bytes,
             arena_align=ALIGNMENT,
             inputs=[self._edge("input", index, name) for index, name in enumerate(graph.inputs)],
@@ -155,6 +167,17 @@ class ModelCode:
         if stop + counters <= self.plan.arena_bytes:
             return stop
         return start - counters if start >= counters else None
+
+    def _packed_rows(self) -> PackedRows | None:
+        """None where all tensors are bytes."""
+        outputs = [self.graph.tensors[node.output] for node in self.graph.nodes]
+        if not any(tensor.packing for tensor in outputs):
+            return None
+        rows = [
+            tensor.size // (tensor.shape[0] if len(tensor.shape) > 1 else 1) for tensor in outputs if tensor.packing
+        ]
+        layers = [(tensor.packing or Packing(8, 0), tensor.shape[-1] if tensor.shape else 1) for tensor in outputs]
+        return PackedRows(tuple((channels, each.bits, each.low) for each, channels in layers), max(rows))
 
     def _sample_names(self) -> list[str]:
         """The self test's inputs: <model>_selftest_input, numbered where there are several."""
@@ -251,4 +274,5 @@ def _described(tensor: Tensor) -> str:
 
 
 def _size(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape))
+    width = f" of {tensor.packing.bits} bits" if tensor.packing else ""
+    return "x".join(map(str, tensor.shape)) + width

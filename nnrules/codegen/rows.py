@@ -8,7 +8,7 @@ from nnrules.catalog.kernel import BY_ROWS
 from nnrules.catalog.names import c_identifier
 from nnrules.codegen.calls import Calls, place
 from nnrules.codegen.ctext import comment_text, filled, unique_identifiers
-from nnrules.graph.ir import Graph, Node
+from nnrules.graph.ir import Graph, Node, Tensor
 from nnrules.plan.flows import LARGEST_BYTE, LARGEST_SHORT
 from nnrules.plan.record import Lane, Plan
 from nnrules.plan.schedule import Act, height
@@ -309,7 +309,7 @@ class RowProgram:
         else:
             x = [place(layer.gather_offset)]
             sizes = f"{self._seen(node, rows)}, {self._lanes[node.inputs[0]].row_bytes}"
-            yield f"gather({x[0]}, now.x, {sizes}, {node.operator.row_padding});"
+            yield f"gather({x[0]}, now.x, {sizes}, {_outside(self.graph.tensors[node.inputs[0]], node)});"
         yield self.calls.statement(index, [*x, "now.y"], rows, indent)
 
     def _row(self, tensor: str, row: str) -> str:
@@ -332,6 +332,16 @@ class RowProgram:
 
     def _place(self, tensor: str) -> str:
         return place(self.plan.offset(tensor))
+
+
+def _outside(tensor: Tensor, node: Node) -> int:
+    """A byte of the rows above and below an image, as they are stored; no maximum is below the lowest level."""
+    value, packing = node.operator.row_padding, tensor.packing
+    if packing is None:
+        return value
+    code = max(value - packing.low, 0)
+    byte = sum(code << bit for bit in range(0, 8, packing.bits))
+    return byte - 256 if byte > LARGEST_BYTE // 2 else byte
 
 
 def _apart(word: str, graph: Graph) -> str:

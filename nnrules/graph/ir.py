@@ -20,12 +20,20 @@ FORMAT = 2
 Arrays = Mapping[str, np.ndarray]
 
 
+class Packing(msgspec.Struct, frozen=True):
+    """Values in codes of so many ``bits``, ``low`` subtracted; see nnrules.graph.packed."""
+
+    bits: int
+    low: int
+
+
 class Tensor(msgspec.Struct, frozen=True, kw_only=True):
     """An activation: real value = scale * (integer - zero_point); ``layout`` is that of the model's ONNX file, "other"
     where that has neither the axes of ``shape`` nor the last one first.
 
     ``dtype`` is int8, but int32 where the values are positions (ArgMax): those are outputs of the model, nothing else.
     ``scales``: by format where there are several; ``scale`` is the first of them.
+    ``packing``: how a plan stores it, None for bytes; no graph in a file has any.
     """
 
     name: str
@@ -35,6 +43,7 @@ class Tensor(msgspec.Struct, frozen=True, kw_only=True):
     layout: str = "nhwc"
     dtype: str = "int8"
     scales: tuple[float, ...] = ()
+    packing: Packing | None = None
 
     @property
     def size(self) -> int:
@@ -44,6 +53,8 @@ class Tensor(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def bytes(self) -> int:
         """Bytes of one sample."""
+        if self.packing is not None:
+            return int(np.prod(self.shape[:-1], dtype=np.int64)) * -(-self.shape[-1] * self.packing.bits // 8)
         return self.size * np.dtype(self.dtype).itemsize
 
     def quantize(self, real: np.ndarray) -> np.ndarray:
@@ -195,7 +206,8 @@ def load(path: Path | str) -> Graph:
 def _stored(tensor: Tensor) -> dict[str, Any]:
     """The record; the usual type is left out."""
     raw = msgspec.structs.asdict(tensor)
-    return {name: value for name, value in raw.items() if (name, value) not in (("dtype", "int8"), ("scales", ()))}
+    usual = {"dtype": "int8", "scales": (), "packing": None}
+    return {name: value for name, value in raw.items() if name not in usual or value != usual[name]}
 
 
 def differences(node: Node) -> list[dict[str, Any]]:

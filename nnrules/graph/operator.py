@@ -80,6 +80,15 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
         nothing."""
         return None
 
+    def span(self, shapes: Sequence[Shape], spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
+        """The lowest and the highest value that outputs have, from those of the inputs."""
+        return -128, 127
+
+    @property
+    def borders(self) -> tuple[int, ...]:
+        """Values that it reads around its first input, which where rows are brought together are stored like it."""
+        return ()
+
     def on_rows(self) -> "Operator":
         """The same on images that come with the rows above and below them: without padding there."""
         return self

@@ -26,6 +26,9 @@ _WEIGHTLESS = (
     "reciprocal",
     "weight_low",
     "weight_step",
+    "x_low",
+    "x2_low",
+    "y_low",
 )  # parameters that follow from weights or scales
 
 _OF_SOME = PLAIN.keys() - {"levels"}

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from nnrules.catalog.kernel import Kernel
 from nnrules.catalog.paths import KERNELS
 from nnrules.graph.ir import Graph
+from nnrules.graph.packed import packed
 from nnrules.plan.arena import assign_offsets
 from nnrules.plan.costs import Costs
 from nnrules.plan.flows import make_flow, state_bytes
@@ -19,6 +20,7 @@ from nnrules.plan.record import UNBOUNDED, Layer, Plan, Point, Room, Slot, Span
 from nnrules.plan.schedule import aligned, height, row_window
 from nnrules.plan.search import Program, Search
 from nnrules.plan.select import Flash, Offers, Selection
+from nnrules.plan.widths import needed, packable
 
 MORE_INSTRUCTIONS = 1.05  # times those without streaming, where nothing is said of the RAM
 PACKINGS = 6  # programs that are packed, at most, to find the smallest
@@ -49,10 +51,30 @@ def make_plan(
 ) -> Plan:
     """The plan of ``graph`` on a target with the kernel features ``isa``; the others as in Offers.
 
-    Where nothing keeps ``ram.bytes``, the plan takes the least that was found. Raises UserError where a layer has no
-    kernel.
+    Where nothing keeps ``ram.bytes``, the plan takes the least that was found. Tensors are bytes, but where RAM is
+    asked for and that takes less, those of few levels are packed; no more of them than needed, as far as one look at
+    what is in use when tells. Raises UserError where a layer has no kernel.
     """
-    offers = Offers(graph, kernels, isa, costs)
+    kernels = tuple(kernels)
+
+    def made(narrow: Iterable[str]) -> Plan:
+        return _made(Offers(packed(graph, narrow), kernels, isa, costs), target, extra_weights, flash, ram)
+
+    plain = made(())
+    if not ram.least and (ram.bytes is None or (plain.arena_bytes <= ram.bytes and not plain.taken)):
+        return plain
+    able = packable(graph, kernels, isa)
+    if not able:
+        return plain
+    all_packed = made(able)
+    some = needed(all_packed, graph, all_packed.arena_bytes if ram.bytes is None else ram.bytes)
+    tried = [plain, all_packed, *([made(some)] if 0 < len(some) < len(able) else [])]
+    return min(tried, key=partial(_merit, ram))
+
+
+def _made(offers: Offers, target: str, extra_weights: float, flash: Flash | None, ram: Ram) -> Plan:
+    """See make_plan; with tensors as they are."""
+    graph = offers.graph
     selected, room = offers.select(extra_weights, flash)
     if ram == UNSTREAMED:
         return plan_of(graph, target, selected, room)
@@ -63,20 +85,28 @@ def make_plan(
     )
 
     @cache
-    def packed(number: int) -> Plan:
+    def placed(number: int) -> Plan:
         program, taken, room = front[number].program, front[number].selected, front[number].room
         return replace(plan_of(graph, target, taken, room, program.streams, program.bands), taken=number)
 
     if ram.bytes is not None:
-        plan = _within(front, ram.bytes, packed)
+        plan = _within(front, ram.bytes, placed)
     else:
         most = math.inf if ram.least else MORE_INSTRUCTIONS * total(selected)
-        plan = _least([number for number, way in enumerate(front) if way.instructions <= most], front, packed)
+        plan = _least([number for number, way in enumerate(front) if way.instructions <= most], front, placed)
     points = tuple(Point(bytes=each.program.bytes, instructions=each.instructions) for each in front)
     plan = replace(plan, front=points)
     if ram.bytes is not None and plan.arena_bytes > ram.bytes:
         plan = replace(plan, missed=ram.bytes)
     return replace(plan, stops=_stops(graph), held=_held(graph)) if ram.stream else plan
+
+
+def _merit(ram: Ram, plan: Plan) -> tuple[float, ...]:
+    """Less is better: bytes of the arena that are too many, then instructions; or bytes of the arena first."""
+    instructions = plan.front[plan.taken].instructions
+    if ram.bytes is None:
+        return plan.arena_bytes, instructions
+    return max(0, plan.arena_bytes - ram.bytes), instructions, plan.arena_bytes
 
 
 @dataclass(frozen=True)
@@ -108,17 +138,17 @@ def _front(ways: Iterable[_Way]) -> list[_Way]:
     return front[::-1]
 
 
-def _least(numbers: Sequence[int], front: Sequence[_Way], packed: Callable[[int], Plan]) -> Plan:
+def _least(numbers: Sequence[int], front: Sequence[_Way], placed: Callable[[int], Plan]) -> Plan:
     """The smallest arena of these."""
-    smallest = packed(numbers[-1])
+    smallest = placed(numbers[-1])
     for number in numbers[-2 : -PACKINGS - 1 : -1]:
         if front[number].program.bytes >= smallest.arena_bytes:
-            break  # packed, it takes no less
-        smallest = min(smallest, packed(number), key=lambda plan: plan.arena_bytes)
+            break  # placed, it takes no less
+        smallest = min(smallest, placed(number), key=lambda plan: plan.arena_bytes)
     return smallest
 
 
-def _within(front: Sequence[_Way], most: int, packed: Callable[[int], Plan]) -> Plan:
+def _within(front: Sequence[_Way], most: int, placed: Callable[[int], Plan]) -> Plan:
     """The fewest instructions of which the arena keeps ``most`` bytes; where none does, the smallest.
 
     What less is in use takes fewer bytes, mostly: looked for by steps that double, then between the last two. Where
@@ -128,17 +158,17 @@ def _within(front: Sequence[_Way], most: int, packed: Callable[[int], Plan]) -> 
     low, step = -1, 1
     while low + 1 < len(fitting):
         high = min(low + step, len(fitting) - 1)
-        if packed(fitting[high]).arena_bytes <= most:
+        if placed(fitting[high]).arena_bytes <= most:
             while low + 1 < high:
                 middle = (low + high) // 2
-                if packed(fitting[middle]).arena_bytes <= most:
+                if placed(fitting[middle]).arena_bytes <= most:
                     high = middle
                 else:
                     low = middle
-            return packed(fitting[high])
+            return placed(fitting[high])
         low, step = high, 2 * step
     tried = fitting or range(max(0, len(front) - PACKINGS), len(front))
-    return min((packed(number) for number in tried), key=lambda plan: (plan.arena_bytes > most, plan.arena_bytes))
+    return min((placed(number) for number in tried), key=lambda plan: (plan.arena_bytes > most, plan.arena_bytes))
 
 
 def plan_of(
@@ -166,6 +196,7 @@ def plan_of(
     rows_at = bands or {}
     shared = {name for buffer in whole for name in buffer.tensors[1:]}
     shared |= {graph.nodes[index].output for stream in streams for index in stream.in_place}
+    widths = {tensor.name: tensor.packing.bits for tensor in graph.tensors.values() if tensor.packing}
     return Plan(
         model=graph.name,
         target=target,
@@ -185,6 +216,7 @@ def plan_of(
         ),
         steps=tuple(memory.nodes),
         room=room,
+        widths=widths or UNSET,
     )
 
 

@@ -140,7 +140,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     layer in whose step most is alive. ``front``: the trade of RAM for instructions, the fewest instructions first,
     where it was looked at, of which this plan is number ``taken``; ``stops``: layers that need all rows of an image, or
     that an image has to wait for, so that no rows stream through them; ``held``: the inputs, where there are several,
-    so that no rows are pushed; ``missed``: bytes that the arena should have kept to, where nothing does.
+    so that no rows are pushed; ``missed``: bytes that the arena should have kept to, where nothing does; ``widths``:
+    the bits of a value, of the tensors that are not bytes (nnrules.graph.packed).
     """
 
     model: str
@@ -157,6 +158,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     stops: tuple[str, ...] = ()
     held: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     missed: int | msgspec.UnsetType = msgspec.UNSET
+    widths: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
     room: Room = UNBOUNDED
 
     @property

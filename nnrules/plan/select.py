@@ -6,7 +6,6 @@ Which of them to take is a knapsack over the layers, see nnrules.plan.knapsack. 
 """
 
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from nnrules.catalog.kernel import ALONE, BY_ROWS, Kernel
 from nnrules.error import UserError
 from nnrules.graph.ir import Graph, Node
 from nnrules.graph.operator import Operator, Parameter, Shape
+from nnrules.graph.packed import packing_parameters
 from nnrules.plan.costs import Costs, place
 from nnrules.plan.knapsack import Choice, cheapest, least_flash, total_flash
 from nnrules.plan.record import Refusal, Room
@@ -277,7 +277,7 @@ def in_formats(graph: Graph, node: Node, band: int = 0) -> list[Operator]:
 def layer_parameters(graph: Graph, node: Node, band: int = 0) -> dict[str, Parameter]:
     """What kernels are selected on and rendered with."""
     operator, shapes = work(graph, node, band)
-    return operator.parameters(*shapes)
+    return {**operator.parameters(*shapes), **packing_parameters(graph, node)}
 
 
 def candidates(
@@ -294,9 +294,28 @@ def candidates(
 
     ``known``: what is found out once for all layers of the graph, kept there. Raises UserError where nothing can.
     """
+    fitting, refused = sort_out(graph, node, kernels, isa, costs, band, {} if known is None else known)
+    if not fitting:
+        reasons = ", ".join(f"{name} {reason}" for name, reason in refused.items())
+        reasons = reasons or f"there is no kernel for {kernel_op(graph, node, band)}"
+        raise UserError(
+            f"{graph.name}: layer '{node.name}'", reasons, "add a kernel under kernels/ or change the layer"
+        )
+    return fitting, refused
+
+
+def sort_out(
+    graph: Graph,
+    node: Node,
+    kernels: Sequence[Kernel],
+    isa: tuple[str, ...],
+    costs: Costs,
+    band: int,
+    known: dict[str, Counter[str]],
+) -> tuple[list[Candidate], dict[str, str]]:
+    """See candidates(); neither raises nor keeps anything back."""
     own, whole = layer_parameters(graph, node, band), layer_parameters(graph, node)
     formats = [layer_parameters(graph, msgspec.structs.replace(node, operator=each), band) for each in node.formats]
-    known = {} if known is None else known
     fitting, refused = [], {}
     op = kernel_op(graph, node, band)
     seen = rows_seen(graph, node, band)
@@ -329,11 +348,6 @@ def candidates(
             )
         else:
             refused[_label(kernel, taken)] = reason
-    if not fitting:
-        reasons = ", ".join(f"{name} {reason}" for name, reason in refused.items()) or f"there is no kernel for {op}"
-        raise UserError(
-            f"{graph.name}: layer '{node.name}'", reasons, "add a kernel under kernels/ or change the layer"
-        )
     return fitting, refused
 
 
@@ -374,7 +388,8 @@ def rows_seen(graph: Graph, node: Node, band: int) -> int:
     inside = window.pad == 0 and window.stride * (height(graph, node.output) - 1) < height(graph, node.inputs[0])
     if window.kernel == 1 and 1 in (window.stride, band) and inside:
         return 0
-    return math.prod(work(graph, node, band)[1][0])
+    rows = work(graph, node, band)[1][0][0]
+    return rows * graph.tensors[node.inputs[0]].bytes // height(graph, node.inputs[0])
 
 
 def _instructions(

@@ -28,8 +28,9 @@ from nnrules.graph.ops.reshape import Reshape
 from nnrules.graph.ops.resize_linear import MODES, ResizeLinear, interpolation
 from nnrules.graph.ops.softmax import Softmax
 from nnrules.graph.requant import Requantization, channel_requantization
-from tests.cases.case import INT8, Draw, bounds, geometries, int8_arrays, linear_parts
+from tests.cases.case import INT8, Draw, bounds, geometries, int8_arrays, linear_parts, parts, weight_arrays
 from tests.cases.rearrange import changed
+from tests.narrow import narrowed
 
 LARGEST = 1500  # values of a tensor
 
@@ -37,10 +38,11 @@ Layer = Callable[["Growing", str], str | None]
 
 
 class Growing:
-    """A graph under construction; ``tensors`` hold the names and shapes that may be read."""
+    """A graph under construction; ``tensors`` hold the names and shapes that may be read; ``narrow``: whether most
+    tensors have few levels."""
 
-    def __init__(self, draw: Draw, inputs: list[Shape]) -> None:
-        self.draw = draw
+    def __init__(self, draw: Draw, inputs: list[Shape], narrow: bool = False) -> None:
+        self.draw, self.narrow = draw, narrow
         self.inputs = [f"x{index}" for index in range(len(inputs))]
         self.tensors: dict[str, Shape] = dict(zip(self.inputs, inputs, strict=True))
         self.ends: dict[str, Shape] = {}  # what no layer may read
@@ -51,6 +53,8 @@ class Growing:
         shape = operator.infer(*(self.tensors[each] for each in inputs))
         if math.prod(shape) > LARGEST:
             return None
+        if self.narrow and (bits := self.draw(st.sampled_from([2, 4, 4, 8]))) < 8:
+            operator = narrowed(operator, bits, self.draw(st.sampled_from([0, 0, -8, -128, 100])))
         name = f"t{len(self.nodes)}"
         self.nodes.append(Node(name=name, inputs=inputs, output=name, operator=operator))
         self.tensors[name] = shape
@@ -80,8 +84,10 @@ def convolution(growing: Growing, source: str) -> str | None:
         return None
     groups = channels if kind == "depthwise" else 2 if kind == "groups" and channels % 2 == 0 else 1
     out = channels if kind == "depthwise" else groups * draw(st.sampled_from([1, 2, 3, 4, 8]))
-    weights = draw(int8_arrays((out, *geometry.kernel, channels // groups)))
-    return growing.add(Conv2d(geometry=geometry, groups=groups, **draw(linear_parts(weights))), source)
+    size = out, *geometry.kernel, channels // groups
+    weights = draw(weight_arrays(size) if growing.narrow else int8_arrays(size))
+    rest = draw(parts(weights) if growing.narrow else linear_parts(weights))
+    return growing.add(Conv2d(geometry=geometry, groups=groups, **rest), source)
 
 
 def transposed_convolution(growing: Growing, source: str) -> str | None:
@@ -253,6 +259,25 @@ ROW_LAYERS: list[Layer] = [
     convolution, convolution, convolution, convolution, convolution, convolution, pooling, pooling, sum_or_product,
     sum_or_product, concatenation, one_value_at_a_time, border, scaling, moved,
 ]  # fmt: skip
+
+
+NARROW_LAYERS: list[Layer] = [
+    convolution, convolution, convolution, convolution, convolution, convolution, pooling, sum_or_product,
+    sum_or_product, one_value_at_a_time, other_shape, fully_connected, concatenation,
+]  # fmt: skip
+
+
+@st.composite
+def narrow_graphs(draw: Draw) -> Graph:
+    """Four to eight layers from one image, whose tensors mostly have few levels."""
+    image = draw(st.integers(4, 12)), draw(st.integers(2, 7)), draw(st.sampled_from([2, 3, 4, 8]))
+    growing = Growing(draw, [image], narrow=True)
+    for _ in range(draw(st.integers(4, 8))):
+        recent = list(growing.tensors)[-3:]
+        draw(st.sampled_from(NARROW_LAYERS))(growing, draw(st.sampled_from([recent[-1], *recent])))
+    while not growing.nodes:
+        convolution(growing, growing.inputs[0])
+    return _finished(growing)
 
 
 @st.composite

@@ -22,13 +22,16 @@ from nnrules.graph.emit import integer_model
 from nnrules.graph.ir import Graph, Node, Tensor
 from nnrules.graph.operator import Geometry
 from nnrules.graph.ops.conv2d import Conv2d
+from nnrules.graph.packed import packed, views
 from nnrules.graph.requant import Requantization
 from nnrules.plan.record import Plan
+from nnrules.plan.widths import packable
 from nnrules.verify.engines import numpy_reference, torch_simulation
 from nnrules.verify.engines.c_program import Tensors, outputs, trace
 from nnrules.verify.engines.onnx_runtime import OnnxRuntime
 from nnrules.verify.program import Program
-from tests.cases.graphs import graphs, row_graphs
+from tests.cases.graphs import graphs, narrow_graphs, row_graphs
+from tests.codegen.plans import KERNELS as KERNEL_LIST
 from tests.codegen.plans import plans_of_parts, streamed_plan, whole_plan
 from tests.needs import need_target
 
@@ -173,6 +176,36 @@ def test_random_rows(target: str) -> None:
         check(graph, target, *both(graph, target), *drawn(graph, target, draw, 1))
 
     property_holds()
+
+
+@pytest.mark.parametrize("target", CORES)
+def test_random_packed_tensors(target: str) -> None:
+    @seed(CORES.index(target))
+    @settings(quick, max_examples=PER_CORE // 2)
+    @given(narrow_graphs(), st.data())
+    def property_holds(graph: Graph, draw: st.DataObject) -> None:
+        check_packed(graph, target, draw, 1)
+
+    property_holds()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("target", CORES)
+def test_many_random_packed_tensors(target: str) -> None:
+    @settings(quick, max_examples=SOAK_PER_CORE)
+    @given(narrow_graphs(), st.data())
+    def property_holds(graph: Graph, draw: st.DataObject) -> None:
+        check_packed(graph, target, draw, 3)
+
+    property_holds()
+
+
+def check_packed(graph: Graph, target: str, draw: st.DataObject, most: int) -> None:
+    """With all tensors packed that can be, or some of them."""
+    able = packable(graph, KERNEL_LIST, need_target(target).isa)
+    some = {*draw.draw(st.lists(st.sampled_from(able), unique=True))} if able and draw.draw(st.booleans()) else {*able}
+    narrow = packed(graph, [name for group in views(graph).values() if some & {*group} for name in group])
+    check(graph, target, *both(narrow, target), *drawn(narrow, target, draw, most))
 
 
 @pytest.mark.parametrize("kernel", [(1, 4), (2, 1)])

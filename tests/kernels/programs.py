@@ -1,10 +1,11 @@
 """Many kernels in one C program: built for the host under sanitizers or for an emulator, run once, outputs compared."""
 
-import math
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from nnrules.catalog.toolchain import Toolchain, load_toolchain
 from nnrules.codegen.ctext import array
 from nnrules.codegen.packing import pack
 from nnrules.codegen.render import render
+from nnrules.graph.ir import Graph, Node, Packing, Tensor
 from nnrules.graph.operator import Parameter
+from nnrules.graph.packed import packing_parameters
 from tests.cases import Case
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -26,29 +29,49 @@ PATTERNS = (0xA5, 0x5A)
 @dataclass(frozen=True)
 class Run:
     """One kernel, in one of its variants, on one case; with a ``band`` so many rows of outputs at a time, from pointers
-    to their rows of input.
+    to their rows of input. ``packings``: of the inputs and the output, where some are packed.
     """
 
     kernel: Kernel
     case: Case
     variant: Mapping[str, int] = field(default_factory=dict)
     band: int = 0
+    packings: tuple[Packing | None, ...] = ()
 
     @property
     def parameters(self) -> dict[str, Parameter]:
         """What the kernel is rendered with."""
         operator, (shape, *others) = self.case.operator, self.case.shapes
+        more = {**(packing_parameters(*self._alone) if self.packings else {}), **self.variant}
         if not self.band:
-            return {**operator.parameters(shape, *others), **self.variant}
+            return {**operator.parameters(shape, *others), **more}
         window = operator.row_window(shape)
         assert window is not None
         rows = (self.band - 1) * window.stride + (window.kernel - 1) * window.dilation + 1
-        return {**operator.on_rows().parameters((rows, *shape[1:])), **self.variant, BY_ROWS: 1}
+        return {**operator.on_rows().parameters((rows, *shape[1:])), **more, BY_ROWS: 1}
 
-    @property
+    @cached_property
+    def inputs(self) -> list[np.ndarray]:
+        """As they lie in memory."""
+        return [stored(x, packing) for x, packing in zip(self.case.inputs, self.packings or (None, None), strict=False)]
+
+    @cached_property
     def expected(self) -> np.ndarray:
         """The bytes of the reference's output, as int8."""
-        return self.case.operator.reference(*self.case.inputs).reshape(-1).view(np.int8)
+        packing = self.packings[-1] if self.packings else None
+        return stored(self.case.operator.reference(*self.case.inputs), packing).reshape(-1).view(np.int8)
+
+    @property
+    def _alone(self) -> tuple[Graph, Node]:
+        """The layer by itself."""
+        shapes = [*self.case.shapes, self.case.operator.infer(*self.case.shapes)]
+        names = [*(f"x{index}" for index in range(len(shapes) - 1)), "y"]
+        tensors = {
+            name: Tensor(name=name, shape=shape, scale=1.0, zero_point=0, packing=packing)
+            for name, shape, packing in zip(names, shapes, self.packings, strict=True)
+        }
+        node = Node(name="layer", inputs=tuple(names[:-1]), output="y", operator=self.case.operator)
+        return Graph(name="alone", inputs=node.inputs, outputs=("y",), tensors=tensors, nodes=(node,)), node
 
     def source(self, index: int) -> str:
         """The kernel, its constants, and a function that calls it with buffers of exactly the right size."""
@@ -58,7 +81,7 @@ class Run:
         constants = pack(self.kernel.packing, operator, parameters)
         names = {role: f"{role}_{index}" for role in constants}
         template = self.kernel.template.relative_to(KERNELS).as_posix()
-        sizes = ", ".join(str(x.size) for x in self.case.inputs)
+        sizes = ", ".join(str(x.size) for x in self.inputs)
         after = [*names.values(), *(["scratch"] if scratch else [])]
         body = f"kernel_{index}({', '.join([*(f'x[{i}]' for i in range(len(shapes))), 'y', *after])});"
         if self.band:
@@ -76,15 +99,25 @@ class Run:
         """The C that calls it for each band."""
         shape = self.case.shapes[0]
         window = self.case.operator.row_window(shape)
-        height, *row = self.case.operator.infer(shape)
+        height = self.case.operator.infer(shape)[0]
         assert window is not None
-        count, bytes_in, bytes_out = self.parameters["in_h"], math.prod(shape[1:]), math.prod(row)
+        count, bytes_in, bytes_out = self.parameters["in_h"], self.inputs[0][0, 0].size, self.expected.size // height
         return (
             f"for (int oy = 0; oy < {height}; oy += {self.band}, y += {self.band * bytes_out}) {{ "
             f"const int8_t *rows[{count}]; for (int i = 0; i < {count}; i++) {{ "
             f"const int iy = oy * {window.stride} - {window.pad} + i; "
             f"rows[i] = iy >= 0 && iy < {shape[0]} ? x[0] + iy * {bytes_in} : NULL; }} {call} }}"
         )
+
+
+def stored(values: np.ndarray, packing: Packing | None) -> np.ndarray:
+    """As the arena holds them: by bits, the first value in the lowest, each pixel from a byte on."""
+    if packing is None:
+        return values
+    codes = (values.astype(np.int64) - packing.low).astype(np.uint8)
+    assert (codes < 1 << packing.bits).all()
+    bits = np.unpackbits(codes[..., np.newaxis], axis=-1, bitorder="little")[..., : packing.bits]
+    return np.packbits(bits.reshape(*codes.shape[:-1], -1), axis=-1, bitorder="little").view(np.int8)
 
 
 def program(runs: Sequence[Run]) -> str:
@@ -119,7 +152,7 @@ def build(folder: Path, target: str, runs: Sequence[Run], sanitize: bool = False
 
 def execute(folder: Path, target: str, elf: Path, runs: Sequence[Run]) -> str:
     """Run the program on the cases' inputs; its console. Raises AssertionError unless it ends well."""
-    inputs = [x.tobytes() for run in runs for x in run.case.inputs]
+    inputs = [x.tobytes() for run in runs for x in run.inputs]
     (folder / "inputs.bin").write_bytes(b"".join(inputs))
     runner = toolchain(target).runner
     assert runner is not None
@@ -142,3 +175,11 @@ def differences(folder: Path, runs: Sequence[Run]) -> list[str]:
                 first = int(np.flatnonzero(got != expected)[0]) if got.size == expected.size else got.size
                 found.append(f"{index} {run.kernel.name}, memory {pattern:#x}, at {first}: {run.parameters}")
     return found if offset == outputs.size else [*found, f"{outputs.size} bytes instead of {offset}"]
+
+
+def check_runs(runs: Sequence[Run], target: str, sanitize: bool = False) -> None:
+    """Build, run and compare one program."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        execute(folder, target, build(folder, target, runs, sanitize), runs)
+        assert not differences(folder, runs), "\n".join(differences(folder, runs))

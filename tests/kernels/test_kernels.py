@@ -1,6 +1,5 @@
 """Every kernel against its operator's exact reference: on the host under sanitizers, and under the emulators."""
 
-import tempfile
 from pathlib import Path
 
 import msgspec
@@ -20,7 +19,7 @@ from nnrules.graph.ops.fully_connected import FullyConnected
 from nnrules.graph.requant import Requantization
 from tests.cases import WITH_KERNELS as CASES
 from tests.cases import Case
-from tests.kernels.programs import Run, build, differences, execute, toolchain
+from tests.kernels.programs import Run, build, check_runs, differences, execute, toolchain
 from tests.needs import need_target
 
 KERNEL_LIST = load_kernels()
@@ -76,11 +75,7 @@ def bands(case: Case) -> list[int]:
 
 def check(cases: list[Case], target: str, sanitize: bool = False) -> None:
     """Build, run and compare one program; the host runs the kernels of every ISA through their plain-C twins."""
-    runs = runs_of(cases, EVERY_ISA if sanitize else toolchain(target).isa)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        execute(folder, target, build(folder, target, runs, sanitize), runs)
-        assert not differences(folder, runs), "\n".join(differences(folder, runs))
+    check_runs(runs_of(cases, EVERY_ISA if sanitize else toolchain(target).isa), target, sanitize)
 
 
 @pytest.mark.parametrize("op", CASES)

@@ -2,9 +2,6 @@
 seldom reach of the kernels for Armv7E-M, as instructions under the emulator and their twins.
 """
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -21,7 +18,7 @@ from nnrules.graph.requant import Requantization
 from nnrules.plan.costs import Costs
 from nnrules.plan.select import Offers
 from tests.cases import Case
-from tests.kernels.programs import Run, build, differences, execute
+from tests.kernels.programs import Run, check_runs
 from tests.kernels.test_kernels import runs_of, stored_weights
 from tests.needs import need_target
 
@@ -115,10 +112,7 @@ def test_weights_of_two_sizes(target: str) -> None:
 
 def check(runs: list[Run], target: str) -> None:
     """Build, run and compare."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        execute(folder, target, build(folder, target, runs, target == "x86-64"), runs)
-        assert not differences(folder, runs), "\n".join(differences(folder, runs))
+    check_runs(runs, target, target == "x86-64")
 
 
 def average(shape: tuple[int, int, int], value: int | None) -> Case:

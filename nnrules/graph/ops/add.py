@@ -1,6 +1,7 @@
 """Element-wise sum or difference of two tensors, each with its own scale; one may be repeated along some axes."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -94,6 +95,9 @@ class Add(Operator, frozen=True, kw_only=True):
         total = emitter.node("Add", [emitter.node("Add", terms), emitter.constant(output, "c", np.float64(self.c))])
         scaled = emitter.node("Mul", [total, emitter.constant(output, "scale", np.float64(2.0**-self.k))])
         emitter.saturate(emitter.node("Floor", [scaled]), self.lo, self.hi, output)
+
+    def span(self, shapes: Sequence[Shape], spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
+        return self.lo, self.hi
 
     def row_window(self, *shapes: Shape) -> RowWindow | None:
         return RowWindow() if len(shapes[0]) == 3 and len(set(shapes)) == 1 else None

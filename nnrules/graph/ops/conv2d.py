@@ -3,6 +3,7 @@
 A signal is an image of height 1.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -112,6 +113,13 @@ class Conv2d(Windowed, frozen=True, kw_only=True):
         acc = emitter.node("ConvInteger", [inputs[0], weights, zero_point], group=self.groups, **self.geometry.onnx())
         bias = emitter.constant(output, "bias", self.bias.reshape(1, -1, 1, 1))
         emitter.requantize(emitter.node("Add", [acc, bias]), self.requantization, output, channel_axis=(1, -1, 1, 1))
+
+    def span(self, shapes: Sequence[Shape], spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
+        return self.requantization.lo, self.requantization.hi
+
+    @property
+    def borders(self) -> tuple[int, ...]:
+        return (self.x_zero_point,) if any(self.geometry.padding) else ()
 
     @property
     def row_padding(self) -> int:

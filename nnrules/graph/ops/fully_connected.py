@@ -1,5 +1,6 @@
 """Fully connected layer: Gemm or MatMul with constant weights, over one vector or several rows."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -76,6 +77,9 @@ class FullyConnected(Operator, frozen=True, kw_only=True):
         biased = emitter.node("Add", [acc, emitter.constant(output, "bias", self.bias)])
         rows = emitter.requantize(biased, self.requantization, f"{output}.rows", channel_axis=(-1,))
         emitter.channels_first(rows, output)
+
+    def span(self, shapes: Sequence[Shape], spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
+        return self.requantization.lo, self.requantization.hi
 
     def macs(self, *shapes: Shape) -> int:
         return int(np.prod(shapes[0][:-1], dtype=np.int64)) * int(self.weights.size)

@@ -1,7 +1,7 @@
 """Any function of one int8 value, as a table: Relu, Clip, Sigmoid, HardSwish, Gelu, a power, or a change of scale."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -115,6 +115,10 @@ class Lookup(Operator, frozen=True, kw_only=True):
         offset = emitter.constant(output, "offset", np.int32(128))
         index = emitter.node("Add", [emitter.cast(inputs[0], "INT32"), offset])
         emitter.node("Gather", [emitter.constant(output, "table", self.table), index], output, axis=0)
+
+    def span(self, shapes: Sequence[Shape], spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
+        seen = self.table[spans[0][0] + 128 : spans[0][1] + 129]
+        return int(seen.min()), int(seen.max())
 
     def row_window(self, *shapes: Shape) -> RowWindow | None:
         return RowWindow() if len(shapes[0]) == 3 and len(set(shapes)) == 1 else None

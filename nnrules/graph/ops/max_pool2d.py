@@ -1,5 +1,6 @@
 """Maximum over a window, or over the whole image; the output keeps the input's quantization."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -49,6 +50,10 @@ class MaxPool2d(Windowed, frozen=True, kw_only=True):
 
     def emit(self, emitter: "Emitter", inputs: list[str], output: str) -> None:
         emitter.node("MaxPool", inputs, output, **self.geometry.onnx())
+
+    def span(self, shapes: Sequence[Shape], spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
+        inside = [self.geometry.positions_inside(axis, shapes[0][axis]) for axis in (0, 1)]
+        return (spans[0][0] if min(map(min, inside)) else -128), spans[0][1]
 
     @property
     def row_padding(self) -> int:

@@ -1,5 +1,6 @@
 """The same values under another shape: Flatten, Reshape, Squeeze and Transpose where no value moves in memory."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -45,6 +46,9 @@ class Reshape(Operator, frozen=True, kw_only=True):
     def emit(self, emitter: "Emitter", inputs: list[str], output: str) -> None:
         target = emitter.constant(output, "shape", np.array([0, *self.shape], np.int64))
         emitter.channels_first(emitter.node("Reshape", [emitter.channels_last(inputs[0]), target]), output)
+
+    def span(self, shapes: Sequence[Shape], spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
+        return spans[0]
 
     @property
     def is_alias(self) -> bool:
