@@ -170,7 +170,7 @@ def _value(place: str, verb: str, types: Mapping[str, Any], name: str, value: An
 
 def named_values(kind: Any) -> list[str]:
     """What an option's type may be in words: least and little."""
-    return [word for each in get_args(kind) if get_origin(each) is Literal for word in get_args(each)]
+    return [word for each in (kind, *get_args(kind)) if get_origin(each) is Literal for word in get_args(each)]
 
 
 def _told(fault: msgspec.ValidationError, value: Any) -> str:

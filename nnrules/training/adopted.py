@@ -41,8 +41,8 @@ def adopt(network: nn.Module, path: Path, place: str, examples: tuple[Any, ...])
     unknown = [name for name in state if name not in own]
     if missing or unknown:
         parts = [f"{word} {_some(names)}" for word, names in (("has no", missing), ("has", unknown)) if names]
-        told = " but ".join(parts) if len(parts) > 1 else parts[0]
-        raise UserError(place, told if missing else f"{told}, which the network has not", _CURE)
+        wrong = " but ".join(parts)
+        raise UserError(place, wrong if missing else f"{wrong}, which the network has not", _CURE)
     refuse_not_finite(state, place, "train it again")
     network.eval()
     with torch.no_grad():
@@ -55,9 +55,9 @@ def adopt(network: nn.Module, path: Path, place: str, examples: tuple[Any, ...])
             raise UserError(place, str(fault).splitlines()[-1].strip(), _CURE) from None
         if other and _tried(network, examples) != before:
             name = other[0]
-            fault = f"{name} is {_told(state[name].shape)}, the network's {_told(shapes[name])}"
+            told = f"{name} is {_told(state[name].shape)}, the network's {_told(shapes[name])}"
             more = f" ({len(other)} tensors differ)" if len(other) > 1 else ""
-            raise UserError(place, fault + more, _CURE)
+            raise UserError(place, told + more, _CURE)
 
 
 def _read(path: Path, place: str) -> State:
