@@ -15,6 +15,13 @@ INPUT_LIST
 OUTPUT_LIST
 #undef OUT
 
+#if defined(RANDOM_FORMATS)
+static int8_t format;
+#define FORMAT , format
+#else
+#define FORMAT
+#endif
+
 #if defined(__SANITIZE_ADDRESS__)
 #include <stdlib.h>
 static int8_t *arena; /* of exactly its size: the sanitizer watches the rest */
@@ -71,7 +78,7 @@ static void run_image(void)
 #define IN(i) , image_##i
 #define OUT(i) , result_##i
     fill(0x5a);
-    REQUIRE(random_run(arena INPUT_LIST OUTPUT_LIST) == RANDOM_DONE, "the image was not taken");
+    REQUIRE(random_run(arena FORMAT INPUT_LIST OUTPUT_LIST) == RANDOM_DONE, "the image was not taken");
 #undef IN
 #undef OUT
     look_around();
@@ -94,7 +101,7 @@ static void push_rows(void)
     static _Alignas(8) int8_t line[1 + RANDOM_ROW_BYTES];
     int8_t *const row = line + 1; /* at an odd address */
     fill(0xa5);
-    REQUIRE(random_reset(arena, RANDOM_ARENA_BYTES) == RANDOM_DONE, "the arena was not taken");
+    REQUIRE(random_reset(arena, RANDOM_ARENA_BYTES FORMAT) == RANDOM_DONE, "the arena was not taken");
     for (size_t y = 0; y < RANDOM_ROWS; y++) {
         for (size_t i = 0; i < RANDOM_ROW_BYTES; i++) {
             row[i] = image_0[y * RANDOM_ROW_BYTES + i];
@@ -117,6 +124,9 @@ static void push_rows(void)
 int nn_main(void)
 {
     for (size_t at = 0;;) {
+#if defined(RANDOM_FORMATS)
+        at += (size_t)board_read("inputs.bin", at, &format, sizeof format);
+#endif
         const size_t start = at;
 #define IN(i)                                                                 \
     if (board_read("inputs.bin", at, image_##i, sizeof image_##i) == 0) {     \

@@ -107,6 +107,8 @@ def check(graph: Graph, target: str, *plans: Plan) -> None:
     """Three samples one after the other, through a program for each plan."""
     chance = np.random.default_rng(1)
     x = {name: chance.integers(-128, 128, (3, *graph.tensors[name].shape)).astype(np.int8) for name in graph.inputs}
+    if graph.selector:
+        x[graph.selector] = np.array([[graph.formats - 1], [0], [1]], np.int8)
     expected = numpy_reference.run(graph, x)
     with tempfile.TemporaryDirectory() as name:
         folder, isa = Path(name), need_target(target).isa
