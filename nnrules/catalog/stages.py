@@ -136,15 +136,21 @@ class ExportOptions(Options, frozen=True):
 
 class QuantizeOptions(Recipe, frozen=True):
     """`method`: see compress/quantizers. `weight_bits`, `activation_bits`: of the weights and inputs of convolutions
-    and fully connected layers, but for the first layer, the last one, and those that `skip` names, which have
-    `first_bits`, `last_bits` and 8. `per_channel`: scales of weights by output channel, where the method can.
+    and fully connected layers, but for the weights of the first layer and the last one, which have `first_bits` and
+    `last_bits`, and what the first one sees, which has 8. `layers`: bits of the weights and inputs of single layers;
+    `skip`: layers that have 8 of both, from calibration whatever the method is. `per_channel`: scales of weights by
+    output channel; None: where the method's paper has them. `symmetric`: the levels of activations that have values
+    below zero lie alike on both sides of it.
 
     After training, `samples`: how many training images calibrate; `range`: how method ptq chooses the ranges of
     activations; `percentile`: percent of these kept inside, either tail counted alone; `equalize`: even out the
     channels of neighbouring layers; with fewer than 8 bits, `rounding`: of the weights, and `correct_bias`: for what
     that adds. Method dynamic_qformat has `formats` formats, each of twice the range of the one before, the last
     `brighter` of them beyond the range of the training images. With a method that trains, `epochs` and the rest of the
-    recipe; `clip_decay`: of PACT's alpha."""
+    recipe; `clip_decay`: of PACT's alpha.
+
+    Mixed precision: `base`: the method that has the bits then; `size`: bytes that all weights may take, `instructions`:
+    most of an inference on the target `on`; None: no limit."""
 
     method: str = "percentile"
     weight_bits: Bits = 8
@@ -152,7 +158,9 @@ class QuantizeOptions(Recipe, frozen=True):
     first_bits: Bits = 8
     last_bits: Bits = 8
     skip: tuple[str, ...] = ()
-    per_channel: bool = True
+    layers: dict[str, tuple[Bits, Annotated[int, Meta(ge=2, le=8)]]] = {}
+    per_channel: bool | None = None
+    symmetric: bool = False
     range: Literal["minmax", "percentile", "mse", "entropy"] = "mse"
     equalize: bool = False
     rounding: Literal["nearest", "adaptive"] = "nearest"
@@ -165,6 +173,10 @@ class QuantizeOptions(Recipe, frozen=True):
     learning_rate: AboveZero = 0.001
     warmup_epochs: NotNegative = 0.5
     clip_decay: NotNegative = 0.0002
+    base: str = "lsq"
+    size: Positive | None = None
+    instructions: Positive | None = None
+    on: str = "cortex-m7"
 
 
 class LowerOptions(Options, frozen=True):

@@ -14,26 +14,27 @@ from onnx import helper, numpy_helper
 from nnrules.catalog.stages import QuantizeOptions
 from nnrules.compress.arrays import store, weights
 from nnrules.compress.calibration import Histogram, histograms, session
+from nnrules.compress.hoisting import hoist, quantizer_of
 from nnrules.compress.parameters import LINEAR, Activation, channel_axis
-from nnrules.error import UserError, suggest
+from nnrules.compress.widths import WIDEST, widths
 
 Batches = Callable[[], Iterable[Sequence[np.ndarray]]]
 ChooseRange = Callable[[Histogram, QuantizeOptions, int], tuple[float, float]]
 Reals = NDArray[np.float64]
 
-WIDEST = 8  # bits: what every layer has where nothing else is asked for
 ROUNDS = 20  # of evening out
 SHARES = np.linspace(1.0, 0.3, 71)  # of the largest weight, that are tried as the end of the range
 
 
 class Prepared:
-    """`model`: changed in place; `stated`: activations of few levels; `codes`: of weights of few bits, by
-    initializer."""
+    """`model`: changed in place; `stated`: activations of few levels; of weights of few bits, by initializer, `codes`
+    and `tops`, the largest code there may be."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
         self.stated: dict[str, Activation] = {}
         self.codes: dict[str, np.ndarray] = {}
+        self.tops: dict[str, int] = {}
 
 
 def prepare(
@@ -42,20 +43,21 @@ def prepare(
     """Do what the options ask for: `equalize`, `weight_bits`, `activation_bits`, `rounding`, `correct_bias`."""
     found = Prepared(model)
     layers = linear_layers(model)
-    bits = widths(layers, options, where)
+    bits = widths([node.name for node in layers], options, where)
     if options.equalize:
         equalize(model)
-    narrow_inputs(found, {name: each[1] for name, each in bits.items()}, options, batches, choose_range, where)
-    before = {node.input[1]: weights(model, node.input[1]) for node in layers}
+    exact = onnx.ModelProto()
+    exact.CopyFrom(model)
+    narrow_inputs(found, {name: each.inputs for name, each in bits.items()}, options, batches, choose_range, where)
     for node in layers:
-        if bits[node.name][0] < WIDEST:
-            narrow_weights(found, node, bits[node.name][0])
+        if bits[node.name].weights < WIDEST:
+            narrow_weights(found, node, bits[node.name].weights, options.per_channel is not False)
     if options.rounding == "adaptive" and found.codes:
         from nnrules.compress.rounding import adapt  # torch, which the rest does without
 
-        adapt(found.model, found.codes, before, options, batches)
+        adapt(found, exact, options, batches)
     if options.correct_bias and found.codes:
-        correct_biases(found, before, batches, where)
+        correct_biases(found, exact, batches)
     return found
 
 
@@ -63,19 +65,6 @@ def linear_layers(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     """Those with constant weights, in their order."""
     constants = {each.name for each in model.graph.initializer}
     return [node for node in model.graph.node if node.op_type in LINEAR and node.input[1] in constants]
-
-
-def widths(layers: Sequence[onnx.NodeProto], options: QuantizeOptions, where: str) -> dict[str, tuple[int, int]]:
-    """Bits of weights and of the input of every layer. Raises UserError for a name in `skip` that is no layer."""
-    names = [node.name for node in layers]
-    for name in options.skip:
-        if name not in names:
-            raise UserError(where, f"skip names {name!r}, which is no layer", suggest(name, names))
-    found = dict.fromkeys(names, (options.weight_bits, options.activation_bits))
-    if names:
-        found[names[0]] = options.first_bits, WIDEST
-        found[names[-1]] = options.last_bits, max(options.last_bits, options.activation_bits)
-    return found | dict.fromkeys(options.skip, (WIDEST, WIDEST))
 
 
 def equalize(model: onnx.ModelProto) -> None:
@@ -142,9 +131,12 @@ def narrow_inputs(
         if bits[node.name] < WIDEST:
             readers.setdefault((node.input[0], bits[node.name]), []).append(node)
     seen = histograms(model, sorted({value for value, _ in readers}), batches, where)
+    stated: dict[str, Activation] = {}
     for (value, width), nodes in readers.items():
         low, high = choose_range(seen[value], options, 2**width)
         low, high = min(low, 0.0), max(high, 1e-8)
+        if options.symmetric and low < 0:
+            low, high = min(low, -high), max(high, -low)
         scale = float(np.float32((high - low) / (2**width - 1)))
         zero_point = round(-low / scale)
         name = f"{value}/{width}bits"
@@ -157,17 +149,22 @@ def narrow_inputs(
         model.graph.node.insert(at, clip)
         for node in nodes:
             node.input[0] = name
-        found.stated[name] = Activation(scale, zero_point)
+        stated[name] = Activation(scale, zero_point)
+    if stated:
+        hoist(model)
+    found.stated = {quantizer_of(model, name): each for name, each in stated.items()}
 
 
-def narrow_weights(found: Prepared, node: onnx.NodeProto, bits: int) -> None:
-    """Round a layer's weights to so many bits, symmetric, with the scale of each channel that has the least error."""
+def narrow_weights(found: Prepared, node: onnx.NodeProto, bits: int, per_channel: bool = True) -> None:
+    """Round a layer's weights to so many bits, symmetric, with the scale that has the least error, of each channel or
+    of all."""
     real = weights(found.model, node.input[1])
-    if bits == 1:
-        raise UserError(f"layer '{node.name}'", "has 1 bit for weights", "take 2 bits or a quantizer that is trained")
     axis, top = channel_axis(node), 2 ** (bits - 1) - 1
     channels = np.moveaxis(real, axis, 0).reshape(real.shape[axis], -1)
-    scales = best_scales(channels, top)
+    found.tops[node.input[1]] = top
+    scales = best_scales(channels if per_channel else channels.reshape(1, -1), top).repeat(
+        1 if per_channel else len(channels)
+    )
     codes = np.clip(np.rint(channels / scales[:, np.newaxis]), -top, top)
     shape = np.moveaxis(real, axis, 0).shape
     found.codes[node.input[1]] = np.ascontiguousarray(np.moveaxis(codes.reshape(shape), 0, axis)).astype(np.int8)
@@ -187,15 +184,20 @@ def best_scales(channels: Reals, top: int) -> Reals:
     return best
 
 
-def correct_biases(found: Prepared, before: Mapping[str, Reals], batches: Batches, where: str) -> None:
+def correct_biases(found: Prepared, exact: onnx.ModelProto, batches: Batches) -> None:
     """Take from each bias what the rounded weights add to a channel on average: their error times the input's mean
-    (Nagel et al., 2019, section 4.2, from calibration data)."""
+    (Nagel et al., 2019, section 4.2, from calibration data).
+
+    ``exact``: the model of the real weights, where the means are taken: with its bias corrected each layer gives the
+    next one these means.
+    """
     model = found.model
+    real = {node.output[0]: node for node in linear_layers(exact)}
     layers = [node for node in linear_layers(model) if node.input[1] in found.codes and node.op_type != "ConvTranspose"]
-    means = channel_means(model, [node.input[0] for node in layers], batches)
+    means = channel_means(exact, [real[node.output[0]].input[0] for node in layers], batches)
     for node in layers:
-        error = weights(model, node.input[1]) - before[node.input[1]]
-        mean = means[node.input[0]]
+        error = weights(model, node.input[1]) - weights(exact, node.input[1])
+        mean = means[real[node.output[0]].input[0]]
         if node.op_type == "Conv":
             per_input = error.reshape(*error.shape[:2], -1).sum(2)  # (out, in / groups)
             groups = _groups(node)

@@ -17,7 +17,7 @@ class WeightQuantizer(nn.Module):
 
     @abstractmethod
     def codes(self, weight: Tensor) -> Tensor:
-        """Integer-valued, with gradients, of the weight's shape."""
+        """Integer-valued, of an int8's values, with gradients, of the weight's shape."""
 
     @abstractmethod
     def step(self, weight: Tensor) -> Tensor:
@@ -45,6 +45,22 @@ class InputQuantizer(nn.Module):
         slope, offset = self.line()
         scale = self.scale()
         return rounded(torch.clamp((slope * x + offset) / scale, self.lo, self.hi)) * scale
+
+
+def level_range(sample: Tensor, bits: int, symmetric: bool) -> tuple[int, int]:
+    """The lowest and the highest level, which is above zero: 0 to 2^bits - 1, or where the sample has values below zero
+    as many of the levels below zero as that is of its range, or half of them (``symmetric``)."""
+    top = 2**bits - 1
+    low, high = float(sample.min()), max(float(sample.max()), 0.0)
+    if low >= 0:
+        return 0, top
+    below = 2 ** (bits - 1) if symmetric else min(max(round(-low / (high - low) * top), 1), top - 1)
+    return -below, top - below
+
+
+def by_channel(weight: Tensor) -> list[int]:
+    """The axes of a weight but that of its output channels."""
+    return list(range(1, weight.ndim))
 
 
 def rounded(x: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ import importlib
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -14,37 +13,10 @@ from torch.nn.utils import parametrize
 from nnrules.catalog.stages import QuantizeOptions
 from nnrules.compress.fake import InputQuantizer, WeightQuantizer
 from nnrules.compress.masks import Mask, of_zeros
-from nnrules.error import UserError, suggest
+from nnrules.compress.widths import WIDEST, Fitted, Widths, widths
+from nnrules.error import UserError
 
-WIDEST = 8  # bits: what calibration after training does, without any trained quantizer
 _INPUT = "input_quantizer"
-
-
-class Widths(msgspec.Struct, frozen=True):
-    """Bits of a layer's weights and input."""
-
-    weights: int
-    inputs: int
-
-
-class Fitted(msgspec.Struct, frozen=True):
-    """What is known of a layer's quantization when its training is over.
-
-    ``weights``: whether they were trained; of its input, where that was: level n stands for n * ``scale``, from ``lo``
-    to ``hi``, and the levels are of slope * x + offset.
-    """
-
-    weights: bool
-    lo: int = 0
-    hi: int = 0
-    scale: float = 0.0
-    slope: float = 1.0
-    offset: float = 0.0
-
-    @property
-    def inputs(self) -> bool:
-        """Whether the input's quantization was trained."""
-        return self.scale > 0
 
 
 def layers(network: nn.Module) -> dict[str, nn.Module]:
@@ -52,52 +24,38 @@ def layers(network: nn.Module) -> dict[str, nn.Module]:
     return {name: each for name, each in network.named_modules() if isinstance(each, nn.Conv2d | nn.Linear)}
 
 
-def widths(network: nn.Module, options: QuantizeOptions, place: str) -> dict[str, Widths]:
-    """Of every layer. Raises UserError where the method has no such width, or there is nothing to skip of a name."""
-    names = list(layers(network))
-    for name in options.skip:
-        if name not in names:
-            raise UserError(place, f"skip names {name!r}, which is no layer", suggest(name, names))
-    found = {name: Widths(options.weight_bits, options.activation_bits) for name in names}
-    found[names[0]] = Widths(options.first_bits, WIDEST)
-    found[names[-1]] = Widths(options.last_bits, max(options.last_bits, options.activation_bits))
-    return found | dict.fromkeys(options.skip, Widths(WIDEST, WIDEST))
+def insert(network: nn.Module, examples: tuple[Tensor, ...], options: QuantizeOptions, place: str) -> dict[str, Widths]:
+    """Give layers their quantizers, in place; their widths.
 
-
-def insert(network: nn.Module, examples: tuple[Tensor, ...], options: QuantizeOptions, place: str) -> list[str]:
-    """Give layers their quantizers, in place; names of those whose input stays as it is since it has negative values.
-
-    ``examples``: inputs with batch, whose values the quantizers start from.
+    ``examples``: inputs with batch, whose values the quantizers start from. What a layer of 8-bit inputs sees of the
+    network's own inputs has no quantizer: the data set says how these are quantized, or calibration.
     """
     method: Any = importlib.import_module(f"nnrules.compress.quantizers.{options.method}")
-    wanted = widths(network, options, place)
-    for kind, known in (("weights", method.WEIGHT_BITS), ("inputs", method.ACTIVATION_BITS)):
-        for name, each in wanted.items():
-            bits = getattr(each, kind)
-            if bits not in (WIDEST, *known):
-                many = ", ".join(map(str, sorted({*known, WIDEST})))
-                raise UserError(
-                    f"{place}: layer '{name}'", f"{options.method} has no {bits} bits for {kind}", f"it has {many}"
-                )
-    signed, shared = [], dict[int, nn.Module]()
+    found = layers(network)
+    if not found:
+        raise UserError(place, "has no convolution and no fully connected layer", "there is nothing to quantize")
+    wanted = widths(list(found), options, place)
+    own = {id(each) for each in examples}
+    shared = dict[tuple[int, int], nn.Module]()
     for name, (key, sample) in _inputs(network, examples).items():
         layer: Any = network.get_submodule(name)
-        if wanted[name].weights < WIDEST:
-            quantizer = method.Weights(layer.weight.detach(), wanted[name].weights, options)
-            zeros = of_zeros(layer.weight.detach())
-            parametrize.register_parametrization(layer, "weight", quantizer)
-            if zeros is not None:
-                parametrize.register_parametrization(layer, "weight", Mask(zeros))
-        if wanted[name].inputs == WIDEST:
+        bits = wanted[name]
+        if bits.skipped:
             continue
-        if not method.SIGNED_INPUTS and bool((sample < 0).any()):
-            signed.append(name)
+        quantizer = method.Weights(layer.weight.detach(), bits.weights, options)
+        quantizer.bits = bits.weights
+        zeros = of_zeros(layer.weight.detach())
+        parametrize.register_parametrization(layer, "weight", quantizer)
+        if zeros is not None:
+            parametrize.register_parametrization(layer, "weight", Mask(zeros))
+        if bits.inputs == WIDEST and key in own:
             continue
-        if key not in shared:
-            shared[key] = method.Inputs(sample, wanted[name].inputs, options)
-        layer.add_module(_INPUT, shared[key])
+        if (key, bits.inputs) not in shared:
+            shared[key, bits.inputs] = method.Inputs(sample, bits.inputs, options)
+            shared[key, bits.inputs].bits = bits.inputs  # type: ignore[assignment]
+        layer.add_module(_INPUT, shared[key, bits.inputs])
         layer.register_forward_pre_hook(_quantize_input)
-    return signed
+    return wanted
 
 
 def _quantize_input(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -129,11 +87,10 @@ def quantizers(network: nn.Module) -> Iterator[nn.Module]:
     return (each for each in network.modules() if isinstance(each, WeightQuantizer | InputQuantizer))
 
 
-def set_bits(network: nn.Module, options: QuantizeOptions, bits: int) -> None:
+def set_bits(network: nn.Module, bits: int) -> None:
     """Give quantizers ``bits``, or the width that is wanted where that is more."""
     for each in quantizers(network):
-        wanted = options.weight_bits if isinstance(each, WeightQuantizer) else options.activation_bits
-        each.set_bits(max(bits, wanted))  # type: ignore[operator]
+        each.set_bits(max(bits, each.bits))  # type: ignore[operator, type-var]
 
 
 def penalty(network: nn.Module) -> Tensor | float:

@@ -34,9 +34,12 @@ class Activation(msgspec.Struct, frozen=True):
     zero_point: int
 
     @classmethod
-    def covering(cls, low: float, high: float) -> "Activation":
-        """The finest quantization whose 256 levels cover [low, high] and hold zero exactly."""
+    def covering(cls, low: float, high: float, symmetric: bool = False) -> "Activation":
+        """The finest quantization whose 256 levels cover [low, high] and hold zero exactly; if ``symmetric`` those of
+        values below zero lie from -127 to 127 about it."""
         low, high = min(low, 0.0), max(high, 0.0)
+        if symmetric and low < 0:
+            return cls(float(np.float32(max(high, -low, 1e-8) / 127)), 0)
         scale = float(np.float32(max(high - low, 1e-8) / 255))
         return cls(scale, int(np.clip(round(-128 - low / scale), -128, 127)))
 
@@ -118,8 +121,10 @@ def weight_scales(
     where: str,
     stated: Collection[str] = (),
     codes: Mapping[str, np.ndarray] | None = None,
+    per_channel: bool = True,
 ) -> dict[str, list[float]]:
-    """By initializer name, one float32 scale per output channel: the largest weight becomes 127.
+    """By initializer name, one float32 scale per output channel: the largest weight becomes 127. Without
+    ``per_channel`` they are all alike.
 
     A channel with hardly any weights gets a larger scale, so that its bias fits 31 bits and its multiplier is exact.
     ``codes``: by initializer, int8 in its layout, of weights that are already a channel's scale times these.
@@ -146,6 +151,8 @@ def weight_scales(
         by_group = np.abs(bias).reshape(-1, len(channels) if bias.size > 1 else 1).max(0)
         floor = np.maximum(by_group / (x * LARGEST_BIAS), SMALLEST_RATIO * y / x)
         scales = np.maximum(largest / MAGNITUDE, floor)
+        if not per_channel:
+            scales = np.full_like(scales, scales.max())
         if node.input[1] in fitted:
             scales = _fitted_scales(node, channels, fitted[node.input[1]], where)
         found[node.input[1]] = np.maximum(scales, found.get(node.input[1], 0)).astype(np.float32)

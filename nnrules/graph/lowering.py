@@ -98,7 +98,12 @@ class Lowering(Layout):
         acc_scales = x.scale * scales
         if thresholds := self._thresholds(node, x, weights, acc_scales, bias_input):
             return np.zeros(len(weights), np.int32), thresholds
-        bias = self.bias(node, bias_input[0], acc_scales) if len(bias_input) else np.zeros(len(weights), np.int64)
+        if line := self.output(node).line:
+            real = self.real_bias(node, bias_input[0], len(weights)) if len(bias_input) else np.zeros(len(weights))
+            acc_scales = acc_scales * line[0]
+            bias = np.rint((real * line[0] + line[1]) / acc_scales).astype(np.int64)
+        else:
+            bias = self.bias(node, bias_input[0], acc_scales) if len(bias_input) else np.zeros(len(weights), np.int64)
         return self.certified(node, x, weights, acc_scales, bias)
 
     def _thresholds(

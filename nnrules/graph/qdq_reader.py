@@ -4,7 +4,7 @@ Everything that cannot be understood is a UserError that names the node and what
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -37,8 +37,8 @@ class QuantizedConstant(NamedTuple):
 class OutputQuantization(msgspec.Struct, frozen=True):
     """What a node must produce: the tensor's name (after fused activations), its quantization and the int8 clamp.
 
-    ``steps``: the fused activations in their order where constants are among them, which only thresholds express; each
-    maps real values with the channel last.
+    ``steps``: the fused activations in their order where constants are among them; each maps real values with the
+    channel last. Where these are numbers, ``line`` is what they do between the bounds: slope and offset.
     """
 
     name: str
@@ -46,6 +46,7 @@ class OutputQuantization(msgspec.Struct, frozen=True):
     zero_point: int
     bounds: tuple[int, int]
     steps: tuple[Step, ...] = ()
+    line: tuple[float, float] | None = None
 
     @property
     def is_narrow(self) -> bool:
@@ -128,8 +129,9 @@ class QdqReader:
             return OutputQuantization(value, scale, zero_point, quantized_bounds(scale, zero_point, low, high))
         found = OutputQuantization(value, scale, zero_point, (-128, 127), tuple(steps))
         ends = [found.levels(np.array(end)) for end in (-math.inf, math.inf)]
-        found = msgspec.structs.replace(found, bounds=(int(ends[0].min()), int(ends[1].max())))
-        if not found.is_narrow:
+        line = _line(steps) if all(each.size == 1 for each in ends) else None
+        found = msgspec.structs.replace(found, bounds=(int(ends[0].min()), int(ends[1].max())), line=line)
+        if not found.is_narrow and line is None:
             raise self._unquantized(node, behind)
         return found
 
@@ -298,6 +300,16 @@ def _with_batch_of_one(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
 
 def _dims(value: onnx.ValueInfoProto) -> Shape:
     return tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
+
+
+def _line(steps: Sequence[Step]) -> tuple[float, float]:
+    """What steps by single numbers do to real values that none of their clips reaches: slope and offset."""
+    slope, offset = 1.0, 0.0
+    for step in steps:
+        if not (isinstance(step, partial) and step.func is np.clip):
+            start = float(step(np.zeros(1))[0])
+            slope, offset = slope * float(step(np.ones(1))[0] - start), float(step(np.full(1, offset))[0])
+    return slope, offset
 
 
 def _shown(value: Any) -> str:

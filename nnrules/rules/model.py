@@ -9,6 +9,7 @@ from typing import Any, Self
 import msgspec
 from SCons.Node import NodeList
 
+from nnrules.catalog import quantizers
 from nnrules.catalog.names import check_model_name
 from nnrules.catalog.sources import reference_file
 from nnrules.catalog.stages import STAGES, GateOptions, Options, ReportOptions
@@ -17,6 +18,7 @@ from nnrules.rules import arguments
 from nnrules.rules.failure import caller, explained
 from nnrules.rules.firmware import Firmware
 from nnrules.rules.origins import Teacher, outputs_of_script, recipe, require_python, with_teacher
+from nnrules.rules.quantizing import require_heeded
 from nnrules.rules.workspace import Subject, Workspace
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -70,6 +72,8 @@ class Declaration(msgspec.Struct, frozen=True, eq=False):
         overrides = workspace.arguments.overrides.pop((name, verb), {})
         chosen = arguments.options(caller(), verb, declared, overrides, name)
         self._require_methods(verb, chosen, overrides)
+        if verb == "quantize":
+            require_heeded(caller(), name, chosen, declared, overrides)
         return chosen
 
     def add(
@@ -135,7 +139,7 @@ class Weights(Step):
         chosen, teacher = recipe(model, "quantize", {"method": method, **options})
         float_model = model.add("export", export, weights, {"model": "{}.float.onnx"}, "network", "dataset")["model"]
         inputs = {"model": float_model, **_data(model)}
-        if _trains(chosen.method):
+        if quantizers.method(chosen.method).trains:
             inputs |= self._fit(chosen, export, teacher)
         outputs = {"qparams": "{}.qparams.json", "model": "{}.onnx"}
         quantized = model.add("quantize", chosen, inputs, outputs, "dataset")
@@ -313,12 +317,6 @@ def _data(model: Declaration) -> dict[str, Any]:
 
 def _refuse(place: str, fault: str, cure: str) -> None:
     raise UserError(place, fault, cure)
-
-
-@cache
-def _trains(method: str) -> bool:
-    """Whether a quantizer is trained along with the network: its file has a class of that name, see the folder."""
-    return "\nclass Inputs(" in (_PACKAGE / f"compress/quantizers/{method}.py").read_text(encoding="utf-8")
 
 
 @cache

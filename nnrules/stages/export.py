@@ -17,12 +17,17 @@ def run(request: Request[ExportOptions]) -> None:
     dataset = make_dataset(request.reference("dataset"), "test", request.optional("data"))
     network = make_network(request.reference("network"))
     load_weights(network, request.input("weights"))
+    place, note = request.inputs["network"][0], read_note(request.input("weights"))
     if quantizers := request.optional("quantizers"):
-        from nnrules.compress.fitting import Fitted, clip_inputs
+        from nnrules.compress.fitting import clip_inputs
+        from nnrules.compress.hoisting import hoist
+        from nnrules.compress.widths import Fitted
 
         clip_inputs(network, msgspec.json.decode(quantizers.read_bytes(), type=dict[str, Fitted]))
-    note = read_note(request.input("weights"))
-    request.output("model").write_bytes(export(network.eval(), dataset, request.inputs["network"][0], note))
+        exported = export(network.eval(), dataset, place, note, hoist)
+    else:
+        exported = export(network.eval(), dataset, place, note)
+    request.output("model").write_bytes(exported)
 
 
 if __name__ == "__main__":

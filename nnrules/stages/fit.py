@@ -44,12 +44,13 @@ def quantize(fabric: "Fabric", work: Work[QuantizeOptions]) -> None:
     teacher = find_teacher(request, network)
     count = min(EXAMPLES, len(dataset))
     examples = tuple(torch.from_numpy(each) for each in stacked(dataset, range(count)))
-    signed = fitting.insert(network, examples, options, request.model)
+    widths = fitting.insert(network, examples, options, request.model)
     method: Any = importlib.import_module(f"nnrules.compress.quantizers.{options.method}")
     losses: list[float] = []
-    for bits, epochs in phases(options, getattr(method, "PROGRESSIVE", 0)):
+    least = min((min(each.weights, each.inputs) for each in widths.values() if not each.skipped), default=0)
+    for bits, epochs in phases(options, getattr(method, "PROGRESSIVE", 0), least):
         if bits:
-            fitting.set_bits(network, options, bits)
+            fitting.set_bits(network, bits)
         title = f"quantize {request.model}" + (f" to {bits} bits" if bits else "")
         folder = work.checkpoints / str(bits)
         losses += fit(
@@ -59,7 +60,7 @@ def quantize(fabric: "Fabric", work: Work[QuantizeOptions]) -> None:
     if not fabric.is_global_zero:
         return
     test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
-    write_log({"loss": losses, "signed_inputs": signed}, evaluated(network, test), request.output("log"))
+    write_log({"loss": losses, "widths": msgspec.to_builtins(widths)}, evaluated(network, test), request.output("log"))
     codes, fitted = fitting.finish(network)
     save_weights(network, request.output("weights"))
     save_file({name: each.contiguous() for name, each in codes.items()}, request.output("codes"))
@@ -71,12 +72,13 @@ def _after(told: Callable[[int, Any], None] | None, before: int) -> Callable[[in
     return (lambda epoch, network: told(before + epoch, network)) if told else None
 
 
-def phases(options: QuantizeOptions, first: int) -> list[tuple[int, int]]:
-    """(bits, epochs) one after the other; bits 0: as they are."""
-    target = min(options.weight_bits, options.activation_bits)
-    widths = list(range(first, target, -1)) if first else []
-    each = options.epochs // (len(widths) + 1)
-    return [*((bits, each) for bits in widths if each), (target if first else 0, options.epochs - each * len(widths))]
+def phases(options: QuantizeOptions, first: int, least: int) -> list[tuple[int, int]]:
+    """(bits, epochs) one after the other; bits 0: as they are. ``first``: bits of the first phase, 0: there are no
+    phases; ``least``: the fewest bits there are."""
+    steps = list(range(first, least, -1)) if first else []
+    each = options.epochs // (len(steps) + 1)
+    last = (least if first else 0, options.epochs - each * len(steps))
+    return [*((bits, each) for bits in steps if each), last]
 
 
 if __name__ == "__main__":

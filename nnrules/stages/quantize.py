@@ -12,8 +12,10 @@ from safetensors.numpy import load_file
 
 from nnrules.catalog.stages import QuantizeOptions
 from nnrules.compress.after_training import prepare
+from nnrules.compress.aligning import align, take_over
 from nnrules.compress.calibration import histograms
 from nnrules.compress.gaps import fill, is_quantized
+from nnrules.compress.hoisting import quantizer_of
 from nnrules.compress.parameters import (
     LINEAR,
     UNIT_RANGE,
@@ -24,6 +26,7 @@ from nnrules.compress.parameters import (
 )
 from nnrules.compress.qdq import quantized_model
 from nnrules.compress.quantizers import dynamic_qformat, percentile
+from nnrules.compress.widths import WIDEST, Fitted
 from nnrules.error import UserError
 from nnrules.graph.formats import selector_for, tabled
 from nnrules.graph.importers.body import Body
@@ -44,13 +47,14 @@ def run(request: Request[QuantizeOptions]) -> None:
     if options.method == "dynamic_qformat":
         finished, record = of_formats(model, dataset, options, request.model)
     elif is_quantized(model):
+        _require_wide(options, request.model)
         finished, record = completed(model, dataset, options, request.model)
     else:
         if "codes" in request.inputs:
             stated, codes = _fitted(request, model)
         else:
             batches, choose = partial(_batches, dataset, options), _after_training(options.method).choose_range
-            prepared = prepare(model, options, batches, choose, where)
+            prepared = prepare(model, options, batches, choose, request.model)
             stated, codes = prepared.stated, prepared.codes
         record = calibrated(model, dataset, options, where, stated, codes)
         finished = quantized_model(model, record)
@@ -97,21 +101,34 @@ def calibrated(
     initializer), and the rest by one of the quantizers after training."""
     given = stated or {}
     activations = _activations(model, dataset, options, where, given)
-    weights = weight_scales(model, activations, where, given, codes)
+    given = take_over(model, activations, stated or {})
+    activations = {name: each for name, each in activations.items() if name in given or name not in (stated or {})}
+    activations = align(model, {**activations, **given}, given)
+    per_channel = options.per_channel is not False
+    weights = weight_scales(model, activations, where, given, codes, per_channel)
     return QuantizationRecord(options.method, activations, weights, tuple(given))
+
+
+def _require_wide(options: QuantizeOptions, name: str) -> None:
+    """Raises UserError where a model that is quantized is to have other bits."""
+    if min(options.weight_bits, options.activation_bits) < WIDEST or options.layers:
+        fault = "is quantized already and keeps the bits it has"
+        raise UserError(name, fault, "leave weight_bits, activation_bits and layers out, or give the float model")
 
 
 def _fitted(
     request: Request[QuantizeOptions], model: onnx.ModelProto
 ) -> tuple[dict[str, Activation], dict[str, np.ndarray]]:
     """What the fit stage says of the exported model's activations and weights, by their names there."""
-    fitted = msgspec.json.decode(request.input("quantizers").read_bytes(), type=dict[str, dict[str, Any]])
+    fitted = msgspec.json.decode(request.input("quantizers").read_bytes(), type=dict[str, Fitted])
     codes = load_file(request.input("codes"))
     readers = {node.input[1]: node for node in model.graph.node if node.op_type in LINEAR}
     stated = {
-        readers[f"{name}.weight"].input[0]: Activation(float(np.float32(each["scale"])), 0)
+        quantizer_of(model, readers[f"{name}.weight"].input[0]): Activation(
+            float(np.float32(each.scale)), each.zero_point
+        )
         for name, each in fitted.items()
-        if each.get("scale")
+        if each.inputs
     }
     return stated, {f"{name}.weight": each for name, each in codes.items()}
 
@@ -135,7 +152,8 @@ def _measured(
     choose_range = _after_training(options.method).choose_range
     size = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or BATCH
     seen = histograms(model, tensors, lambda: _batches(dataset, options, size), where)
-    return {name: Activation.covering(*choose_range(histogram, options)) for name, histogram in seen.items()}
+    ranges = {name: choose_range(histogram, options) for name, histogram in seen.items()}
+    return {name: Activation.covering(low, high, options.symmetric) for name, (low, high) in ranges.items()}
 
 
 def _after_training(method: str) -> Any:

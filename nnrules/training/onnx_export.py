@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +21,16 @@ OPSET = 18
 TOLERANCE = 1e-4  # of the largest output, between ONNX Runtime and torch
 
 
-def export(network: nn.Module, dataset: Dataset, place: str, note: str = "") -> bytes:
+def export(
+    network: nn.Module,
+    dataset: Dataset,
+    place: str,
+    note: str = "",
+    change: Callable[[onnx.ModelProto], None] = lambda model: None,
+) -> bytes:
     """The model's bytes, the same for the same weights; input `x`, output `y` (or x0, x1, ..., y0, y1, ...), batch "N".
 
-    `note`: kept in the model's metadata.
+    `note`: kept in the model's metadata; `change`: what is done to the model yet, which stays the same function.
 
     Raises UserError at `place` where torch cannot export the network.
     """
@@ -33,6 +40,7 @@ def export(network: nn.Module, dataset: Dataset, place: str, note: str = "") -> 
     example = tuple(torch.from_numpy(each) for each in stacked(dataset, (i % count for i in range(4))))
     model = _export(network, example, place)
     tidy(model)
+    change(model)
     if note:
         model.metadata_props.add(key=NOTE, value=note)
     data: bytes = model.SerializeToString(deterministic=True)

@@ -1,7 +1,7 @@
 """DoReFa (Zhou et al., DoReFa-Net, 2016, arXiv:1606.06160): weights through tanh onto odd levels, inputs clipped at 1.
 
 w = 2 quant_k(tanh w / (2 max |tanh w|) + 1/2) - 1, so its codes are odd: -(2^k - 1), ..., -1, 1, ..., 2^k - 1. With one
-bit w = sign(w) mean |w|.
+bit w = sign(w) mean |w|, whose gradient is that of w.
 """
 
 from __future__ import annotations
@@ -10,50 +10,58 @@ import torch
 from torch import Tensor
 
 from nnrules.catalog.stages import QuantizeOptions
-from nnrules.compress.fake import InputQuantizer, WeightQuantizer, rounded
+from nnrules.compress.fake import InputQuantizer, WeightQuantizer, by_channel, level_range, rounded
 
-WEIGHT_BITS = (1, 2, 3, 4)
-ACTIVATION_BITS = (2, 3, 4)
-SIGNED_INPUTS = False
+WEIGHT_BITS = (1, 2, 3, 4, 8)
+ACTIVATION_BITS = (2, 3, 4, 8)
+OPTIONS = ()
+LEAST = 1e-8
 
 
 class Weights(WeightQuantizer):
-    """The codes are the odd levels, or 1 and -1.
+    """The codes are the odd levels, or 1 and -1; with eight bits, where odd ones would not fit into int8, -127 to 127.
 
     The weights the paper gives lie in [-1, 1]; here they are times the largest there was at the start, which
-    BatchNorm does not see and a layer without one needs.
+    BatchNorm does not see and a layer without one needs. Of all weights of a layer, or of each channel
+    (``per_channel``).
     """
 
     largest: Tensor
 
     def __init__(self, weight: Tensor, bits: int, options: QuantizeOptions) -> None:
         super().__init__()
-        self.top = 2**bits - 1
-        self.register_buffer("largest", weight.detach().abs().max().clamp(min=1e-8))
+        self.odd, self.top = bits < 8, 2**bits - 1 if bits < 8 else 127
+        self.axes = by_channel(weight) if options.per_channel else list(range(weight.ndim))
+        self.register_buffer("largest", self._most(weight.detach()))
+
+    def _most(self, weight: Tensor) -> Tensor:
+        return weight.abs().amax(self.axes, keepdim=True).clamp(min=LEAST)
 
     def codes(self, weight: Tensor) -> Tensor:
         if self.top == 1:
             signs = torch.where(weight >= 0, 1.0, -1.0).to(weight.dtype)
-            return weight + (signs - weight).detach()
+            straight = weight / self.step(weight)
+            return straight + (signs - straight).detach()
         bent = torch.tanh(weight)
-        unit = bent / (2 * bent.abs().max().clamp(min=1e-8)) + 0.5
-        return 2 * rounded(unit * self.top) - self.top
+        unit = bent / self._most(bent)
+        return 2 * rounded((unit + 1) / 2 * self.top) - self.top if self.odd else rounded(unit * self.top)
 
     def step(self, weight: Tensor) -> Tensor:
         if self.top == 1:
-            return weight.abs().mean().detach()
+            return weight.abs().mean(self.axes, keepdim=True).detach().clamp(min=LEAST)
         return self.largest / self.top
 
 
 class Inputs(InputQuantizer):
-    """Levels of [0, 1], here times the largest input of the start."""
+    """Levels of [0, 1], here times the largest input of the start; of [-low, 1] where there are some below zero."""
 
     largest: Tensor
 
     def __init__(self, sample: Tensor, bits: int, options: QuantizeOptions) -> None:
         super().__init__()
-        self.lo, self.hi = 0, 2**bits - 1
-        self.register_buffer("largest", sample.max().clamp(min=1e-8))
+        self.lo, self.hi = level_range(sample, bits, options.symmetric)
+        ends = [sample.max() / self.hi, sample.min() / self.lo] if self.lo else [sample.max() / self.hi]
+        self.register_buffer("largest", torch.stack(ends).max().clamp(min=LEAST) * self.hi)
 
     def scale(self) -> Tensor:
         return self.largest / self.hi

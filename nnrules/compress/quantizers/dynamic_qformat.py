@@ -19,6 +19,8 @@ from nnrules.compress.parameters import UNIT_RANGE, Activation, QuantizationReco
 from nnrules.compress.quantizers.mse import squared_error
 from nnrules.error import UserError
 
+WEIGHT_BITS = ACTIVATION_BITS = (8,)
+OPTIONS = ("formats", "brighter", "equalize")
 FINER = 4  # fraction bits more than the largest value allows that are tried
 LEAST = 2.0**-12  # of a tensor's range in any format: where a format sees hardly anything, it is not finer
 

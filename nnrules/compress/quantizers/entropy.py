@@ -8,6 +8,9 @@ from nnrules.compress.calibration import BINS, Histogram
 
 STEP = 32  # bins between the ranges that are tried
 
+WEIGHT_BITS = ACTIVATION_BITS = (2, 3, 4, 8)
+OPTIONS = ()
+
 
 def choose_range(histogram: Histogram, options: QuantizeOptions, levels: int = 256) -> tuple[float, float]:
     """The real range (low, high) that the levels cover.

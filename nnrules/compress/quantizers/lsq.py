@@ -11,20 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from nnrules.catalog.stages import QuantizeOptions
-from nnrules.compress.fake import InputQuantizer, WeightQuantizer, gradient_scaled, rounded
+from nnrules.compress.fake import InputQuantizer, WeightQuantizer, by_channel, gradient_scaled, level_range, rounded
 
 WEIGHT_BITS = ACTIVATION_BITS = (2, 3, 4, 8)
-SIGNED_INPUTS = True
+OPTIONS = ()
 LEAST = 1e-8
 
 
 class Weights(WeightQuantizer):
-    """Codes -2^(bits - 1) to 2^(bits - 1) - 1; a step for each output channel, or (``per_channel`` off) one."""
+    """Codes -2^(bits - 1) to 2^(bits - 1) - 1, but -127 to 127 with eight bits; a step for each output channel, or
+    (``per_channel`` off) one."""
 
     def __init__(self, weight: Tensor, bits: int, options: QuantizeOptions) -> None:
         super().__init__()
-        self.lo, self.hi = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-        axes = list(range(1, weight.ndim)) if options.per_channel else list(range(weight.ndim))
+        self.lo, self.hi = max(-(2 ** (bits - 1)), -127), 2 ** (bits - 1) - 1
+        axes = list(range(weight.ndim)) if options.per_channel is False else by_channel(weight)
         start = 2 * weight.detach().abs().mean(axes) / math.sqrt(self.hi)
         self.steps = nn.Parameter(start.reshape(-1).clamp(min=LEAST))
 
@@ -38,14 +39,14 @@ class Weights(WeightQuantizer):
 
 
 class Inputs(InputQuantizer):
-    """Levels 0 to 2^bits - 1, or from -2^(bits - 1) on where the input has negative values."""
+    """Levels from 0, or where there are inputs below zero from as many below zero as their range asks for."""
 
     def __init__(self, sample: Tensor, bits: int, options: QuantizeOptions) -> None:
         super().__init__()
-        signed = bool((sample < 0).any())
-        self.lo, self.hi = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+        self.lo, self.hi = level_range(sample, bits, options.symmetric)
+        self.most = max(self.hi, -self.lo)  # Q_P
         self.size = sample[0].numel()
-        self.step = nn.Parameter((2 * sample.abs().mean() / math.sqrt(self.hi)).clamp(min=LEAST))
+        self.step = nn.Parameter((2 * sample.abs().mean() / math.sqrt(self.most)).clamp(min=LEAST))
 
     def scale(self) -> Tensor:
-        return gradient_scaled(self.step, 1 / math.sqrt(self.size * self.hi)).abs().clamp(min=LEAST)
+        return gradient_scaled(self.step, 1 / math.sqrt(self.size * self.most)).abs().clamp(min=LEAST)

@@ -7,6 +7,9 @@ from nnrules.compress.calibration import Histogram
 
 SHARES = np.linspace(1.0, 0.05, 96)  # of the whole range
 
+WEIGHT_BITS = ACTIVATION_BITS = (2, 3, 4, 8)
+OPTIONS = ()
+
 
 def choose_range(histogram: Histogram, options: QuantizeOptions, levels: int = 256) -> tuple[float, float]:
     """The real range (low, high) that the levels cover."""

@@ -9,23 +9,24 @@ import torch
 from torch import Tensor, nn
 
 from nnrules.catalog.stages import QuantizeOptions
-from nnrules.compress.fake import InputQuantizer, rounded
+from nnrules.compress.fake import InputQuantizer, level_range, rounded
 from nnrules.compress.quantizers import dorefa
 
-WEIGHT_BITS = (1, 2, 3, 4)
-ACTIVATION_BITS = (2, 3, 4)
-SIGNED_INPUTS = False
+WEIGHT_BITS = (1, 2, 3, 4, 8)
+ACTIVATION_BITS = (2, 3, 4, 8)
+OPTIONS = ("clip_decay",)
 START = 6.0
 
 Weights = dorefa.Weights
 
 
 class Inputs(InputQuantizer):
-    """Levels of [0, alpha]."""
+    """Levels of [0, alpha], or where there are inputs below zero of [-alpha low / high, alpha]."""
 
     def __init__(self, sample: Tensor, bits: int, options: QuantizeOptions) -> None:
         super().__init__()
-        self.lo, self.hi, self.decay = 0, 2**bits - 1, options.clip_decay
+        self.lo, self.hi = level_range(sample, bits, options.symmetric)
+        self.decay = options.clip_decay
         self.alpha = nn.Parameter(torch.tensor(START))
 
     def scale(self) -> Tensor:
@@ -34,7 +35,8 @@ class Inputs(InputQuantizer):
     def forward(self, x: Tensor) -> Tensor:
         """Apart from the rounding the gradients are those of min(max(x, 0), alpha): the step has none of its own."""
         alpha, scale = self.alpha.abs().clamp(min=1e-8), self.scale().detach()
-        clipped = torch.where(x >= alpha, alpha, x.clamp(min=0))
+        low = alpha * (self.lo / self.hi)
+        clipped = torch.where(x >= alpha, alpha, torch.where(x <= low, low, x))
         return rounded(clipped / scale) * scale
 
     def penalty(self) -> Tensor:

@@ -4,7 +4,7 @@ With centre c and half-width d > 0: u = |w| / (2 d) + 1/2 - c / (2 d). Weights b
 sign(w) where |w| > c + d (clipped), sign(w) u^g between; inputs clip(u, 0, 1) with x for |w| and g = 1. Then round(v q)
 / q with q = 2^(bits - 1) - 1 for weights, 2^bits - 1 for inputs. There is no way back: BatchNorm takes up the scale. So
 that layers without one, and BatchNorm's averages, fit from the start, both are times the largest value there was at
-first.
+first; inputs that may be below zero, which the paper does not have, keep the level of zero that they had at first.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ import torch
 from torch import Tensor, nn
 
 from nnrules.catalog.stages import QuantizeOptions
-from nnrules.compress.fake import InputQuantizer, WeightQuantizer, rounded
+from nnrules.compress.fake import InputQuantizer, WeightQuantizer, by_channel, level_range, rounded
 
-WEIGHT_BITS = ACTIVATION_BITS = (2, 3, 4)
-SIGNED_INPUTS = False
+WEIGHT_BITS = ACTIVATION_BITS = (2, 3, 4, 8)
+OPTIONS = ()
 PROGRESSIVE = 5  # bits at which training begins; it goes down by one
 LEAST = 1e-6
 
 
 class _Interval(nn.Module):
-    """c, d, and the largest value of the start, twice the c and d of the start."""
+    """c, d, and the size of the interval of the start."""
 
-    largest: Tensor
+    size: Tensor
 
-    def __init__(self, largest: Tensor) -> None:
+    def __init__(self, low: Tensor, high: Tensor) -> None:
         super().__init__()
-        self.register_buffer("largest", largest.detach().clamp(min=LEAST))
-        self.centre = nn.Parameter(self.largest / 2)
-        self.half_width = nn.Parameter(self.largest / 2)
+        self.register_buffer("size", (high - low).detach().clamp(min=LEAST))
+        self.centre = nn.Parameter(((high + low) / 2).detach().clone())
+        self.half_width = nn.Parameter(self.size / 2)
 
     def line(self) -> tuple[Tensor, Tensor]:
         """Slope and offset of u."""
@@ -39,12 +39,14 @@ class _Interval(nn.Module):
 
 
 class Weights(WeightQuantizer):
-    """One interval and one exponent for all channels, as in the paper."""
+    """One interval and one exponent for all channels, as in the paper, or for each (``per_channel``)."""
 
     def __init__(self, weight: Tensor, bits: int, options: QuantizeOptions) -> None:
         super().__init__()
-        self.interval = _Interval(weight.abs().max())
-        self.exponent = nn.Parameter(torch.tensor(1.0))
+        axes = by_channel(weight) if options.per_channel else list(range(weight.ndim))
+        largest = weight.detach().abs().amax(axes, keepdim=bool(options.per_channel)).clamp(min=LEAST)
+        self.interval = _Interval(torch.zeros_like(largest), largest)
+        self.exponent = nn.Parameter(torch.ones_like(largest))
         self.set_bits(bits)
 
     def set_bits(self, bits: int) -> None:
@@ -59,24 +61,29 @@ class Weights(WeightQuantizer):
         return rounded(weight.sign() * bent * self.top)
 
     def step(self, weight: Tensor) -> Tensor:
-        return self.interval.largest / self.top
+        return self.interval.size / self.top
 
 
 class Inputs(InputQuantizer):
-    """clip(u, 0, 1)."""
+    """clip(u, 0, 1), from the lowest level on: that is 0, or where there are inputs below zero a level below."""
 
     def __init__(self, sample: Tensor, bits: int, options: QuantizeOptions) -> None:
         super().__init__()
-        self.interval = _Interval(sample.max())
+        self.symmetric, self.sample = options.symmetric, torch.stack([sample.min(), sample.max()]).detach()
+        low, high = self.sample.clamp(max=0)[0], self.sample[1]
+        if options.symmetric and low < 0:
+            high = torch.maximum(high, -low)
+            low = -high
+        self.interval = _Interval(low, high)
         self.set_bits(bits)
 
     def set_bits(self, bits: int) -> None:
         """Another width, the same interval."""
-        self.lo, self.hi = 0, 2**bits - 1
+        self.lo, self.hi = level_range(self.sample, bits, self.symmetric)
 
     def scale(self) -> Tensor:
-        return self.interval.largest / self.hi
+        return self.interval.size / (self.hi - self.lo)
 
     def line(self) -> tuple[Tensor | float, Tensor | float]:
         slope, offset = self.interval.line()
-        return slope * self.interval.largest, offset * self.interval.largest
+        return slope * self.interval.size, offset * self.interval.size + self.lo * self.scale()
