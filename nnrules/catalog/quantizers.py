@@ -25,8 +25,8 @@ CHOSEN = ("weight_bits", "first_bits", "last_bits")
 
 
 class Method(msgspec.Struct, frozen=True):
-    """`weight_bits`, `activation_bits`: the widths there are. `own`: options beside those of its kind. `ranges`: whether it chooses ranges after training; `trains`:
-    whether it is trained along with the network."""
+    """`weight_bits`, `activation_bits`: the widths there are. `own`: options beside those of its kind. `ranges`:
+    whether it chooses ranges after training; `trains`: whether it is trained along with the network."""
 
     name: str
     weight_bits: tuple[int, ...] = ()

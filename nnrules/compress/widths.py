@@ -42,8 +42,8 @@ class Fitted(msgspec.Struct, frozen=True):
 
     @property
     def zero_point(self) -> int:
-        """What the level 0 is as int8: 0, or less where the levels would not fit otherwise."""
-        return min(0, 127 - self.hi)
+        """What the level 0 is as int8: 0, or what is nearest where the levels would not fit otherwise."""
+        return min(127 - self.hi, max(0, -128 - self.lo))
 
 
 def widths(names: Sequence[str], options: QuantizeOptions, place: str) -> dict[str, Widths]:

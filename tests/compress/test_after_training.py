@@ -1,9 +1,12 @@
 """What makes a float model ready for few bits without training: each part does what its paper says."""
 
+from typing import Any, Literal
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 
 from nnrules.catalog.stages import QuantizeOptions
 from nnrules.compress import rounding
@@ -16,10 +19,11 @@ from nnrules.compress.after_training import (
     narrow_inputs,
     narrow_weights,
     prepare,
-    widths,
 )
 from nnrules.compress.arrays import store, weights
+from nnrules.compress.calibration import Histogram
 from nnrules.compress.quantizers import entropy, minmax, mse, percentile, ptq
+from nnrules.compress.widths import Widths, widths
 from nnrules.error import UserError
 from tests.graph.floats import FloatModel
 
@@ -81,37 +85,86 @@ def test_the_scale_with_the_least_error(top: int) -> None:
     assert (error(best_scales(channels, top)) < 0.9 * plain).any()
 
 
-def narrowed(bits: int = 2) -> tuple[Prepared, dict[str, np.ndarray], np.ndarray]:
-    """All layers' weights of few bits; the float ones, and its outputs."""
-    built = model()
-    exact = run(built)
-    before = {node.input[1]: weights(built, node.input[1]) for node in linear_layers(built)}
-    found = Prepared(built)
-    for node in linear_layers(built):
+def narrowed(bits: int = 2) -> tuple[Prepared, onnx.ModelProto]:
+    """All layers' weights of few bits; the float model."""
+    found, exact = Prepared(model()), model()
+    for node in linear_layers(found.model):
         narrow_weights(found, node, bits)
-    return found, before, exact
+    return found, exact
 
 
 def test_biases_take_up_what_rounding_adds_on_average() -> None:
-    found, before, exact = narrowed()
-    shifted = np.abs((run(found.model) - exact).mean((0, 2, 3)))
-    correct_biases(found, before, batches, "here")
-    assert np.abs((run(found.model) - exact).mean((0, 2, 3))).sum() < 0.5 * shifted.sum()
+    """Of the first layer, but for its border, all of it: a sign turned round, or the mean of another channel, is seen
+    there."""
+    found, exact = narrowed()
+    shifted = np.abs((run(found.model) - run(exact)).mean((0, 2, 3)))
+    correct_biases(found, exact, batches)
+    assert np.abs((run(found.model) - run(exact)).mean((0, 2, 3))).sum() < 0.5 * shifted.sum()
+    first = linear_layers(exact)[0]
+    error = weights(found.model, first.input[1]) - weights(exact, first.input[1])
+    mean = np.concatenate([batch[0] for batch in batches()]).mean((0, 2, 3))
+    moved = weights(found.model, first.input[2]) - weights(exact, first.input[2])
+    np.testing.assert_allclose(moved, -np.einsum("oihw,i->o", error, mean), rtol=1e-4, atol=1e-6)
+
+
+def test_one_scale_for_all_channels() -> None:
+    found = Prepared(model())
+    node = linear_layers(found.model)[0]
+    narrow_weights(found, node, 4, per_channel=False)
+    (scale,) = np.unique(
+        np.abs(weights(found.model, node.input[1])[found.codes[node.input[1]] == 1]).astype(np.float32)
+    )
+    np.testing.assert_allclose(weights(found.model, node.input[1]), found.codes[node.input[1]] * scale, rtol=1e-6)
 
 
 def test_rounding_up_or_down_keeps_outputs_better_than_to_the_nearest() -> None:
     """Of a single layer, whose input has a mean far from zero."""
     m = FloatModel(SHAPE)
     found = Prepared(m.build(m.conv("x", "a", (4, 3, 3, 3))))
+    exact = onnx.ModelProto()
+    exact.CopyFrom(found.model)
     (node,) = linear_layers(found.model)
-    exact, before = run(found.model), {node.input[1]: weights(found.model, node.input[1])}
     narrow_weights(found, node, 3)
-    nearest, codes = ((run(found.model) - exact) ** 2).mean(), found.codes[node.input[1]].astype(int)
-    rounding.adapt(found.model, found.codes, before, QuantizeOptions(), batches)
-    assert ((run(found.model) - exact) ** 2).mean() < 0.5 * nearest
+    nearest, codes = ((run(found.model) - run(exact)) ** 2).mean(), found.codes[node.input[1]].astype(int)
+    rounding.adapt(found, exact, QuantizeOptions(), batches)
+    assert ((run(found.model) - run(exact)) ** 2).mean() < 0.5 * nearest
     adapted = found.codes[node.input[1]].astype(int)
     assert np.abs(adapted).max() <= 3
     assert np.abs(adapted - codes).max() == 1
+
+
+def test_rounding_makes_up_for_the_layers_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a layer is to give is what it gives in the exact model, behind its Relu, from what it saw there; what it
+    sees is what the rounded layers before it give."""
+    m = FloatModel(SHAPE)
+    a = m.node("Relu", [m.conv("x", "a", (4, 3, 1, 1))], "a/relu")
+    found = Prepared(m.build(m.node("Relu", [m.conv(a, "b", (2, 4, 1, 1))], "b/relu")))
+    exact = onnx.ModelProto()
+    exact.CopyFrom(found.model)
+    for node in linear_layers(found.model):
+        narrow_weights(found, node, 2)
+    seen = []
+
+    def keep(layer: object, real: np.ndarray, step: np.ndarray, x: object, target: object, top: int) -> np.ndarray:
+        seen.append((np.asarray(x), np.asarray(target), top))
+        return np.floor(real / step).clip(-top, top)
+
+    monkeypatch.setattr(rounding, "_adapted", keep)
+    rounding.adapt(found, exact, QuantizeOptions(), batches)
+    (_, _, top), (x, target, _) = seen
+    assert top == 1
+    np.testing.assert_allclose(target, run(exact), atol=1e-5)
+    middle, built = onnx.ModelProto(), found.model
+    middle.CopyFrom(built)
+    del middle.graph.output[:]
+    middle.graph.output.append(onnx.ValueInfoProto(name="a/relu"))
+    np.testing.assert_allclose(x, run(middle), atol=1e-5)
+
+
+def test_what_is_undecided_is_penalized() -> None:
+    """1 - |2 h - 1|^beta: nothing at 0 and 1, most in the middle."""
+    h = torch.tensor([0.0, 0.25, 0.5, 1.0])
+    torch.testing.assert_close(rounding.undecided(h, 2.0), torch.tensor([0.0, 0.75, 1.0, 0.0]))
 
 
 def test_inputs_of_few_bits_are_stated_and_clipped() -> None:
@@ -134,8 +187,41 @@ def test_inputs_of_few_bits_are_stated_and_clipped() -> None:
 def test_a_layer_to_skip_that_is_none() -> None:
     text = "here: skip names 'd', which is no layer; choose from a, b, c"
     with pytest.raises(UserError) as caught:
-        widths(linear_layers(model()), QuantizeOptions(skip=("d",)), "here")
+        widths(["a", "b", "c"], QuantizeOptions(skip=("d",)), "here")
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {"skip": ("conv3",)},
+            "here: skip names 'conv3', which is no layer; did you mean 'conv2'? The layers are conv1, conv2, fc",
+        ),
+        ({"layers": {"last": (4, 4)}}, "here: layers names 'last', which is no layer; choose from conv1, conv2, fc"),
+        (
+            {"layers": {"fc": (4, 4)}, "skip": ("fc",)},
+            "here: layer 'fc': is in both skip and layers; leave it out of one of them",
+        ),
+        ({"layers": {"fc": (1, 4)}}, "here: layer 'fc': ptq has no 1-bit weights; choose 2, 3, 4, 8"),
+        ({"layers": {"fc": (4, 5)}}, "here: layer 'fc': ptq has no 5-bit inputs; choose 2, 3, 4, 8"),
+    ],
+)
+def test_widths_that_there_are_not(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(UserError) as caught:
+        widths(["conv1", "conv2", "fc"], QuantizeOptions(method="ptq", **options), "here")
+    assert str(caught.value) == text
+
+
+def test_widths_by_layer() -> None:
+    """The first and the last one, a single one, and one that is skipped."""
+    options = QuantizeOptions(
+        weight_bits=2, activation_bits=3, last_bits=4, layers={"b": (4, 2)}, skip=("c",), method="lsq"
+    )
+    found = widths(["a", "b", "c", "d", "e"], options, "here")
+    assert found == {
+        "a": Widths(8, 8), "b": Widths(4, 2), "c": Widths(8, 8, skipped=True), "d": Widths(2, 3), "e": Widths(4, 4),
+    }  # fmt: skip
 
 
 def test_nothing_is_changed_where_nothing_is_asked_for() -> None:
@@ -150,8 +236,6 @@ def test_nothing_is_changed_where_nothing_is_asked_for() -> None:
 @pytest.mark.parametrize("levels", [4, 16, 256])
 def test_ranges_hold_what_they_should(module: object, levels: int) -> None:
     """Of values with a long tail: within what was seen; the fewer levels, the less of the tail."""
-    from nnrules.compress.calibration import Histogram
-
     values = np.abs(np.random.default_rng(1).standard_t(3, 20_000))
     histogram = Histogram(float(values.min()), float(values.max()))
     histogram.add(values)
@@ -160,3 +244,33 @@ def test_ranges_hold_what_they_should(module: object, levels: int) -> None:
     assert np.median(values) < high <= values.max() * 1.001
     if module is mse and levels < 256:
         assert high < 0.5 * values.max()
+
+
+def test_entropy_takes_what_is_cut_off_for_the_last_level() -> None:
+    """Kullback-Leibler divergence with what lies outside gathered at the ends of the one distribution, but not of the
+    other: a lone value far outside is cut off, values that fill the range are not."""
+    bulk = np.random.default_rng(1).uniform(-1, 1, 50_000)
+    for values, kept in ((bulk, 1.0), (np.append(bulk, 30.0), 2.5)):
+        histogram = Histogram(float(values.min()), float(values.max()))
+        histogram.add(values)
+        high = entropy.choose_range(histogram, QuantizeOptions(), 256)[1]
+        assert high <= kept * 1.05
+        assert high >= 0.95
+
+
+def test_the_percentile_counts_each_tail_alone() -> None:
+    values = np.linspace(-1, 3, 40_001)
+    histogram = Histogram(-1, 3)
+    histogram.add(values)
+    low, high = percentile.choose_range(histogram, QuantizeOptions(percentile=90.0))
+    np.testing.assert_allclose((low, high), (-0.6, 2.6), atol=2e-3)
+
+
+@pytest.mark.parametrize("name", ["minmax", "percentile", "mse", "entropy"])
+def test_ptq_has_the_range_that_is_asked_for(name: Literal["minmax", "percentile", "mse", "entropy"]) -> None:
+    values = np.random.default_rng(1).standard_t(3, 20_000)
+    histogram = Histogram(float(values.min()), float(values.max()))
+    histogram.add(values)
+    module = {"minmax": minmax, "percentile": percentile, "mse": mse, "entropy": entropy}[name]
+    options = QuantizeOptions(method="ptq", range=name, percentile=99.0)
+    assert ptq.choose_range(histogram, options, 16) == module.choose_range(histogram, options, 16)

@@ -4,14 +4,17 @@ import importlib
 import pkgutil
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
 import torch
 from torch import Tensor, nn
 
+from nnrules.catalog.quantizers import method as described
 from nnrules.catalog.stages import QuantizeOptions
 from nnrules.compress import fake, fitting, quantizers
+from nnrules.compress.hoisting import hoist, quantizer_of
 from nnrules.compress.parameters import Activation, QuantizationRecord, weight_scales
 from nnrules.compress.qdq import quantized_model
 from nnrules.graph.lowering import lower
@@ -32,8 +35,8 @@ def options(method: str, **more: Any) -> QuantizeOptions:
     return QuantizeOptions(method=method, **more)
 
 
-def made(kind: str, method: str, bits: int, sample: Tensor) -> Any:
-    return getattr(TRAINED[method], kind)(sample, bits, options(method))
+def made(kind: str, method: str, bits: int, sample: Tensor, **more: Any) -> Any:
+    return getattr(TRAINED[method], kind)(sample, bits, options(method, **more))
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -44,16 +47,43 @@ def test_all_four_are_found() -> None:
     assert set(TRAINED) >= {"lsq", "pact", "dorefa", "qil"}
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_what_is_read_of_a_file_is_what_it_does(name: str) -> None:
+    """Its widths, its kind, and its options, which there are."""
+    found, module = described(name), MODULES[name]
+    assert (found.weight_bits, found.activation_bits) == (module.WEIGHT_BITS, module.ACTIVATION_BITS)
+    assert set(found.weight_bits) <= {1, 2, 3, 4, 8}
+    assert set(found.activation_bits) <= {2, 3, 4, 8}
+    assert (found.trains, found.ranges) == (hasattr(module, "Inputs"), hasattr(module, "choose_range"))
+    assert set(found.options) <= {each.name for each in msgspec.structs.fields(QuantizeOptions)}
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
 @pytest.mark.parametrize(("method", "bits"), WEIGHTS)
-def test_weights_are_codes_times_a_step(method: str, bits: int) -> None:
+def test_weights_are_codes_times_a_step(method: str, bits: int, per_channel: bool) -> None:
     """No more codes than the bits hold, all alike far apart, and the same bytes from the same weights."""
-    weight = random(8, 5, 3, 3)
-    quantizer = made("Weights", method, bits, weight)
+    weight = random(8, 5, 3, 3) * torch.linspace(0.2, 1.5, 8).reshape(-1, 1, 1, 1)
+    quantizer = made("Weights", method, bits, weight, per_channel=per_channel)
     codes = quantizer.codes(weight).detach()
-    assert torch.equal(codes, codes.round())
-    assert weight_bits(codes.to(torch.int8).numpy()) <= bits
-    assert torch.equal(quantizer(weight), codes * quantizer.step(weight))
-    assert torch.equal(quantizer(weight), made("Weights", method, bits, weight.clone())(weight.clone()))
+    torch.testing.assert_close(codes, codes.round(), rtol=0, atol=1e-6)
+    assert codes.abs().max() <= 127
+    assert weight_bits(codes.round().to(torch.int8).numpy()) <= bits
+    assert quantizer.step(weight).numel() == (8 if per_channel else 1)
+    assert torch.equal(quantizer(weight), quantizer.codes(weight) * quantizer.step(weight))
+    again = made("Weights", method, bits, weight.clone(), per_channel=per_channel)
+    assert torch.equal(quantizer(weight), again(weight.clone()))
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("method", ["dorefa", "pact"])
+def test_one_bit_is_a_sign_times_the_mean(method: str, per_channel: bool) -> None:
+    """sign(w) E|w|, of the layer or of a channel; its gradient is that of w (Zhou et al., 2016, section 2.3)."""
+    weight = torch.tensor([[1.0, -3.0], [0.5, 0.0]], requires_grad=True)
+    quantizer = made("Weights", method, 1, weight.detach(), per_channel=per_channel)
+    means = torch.tensor([[2.0], [0.25]]) if per_channel else torch.tensor(1.125)
+    torch.testing.assert_close(quantizer(weight), torch.tensor([[1.0, -1.0], [1.0, 1.0]]) * means)
+    (quantizer(weight) * torch.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
+    torch.testing.assert_close(weight.grad, torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
 
 
 @pytest.mark.parametrize(("method", "bits"), [each for each in WEIGHTS if each[0] == "lsq"])
@@ -65,25 +95,33 @@ def test_quantized_weights_stay(method: str, bits: int) -> None:
     torch.testing.assert_close(quantizer(once), once, rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("kind", ["positive", "both signs", "symmetric"])
 @pytest.mark.parametrize(("method", "bits"), INPUTS)
-def test_inputs_are_levels(method: str, bits: int) -> None:
-    """No more than the bits hold; what is beyond either end is the end; levels stay, where the line is the identity."""
+def test_inputs_are_levels(method: str, bits: int, kind: str) -> None:
+    """No more than the bits hold; what is beyond either end is the end; levels stay, where the line is the identity.
+
+    Inputs below zero have levels by their share of the range, or half of them."""
     x = random(4, 3, 6, 6).abs() * 3
-    quantizer = made("Inputs", method, bits, x)
+    if kind != "positive":
+        x = torch.where(x < 0.5, -x, x)
+    quantizer = made("Inputs", method, bits, x, symmetric=kind == "symmetric")
     levels = (quantizer(x) / quantizer.scale()).detach()
     torch.testing.assert_close(levels, levels.round(), rtol=0, atol=1e-4)
     assert quantizer.hi - quantizer.lo == 2**bits - 1
+    share = max(1, round(-float(x.min()) / float(x.max() - x.min()) * (2**bits - 1)))
+    assert quantizer.lo == {"positive": 0, "both signs": -share, "symmetric": -(2 ** (bits - 1))}[kind]
     ends = (quantizer(torch.tensor([-1e6, 1e6])) / quantizer.scale()).detach()
     assert ends.round().tolist() == [quantizer.lo, quantizer.hi]
     if quantizer.line() == (1.0, 0.0):
         torch.testing.assert_close(quantizer(quantizer(x)), quantizer(x))
 
 
-@pytest.mark.parametrize("kind", ["Weights", "Inputs"])
+@pytest.mark.parametrize("kind", ["Weights", "Inputs", "Inputs of both signs"])
 @pytest.mark.parametrize("method", TRAINED)
 def test_gradients(method: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Finite; without the rounding, and LSQ's scaling of gradients, those of finite differences."""
     sample = random(2, 3, 4, 4).abs() if kind == "Inputs" else random(2, 3, 4, 4)
+    kind = kind.partition(" ")[0]
     quantizer = made(kind, method, 4, sample)
     x = sample.clone().requires_grad_()
     quantizer(x).square().sum().backward()
@@ -99,14 +137,12 @@ def test_gradients(method: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> N
             each.mul_(0.83 - 0.05 * index)
     names = [name for name, _ in smooth.named_parameters()]
     values = tuple(each.detach().clone().requires_grad_() for each in smooth.parameters())
-    wanted = sample.double().flatten()[:12].reshape(2, 6).requires_grad_()
+    wanted = sample.double().flatten()[:12].reshape(2, 6, 1, 1).requires_grad_()
 
     def function(real: Tensor, *parameters: Tensor) -> Tensor:
         result: Tensor = torch.func.functional_call(smooth, dict(zip(names, parameters, strict=True)), (real,))
         return result
 
-    if kind == "Weights" and method in ("dorefa", "pact"):
-        pytest.skip("divides by the largest weight, which has no gradient in the paper's public form")
     assert torch.autograd.gradcheck(function, (wanted, *values), eps=1e-7, atol=1e-4)
 
 
@@ -142,28 +178,35 @@ def test_a_learned_interval_prunes_and_clips() -> None:
 
 
 class Layer(nn.Module):
-    """Two convolutions with BatchNorm, the second one's input quantized."""
+    """Two convolutions with BatchNorm, the second one's input quantized; without Relu it has both signs."""
 
-    def __init__(self) -> None:
+    def __init__(self, signed: bool) -> None:
         super().__init__()
+        self.signed = signed
         self.first = nn.Conv2d(3, 6, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(6)
         self.second = nn.Conv2d(6, 4, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.second(torch.relu(self.norm(self.first(x))))
+        middle = self.norm(self.first(x))
+        result: Tensor = self.second(middle if self.signed else torch.relu(middle))
         return result
 
 
-@pytest.mark.parametrize("bits", [2, 4])
-@pytest.mark.parametrize("method", TRAINED)
+CHAINS = [(name, bits, min(bits, 4) if bits > 1 else 2) for name, bits in WEIGHTS]
+CHAINS += [(name, 8, bits) for name, bits in INPUTS if bits != 4]
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize(("method", "bits", "inputs"), CHAINS)
 def test_the_integer_program_is_the_network_that_was_trained(
-    method: str, bits: int, monkeypatch: pytest.MonkeyPatch
+    method: str, bits: int, inputs: int, signed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every level of the second layer's input, from the same integers as input: by thresholds, to the last one."""
+    """Every level of the second layer's input, from the same integers as input: by thresholds, to the last one; of 256
+    levels, where the integer program rounds its bias and a tie otherwise, but for ties."""
     monkeypatch.setattr("nnrules.graph.lowering.FARTHEST", -1)
     torch.manual_seed(3)
-    network = Layer()
+    network = Layer(signed)
     with torch.no_grad():
         network.norm.weight.copy_(torch.tensor([1.0, -0.7, 0.4, 2.0, 1.0, 0.1]))
         network.norm.bias.copy_(torch.linspace(-0.5, 0.7, 6))
@@ -172,26 +215,39 @@ def test_the_integer_program_is_the_network_that_was_trained(
     network.eval()
     integers = torch.randint(-128, 128, (3, 3, 8, 8))
     x = (integers + 128) / 255
-    chosen = options(method, weight_bits=bits, activation_bits=bits, first_bits=bits, last_bits=bits)
-    fitting.insert(network, (x,), chosen, "here")
-    seen: list[Tensor] = []
-    quantizer = network.second.get_submodule("input_quantizer")
-    quantizer.register_forward_hook(lambda _, __, result: seen.append(result / quantizer.scale()))
+    layers = {"first": (bits, 8), "second": (bits, inputs)}
+    fitting.insert(network, (x,), options(method, layers=layers), "here")
+    seen: list[tuple[Tensor, Tensor]] = []
+    quantizer: Any = network.second.get_submodule("input_quantizer")
+
+    def keep(_: nn.Module, given: tuple[Tensor], result: Tensor) -> None:
+        slope, offset = quantizer.line()
+        real = ((slope * given[0] + offset) / quantizer.scale()).clamp(quantizer.lo, quantizer.hi)
+        seen.append((result / quantizer.scale(), real))
+
+    quantizer.register_forward_hook(keep)
     with torch.no_grad():
         network.double()(x.double())
     network.float()
     codes, fitted = fitting.finish(network)
     fitting.clip_inputs(network, fitted)
-    model = onnx.load_from_string(export(network, Pictures(), "here"))
-    stated = {next(n for n in model.graph.node if n.name == "second").input[0]: Activation(fitted["second"].scale, 0)}
+    model = onnx.load_from_string(export(network, Pictures(), "here", change=hoist))
+    value = quantizer_of(model, next(n for n in model.graph.node if n.name == "second").input[0])
+    zero_point = fitted["second"].zero_point
+    stated = {value: Activation(fitted["second"].scale, zero_point)}
     activations = {"x": Activation(float(np.float32(1 / 255)), -128), "y": Activation(0.05, 0), **stated}
     by_initializer = {f"{name}.weight": each.numpy() for name, each in codes.items()}
     scales = weight_scales(model, activations, "here", stated, by_initializer)
     graph = lower(quantized_model(model, QuantizationRecord(method, activations, scales, tuple(stated))), "here")
     node = graph.nodes[0]
-    assert isinstance(node.operator.requantization, Thresholds)  # type: ignore[attr-defined]
+    assert node.operator.weight_bits <= bits
     levels = graph.run(np.ascontiguousarray(integers.numpy().astype(np.int8).transpose(0, 2, 3, 1)))[node.output]
-    np.testing.assert_array_equal(levels, seen[0].round().numpy().transpose(0, 2, 3, 1))
+    found = levels.astype(int) - zero_point
+    if inputs < 8:
+        assert isinstance(node.operator.requantization, Thresholds)  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(found, seen[0][0].detach().round().numpy().transpose(0, 2, 3, 1))
+    else:
+        assert np.abs(found - seen[0][1].detach().numpy().transpose(0, 2, 3, 1)).max() <= 0.5 + 1 / 16
 
 
 class Pictures:
