@@ -124,13 +124,49 @@ def test_numbers_out_of_range(fresh: Project, option: str, value: str, fault: st
             "models/bad/SConscript:4: verify option 'host_samples': 0 is out of range; choose 1 or more",
         ),
         (
+            'tiny.Train().Quantize("lsq", weight_bits=1)',
+            "models/bad/SConscript:4: lsq has no 1-bit weights; choose 2, 3, 4, 8",
+        ),
+        (
+            'tiny.Train().Quantize("ptq", weight_bits=4, activation_bits=5)',
+            "models/bad/SConscript:4: ptq has no 5-bit inputs; choose 2, 3, 4, 8",
+        ),
+        (
+            'tiny.Train().Quantize("lsq", rounding="adaptive")',
+            "models/bad/SConscript:4: lsq does not use rounding; it is for entropy, minmax, mse, percentile, ptq",
+        ),
+        (
+            'tiny.Train().Quantize("lsq", clip_decay=0.1)',
+            "models/bad/SConscript:4: lsq does not use clip_decay; it is for pact",
+        ),
+        (
+            'tiny.Train().Quantize("minmax", epochs=3)',
+            "models/bad/SConscript:4: minmax does not use epochs; it is for dorefa, lsq, pact, qil",
+        ),
+        (
+            'tiny.Train().Quantize("minmax", range="mse")',
+            "models/bad/SConscript:4: minmax does not use range; it is for ptq",
+        ),
+        (
+            'tiny.Train().Quantize("minmax", rounding="adaptive")',
+            "models/bad/SConscript:4: rounding has no effect; say weight_bits, fewer than 8, too",
+        ),
+        (
+            'tiny.Train().Quantize("ptq", percentile=99)',
+            "models/bad/SConscript:4: percentile has no effect; say range='percentile' too",
+        ),
+        (
+            'tiny.Train().Quantize("minmax", seed=2)',
+            "models/bad/SConscript:4: seed has no effect; say rounding='adaptive' too",
+        ),
+        (
             'tiny.Train().Quantize("percentil")',
             "models/bad/SConscript:4: quantize has no method 'percentil'; did you mean 'percentile'?",
         ),
         ("tiny.Trian()", "models/bad/SConscript:4: model has no step 'Trian'; did you mean 'Train'?"),
         (
             "tiny.Train().Firmware()",
-            "models/bad/SConscript:4: trained has no step 'Firmware'; choose from Prune, Quantize",
+            "models/bad/SConscript:4: trained has no step 'Firmware'; choose from Prune, Quantize, Variant",
         ),
         (
             "tiny.Train().Quantize().Firmware(verifi={})",
