@@ -39,15 +39,15 @@ def insert(network: nn.Module, examples: tuple[Tensor, ...], options: QuantizeOp
     shared = dict[tuple[int, int], nn.Module]()
     for name, (key, sample) in _inputs(network, examples).items():
         layer: Any = network.get_submodule(name)
-        bits = wanted[name]
-        if bits.skipped:
-            continue
-        quantizer = method.Weights(layer.weight.detach(), bits.weights, options)
-        quantizer.bits = bits.weights
-        zeros = of_zeros(layer.weight.detach())
-        parametrize.register_parametrization(layer, "weight", quantizer)
+        bits, zeros = wanted[name], of_zeros(layer.weight.detach())
+        if not bits.skipped:
+            quantizer = method.Weights(layer.weight.detach(), bits.weights, options)
+            quantizer.bits = bits.weights
+            parametrize.register_parametrization(layer, "weight", quantizer)
         if zeros is not None:
             parametrize.register_parametrization(layer, "weight", Mask(zeros))
+        if bits.skipped:
+            continue
         if bits.inputs == WIDEST and key in own:
             continue
         if (key, bits.inputs) not in shared:
@@ -107,12 +107,13 @@ def finish(network: nn.Module) -> tuple[dict[str, Tensor], dict[str, Fitted]]:
     codes, found = {}, {}
     for name, layer in layers(network).items():
         inputs: Any = dict(layer.named_children()).get(_INPUT)
-        trained = parametrize.is_parametrized(layer, "weight")
+        parts: Any = layer.parametrizations if parametrize.is_parametrized(layer, "weight") else None
+        trained = parts is not None and isinstance(parts["weight"][0], WeightQuantizer)
         if trained:
-            parts: Any = layer.parametrizations
             with torch.no_grad():
                 exact = parts["weight"][0].codes(parts["weight"].original)
                 codes[name] = (exact * (layer.weight != 0)).to(torch.int8)
+        if parts is not None:
             parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
         if inputs is not None:
             slope, offset = (float(torch.as_tensor(each).detach()) for each in inputs.line())

@@ -93,7 +93,7 @@ def _adapted(layer: Layer, real: np.ndarray, step: np.ndarray, x: Tensor, target
         optimizer.step()
     with torch.no_grad():
         h = torch.sigmoid(v) * STRETCH[0] + STRETCH[1]
-        chosen: np.ndarray = (below + (h >= 0.5)).clamp(-top, top).numpy()
+        chosen: np.ndarray = (below + (h >= 0.5)).clamp(-top, top).numpy() * (real != 0)  # what was pruned stays zero
         return chosen
 
 

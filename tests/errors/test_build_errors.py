@@ -120,6 +120,14 @@ def test_numbers_out_of_range(fresh: Project, option: str, value: str, fault: st
             "models/bad/SConscript:4: prune option 'sparsity': 1.5 is out of range; choose 0 or more and less than 1",
         ),
         (
+            'tiny.Train().Prune("channel", n=4)',
+            "models/bad/SConscript:4: channel does not use n; it is for pointwise",
+        ),
+        (
+            'tiny.Train().Prune("spatial", round_to=8)',
+            "models/bad/SConscript:4: spatial does not use round_to; it is for channel",
+        ),
+        (
             "tiny.Train().Quantize().Firmware(verify={'host_samples': 0})",
             "models/bad/SConscript:4: verify option 'host_samples': 0 is out of range; choose 1 or more",
         ),

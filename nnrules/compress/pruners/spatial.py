@@ -6,6 +6,7 @@ While the sparsity rises they are masked; then the layers become physically smal
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -32,8 +33,8 @@ def choose(layers: Layers, sparsity: float, options: PruneOptions) -> Masks:
     everything = selection.Choice(problem).cost()
     found = selection.choose(problem, everything * (1 - sparsity), thorough=sparsity == options.sparsity)
     if found.cost() > everything * (1 - sparsity):
-        most = 1 - found.cost() / everything
-        raise UserError("prune", f"sparsity {sparsity:g} is more than can be removed", f"choose {most:.2f} at most")
+        most = math.floor((1 - found.cost() / everything) * 100) / 100
+        raise UserError("prune", f"sparsity {sparsity:g} is more than can be removed", f"choose {most} at most")
     masks = {}
     for (name, weight), stripes in zip(weights.items(), found.stripes, strict=True):
         taken = found.alive[channels.taken[name]]

@@ -1,0 +1,259 @@
+"""The contract of pruners: every file of compress/pruners keeps it."""
+
+import importlib
+import itertools
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nnrules.catalog.stages import PruneOptions, QuantizeOptions
+from nnrules.compress import fitting, pruners, selection
+from nnrules.compress.channels import find_channels
+from nnrules.compress.masks import Pruning
+from nnrules.error import UserError
+from nnrules.training.loop import fit, prepare
+from nnrules.training.weights import take_state
+
+MODULES: dict[str, Any] = {
+    each.name: importlib.import_module(f"{pruners.__name__}.{each.name}")
+    for each in pkgutil.iter_modules(pruners.__path__)
+}
+WAYS = [(name, {}) for name in MODULES] + [
+    ("pointwise", {"importance": "skeleton"}),
+    ("pointwise", {"n": 4}),
+    ("channel", {"scope": "global", "round_to": 1}),
+    ("magnitude", {"scope": "global"}),
+]
+EXAMPLE = torch.rand(2, 2, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+class Net(nn.Module):
+    """A residual addition, a depthwise convolution, and what flattens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 8, 3, 1, 1)
+        self.norm = nn.BatchNorm2d(8)
+        self.inner = nn.Conv2d(8, 12, 3, 1, 1, bias=False)
+        self.outer = nn.Conv2d(12, 8, 3, 1, 1)
+        self.depthwise = nn.Conv2d(8, 8, 3, 2, 1, groups=8)
+        self.head = nn.Linear(8 * 16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.norm(self.stem(x)))
+        x = torch.relu(x + self.outer(torch.relu(self.inner(x))))
+        result: Tensor = self.head(self.depthwise(x).flatten(1))
+        return result
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(output, target)
+
+
+class Task:
+    """Twenty-four items."""
+
+    def __len__(self) -> int:
+        return 24
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+        return np.random.default_rng(index).random((2, 8, 8), np.float32), index % 3
+
+
+def network() -> Net:
+    prepare(7, 1)
+    return Net().eval()
+
+
+def options(method: str, **more: Any) -> PruneOptions:
+    return PruneOptions(method=method, workers=0, batch_size=8, **{"sparsity": 0.5, "retrain_epochs": 4, **more})
+
+
+def pruned(method: str, folder: Path, chosen: PruneOptions) -> tuple[Net, dict[str, Any], Tensor]:
+    """The network after its retraining, the report, and its outputs under masks."""
+    net = network()
+    pruning = Pruning(net, MODULES[method], (EXAMPLE,), chosen, "here")
+    penalty = pruning.penalty if pruning.learned else None
+    fit(
+        net, Task(), chosen, chosen.retrain_epochs, folder, "here", None, penalty, pruning.before_epoch,
+        settled=pruning.settled,
+    )  # fmt: skip
+    with torch.no_grad():
+        masked = net.eval()(EXAMPLE)
+    state, report = pruning.finish()
+    take_state(net, state)
+    return net, report, masked
+
+
+@pytest.mark.parametrize(("method", "more"), WAYS)
+def test_the_contract(method: str, more: dict[str, Any], tmp_path: Path) -> None:
+    """The sparsity is reached; what is left computes what the masked network did; the report says what there is; the
+    same again, to the byte."""
+    chosen = options(method, **more)
+    net, report, masked = pruned(method, tmp_path / "1", chosen)
+    with torch.no_grad():
+        torch.testing.assert_close(net(EXAMPLE), masked, rtol=1e-5, atol=1e-5)
+    weights = {name: net.get_submodule(name).weight for name in report["weights"]}
+    assert {name: each[1] for name, each in report["weights"].items()} == {
+        name: int(each.count_nonzero()) for name, each in weights.items()
+    }
+    assert {name: each[1] for name, each in report["layers"].items()} == {
+        name: len(each) for name, each in weights.items()
+    }
+    assert report["parameters"][1] == sum(each.numel() for each in net.parameters())
+    assert reached(method, report, more)
+    again = pruned(method, tmp_path / "2", chosen)[0].state_dict()
+    assert all(torch.equal(each, again[name]) for name, each in net.state_dict().items())
+
+
+def reached(method: str, report: dict[str, Any], more: dict[str, Any]) -> bool:
+    """Half of what the method counts."""
+    weights = report["weights"]
+    if method == "spatial":
+        return bool(0.4 < report["multiplications"][1] / report["multiplications"][0] <= 0.5)
+    if method == "channel":
+        left = [report["layers"][name][1] for name in ("stem", "inner")]
+        return sum(left) == 10 if "scope" in more else left == [4, 8]
+    names = ["stem", "inner", "outer", "head"] if method == "magnitude" or more.get("n") else ["stem", "inner", "outer"]
+    before, after = (sum(weights[name][i] for name in names) for i in (0, 1))
+    return bool(abs(after / before - 0.5) < 0.01)
+
+
+@pytest.mark.parametrize("method", MODULES)
+def test_zeros_stay_in_an_average_and_in_training_with_quantizers(method: str, tmp_path: Path) -> None:
+    chosen = options(method, average=0.9, validation=0.3, patience=1)
+    net, report, _ = pruned(method, tmp_path / "1", chosen)
+    assert reached(method, report, {})
+    zeros = {name: each == 0 for name, each in net.state_dict().items() if name.endswith("weight")}
+    recipe = QuantizeOptions(
+        method="lsq", weight_bits=4, skip=("head",), workers=0, batch_size=8, epochs=1, learning_rate=0.01
+    )
+    fitting.insert(net, (EXAMPLE,), recipe, "here")
+    fit(net, Task(), recipe, 1, tmp_path / "2", "here")
+    codes, _ = fitting.finish(net)
+    assert "inner" in codes
+    for name, where in zeros.items():
+        assert (net.state_dict()[name][where] == 0).all()
+    assert all((each[zeros[f"{name}.weight"]] == 0).all() for name, each in codes.items())
+
+
+def test_a_sparsity_that_empties_a_layer() -> None:
+    net = network()
+    with torch.no_grad():
+        net.outer.weight.mul_(1e-6)
+    with pytest.raises(UserError) as caught:
+        Pruning(net, MODULES["magnitude"], (EXAMPLE,), options("magnitude", sparsity=0.6, scope="global"), "here")
+    assert str(caught.value) == "here: layer 'outer': would lose all its weights; lower sparsity or skip it"
+
+
+def test_what_cannot_be_reached() -> None:
+    with pytest.raises(UserError) as caught:
+        Pruning(network(), MODULES["spatial"], (EXAMPLE,), options("spatial", sparsity=0.999), "here")
+    assert str(caught.value) == "prune: sparsity 0.999 is more than can be removed; choose 0.99 at most"
+
+
+def test_skip_names_no_layer() -> None:
+    with pytest.raises(UserError) as caught:
+        Pruning(network(), MODULES["channel"], (EXAMPLE,), options("channel", skip=("first",)), "here")
+    assert str(caught.value) == ("here: skip names 'first', which is no layer; choose from head, inner, outer, stem")
+
+
+def test_a_skeleton_needs_time() -> None:
+    chosen = options("pointwise", importance="skeleton", retrain_epochs=1)
+    with pytest.raises(UserError) as caught:
+        Pruning(network(), MODULES["pointwise"], (EXAMPLE,), chosen, "here")
+    assert str(caught.value) == "here: 1 retrain_epochs are too few to learn what is removed; set 2 at least"
+
+
+@pytest.mark.parametrize("method", ["channel", "spatial"])
+def test_skipped_filters_stay(method: str) -> None:
+    """And what is added to what they make."""
+    pruning = Pruning(network(), MODULES[method], (EXAMPLE,), options(method, retrain_epochs=0, skip=("outer",)), "h")
+    report = pruning.finish()[1]
+    assert report["layers"]["stem"] == report["layers"]["outer"] == [8, 8]
+    assert report["layers"]["inner"][1] < 12
+
+
+def test_channels_go_together() -> None:
+    """Those of the addition with the depthwise ones and the rows of the head; the outputs stay."""
+    found = find_channels(network(), (EXAMPLE,))
+    assert found.ties.bincount().tolist() == [8, 12]
+    assert torch.equal(found.made["stem"], found.made["outer"])
+    assert torch.equal(found.made["stem"], found.made["depthwise"])
+    assert torch.equal(found.taken["head"], found.made["stem"].repeat_interleave(16))
+    assert (found.made["head"] == -1).all()
+
+
+class Seen(nn.Module):
+    """Gives away its first layer's channels beside its result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(2, 4, 1), nn.Conv2d(4, 3, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.first(x)
+        return x, self.second(x)
+
+
+def test_channels_that_are_seen_stay() -> None:
+    assert len(find_channels(Seen(), (EXAMPLE,)).ties) == 0
+
+
+def problem(seed: int) -> selection.Problem:
+    """Four layers, a residual addition among them."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, dtype=torch.float64) ** 2
+
+    first, inner, fixed = torch.tensor([0, 1, 2]), torch.tensor([3, 4]), torch.tensor([5])
+    layers = [
+        selection.Layer(drawn(3, 2, 1), first, fixed, 4),
+        selection.Layer(drawn(2, 3, 3), inner, first, 4),
+        selection.Layer(drawn(3, 2, 2), first, inner, 4),
+        selection.Layer(drawn(2, 2, 3), fixed.repeat(2), first, 1),
+    ]
+    nothing = torch.zeros(5, dtype=torch.float64)
+    return selection.Problem(layers, torch.tensor([0, 0, 0, 1, 1]), nothing, nothing, nothing.bool())
+
+
+def best(given: selection.Problem, budget: float) -> float:
+    """The objective of the best choice, by trying all: a layer's stripes are independent once the channels are set."""
+    found = 0.0
+    for alive in itertools.product([False, True], repeat=5):
+        choice = selection.Choice(given)
+        choice.alive = torch.tensor([*alive, True])
+        table = {0.0: 0.0}
+        for n, layer in enumerate(given.layers):
+            worths, cost = choice.stripe_worths(n), choice.stripe_cost(n)
+            for row, there in zip(worths, choice.alive[layer.made].tolist(), strict=True):
+                ways = [way for way in itertools.product([0, 1], repeat=len(row)) if any(way) == there]
+                new: dict[float, float] = {}
+                for (spent, worth), way in itertools.product(table.items(), ways):
+                    total = spent + cost * sum(way)
+                    if total <= budget:
+                        new[total] = max(new.get(total, 0.0), worth + float(row @ torch.tensor(way).double()))
+                table = new
+        found = max(found, max(table.values(), default=0.0))
+    return found
+
+
+def test_the_selection_against_all_there_are() -> None:
+    """Under the budget; on average within a hundredth of the best, never worse than a twentieth."""
+    shares = []
+    for seed, share in itertools.product(range(6), (0.7, 0.5, 0.3)):
+        given = problem(seed)
+        budget = selection.Choice(given).cost() * share
+        found = selection.choose(given, budget)
+        assert found.cost() <= budget
+        for layer, stripes in zip(given.layers, found.stripes, strict=True):
+            assert torch.equal(stripes.any(1), found.alive[layer.made])
+        shares.append(found.worth() / best(given, budget))
+    assert max(shares) < 1 + 1e-9
+    assert min(shares) > 0.95
+    assert np.mean(shares) > 0.99
