@@ -33,6 +33,7 @@ from nnrules.training.weights import load_weights
 TOP = Path(__file__).resolve().parents[1]
 BRIGHTNESS = {"1/16": 1 / 16, "1/4": 1 / 4, "1": 1.0, "2": 2.0, "4": 4.0}
 COLUMNS = ("float", "static int8", "static int8, all", "dynamic Q-format")
+SAMPLES = 256  # that scales are chosen on
 PAGE = """# Brightness
 
 Average precision of `facedet` (AP@0.4) on its {scenes} test scenes, each picture times the brightness on the left, with
@@ -105,10 +106,11 @@ def quantized(network: Any, folder: Path) -> Mapping[str, Any]:
     """Runners of the network and of its int8 versions, by column."""
     (folder / "float.onnx").write_bytes(export(network.eval(), lit("test", 1.0), "network.py"))
     model = onnx.load(folder / "float.onnx")
-    static = QuantizeOptions(method="percentile")
+    static = QuantizeOptions(method="percentile", samples=SAMPLES)
     records = [calibrated(model, lit("train", each), static, "facedet") for each in (1.0, 0.0)]
     graphs = [lower(quantized_model(model, record), "facedet") for record in records]
-    dynamic, _ = of_formats(model, lit("train", 1.0), QuantizeOptions(method="dynamic_qformat"), "facedet")
+    formats = QuantizeOptions(method="dynamic_qformat", samples=SAMPLES)
+    dynamic, _ = of_formats(model, lit("train", 1.0), formats, "facedet")
     graphs.append(joined([lower(each, "facedet") for each in untabled(dynamic)], "format"))
     runners = [float_runner(folder / "float.onnx")]
     for number, graph in enumerate(graphs):
