@@ -71,7 +71,7 @@ def methods() -> tuple[str, ...]:
 
 def users(option: str) -> list[str]:
     """The methods that heed an option of the quantize stage."""
-    return [name for name in methods() if option in method(name).options]
+    return [name for name in methods() if option in heeded(name, name)]
 
 
 def heeded(name: str, base: str) -> set[str]:

@@ -149,8 +149,7 @@ class QuantizeOptions(Recipe, frozen=True):
     `brighter` of them beyond the range of the training images. With a method that trains, `epochs` and the rest of the
     recipe; `clip_decay`: of PACT's alpha.
 
-    Mixed precision: `base`: the method that has the bits then; `size`: bytes that all weights may take, `instructions`:
-    most of an inference on the target `on`; None: no limit."""
+    Mixed precision: `base`: the method that has the bits then; `size`: bytes that all weights may take."""
 
     method: str = "percentile"
     weight_bits: Bits = 8
@@ -175,8 +174,6 @@ class QuantizeOptions(Recipe, frozen=True):
     clip_decay: NotNegative = 0.0002
     base: str = "lsq"
     size: Positive | None = None
-    instructions: Positive | None = None
-    on: str = "cortex-m7"
 
 
 class LowerOptions(Options, frozen=True):
@@ -314,6 +311,11 @@ STAGES: dict[str, Stage] = {
         PruneOptions, libraries=("torch-pruning", *_TRAINING), plugins=("compress/pruners/{method}.py", *_RECIPE)
     ),
     "fit": Stage(QuantizeOptions, libraries=_TRAINING, plugins=("compress/quantizers/{method}.py", *_RECIPE)),
+    "allot": Stage(
+        QuantizeOptions,
+        libraries=("onnx", "onnxruntime", "matplotlib", *_DATASET),
+        plugins=("compress/quantizers/{method}.py",),
+    ),
     "export": Stage(ExportOptions, libraries=("onnx", "onnxruntime", "onnxscript", "safetensors", *_DATASET)),
     "quantize": Stage(
         QuantizeOptions,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -67,6 +68,15 @@ def widths(names: Sequence[str], options: QuantizeOptions, place: str) -> dict[s
     found |= dict.fromkeys(options.skip, Widths(WIDEST, WIDEST, skipped=True))
     _require_widths(found, options.method, place)
     return found
+
+
+def with_allotted(options: QuantizeOptions, path: Path | None) -> QuantizeOptions:
+    """The options with the bits of a file of the allot stage, if there is one."""
+    if path is None:
+        return options
+    found = msgspec.json.decode(path.read_bytes(), type=dict[str, Widths])
+    layers = {name: (each.weights, each.inputs) for name, each in found.items() if name not in options.skip}
+    return msgspec.structs.replace(options, layers=layers)
 
 
 def _require_widths(found: dict[str, Widths], name: str, place: str) -> None:

@@ -23,7 +23,7 @@ VARIABLES = {
     "cache": "PATH, URL or none: where results are shared (default NNRULES_CACHE, else .nnrules/cache)",
 }
 
-_SIZES = {("gate", "ram"), ("gate", "flash")}
+_SIZES = {("gate", "ram"), ("gate", "flash"), ("quantize", "size")}
 _SIZES |= {("plan", name) for name in ("budget", "reserve", "ram", "ram_budget", "ram_reserve")}
 
 Overrides = dict[tuple[str, str], dict[str, str]]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nnrules.catalog import quantizers
 from nnrules.catalog.names import check_model_name
 from nnrules.error import UserError
 from nnrules.rules.failure import caller, explained
@@ -22,7 +23,10 @@ class Imported(Step):
     def Quantize(self, method: str = "percentile", **options: Any) -> Quantized:  # noqa: N802
         """Choose scales and zero points for what has none, and lower to the exact integer program."""
         model = self.model
-        chosen = model.options("quantize", {"method": method, **options})
+        chosen: Any = model.options("quantize", {"method": method, **options})
+        if chosen.method == quantizers.MIXES or quantizers.method(chosen.method).trains:
+            cure = "choose from " + ", ".join(each for each in quantizers.methods() if quantizers.method(each).ranges)
+            raise UserError(caller(), f"{chosen.method} needs a network with its loss, not only its file", cure)
         lower = model.options("lower", {})
         inputs = {"model": self.nodes["model"], **model.workspace.data(model.subject)}
         outputs = {"qparams": "{}.qparams.json", "model": "{}.onnx"}

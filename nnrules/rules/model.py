@@ -155,22 +155,29 @@ class Weights(Step):
         chosen, teacher = recipe(model, "quantize", {"method": method, **options})
         float_model = model.add("export", export, weights, {"model": "{}.float.onnx"}, "network", "dataset")["model"]
         inputs = {"model": float_model, **_data(model)}
+        if chosen.method == quantizers.MIXES:
+            outputs = {"widths": "{}.allotted.json", "picture": "{}.allotted.png"}
+            inputs["widths"] = model.add("allot", chosen, inputs, outputs, "network", "dataset")["widths"]
+            chosen = msgspec.structs.replace(chosen, method=chosen.base, base="lsq", size=None)
         if quantizers.method(chosen.method).trains:
-            inputs |= self._fit(chosen, export, teacher)
+            inputs |= self._fit(chosen, export, teacher, inputs)
         outputs = {"qparams": "{}.qparams.json", "model": "{}.onnx"}
         quantized = model.add("quantize", chosen, inputs, outputs, "dataset")
         outputs = {"graph": "{}.graph.json", "integer": "{}.integer.onnx"}
         lowered = model.add("lower", lower, {"model": quantized["model"]}, outputs)
         return Quantized(model, {**quantized, **lowered, "float": float_model})
 
-    def _fit(self, chosen: Options, export: Options, teacher: Teacher | None) -> dict[str, Any]:
-        """Train on with quantizers; what the quantize stage gets of it."""
+    def _fit(
+        self, chosen: Options, export: Options, teacher: Teacher | None, known: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Train on with quantizers; what the quantize stage gets of it. `known`: its inputs so far."""
         model, data = self.model, _data(self.model)
         outputs = {
             "weights": "{}.fitted.safetensors", "codes": "{}.codes.safetensors",
             "quantizers": "{}.quantizers.json", "log": "{}.fit.json",
         }  # fmt: skip
         inputs = {"weights": self.nodes["weights"], **data}
+        inputs |= {name: node for name, node in known.items() if name == "widths"}
         fitted = model.add("fit", chosen, inputs, outputs, "network", "dataset", teacher=teacher)
         inputs = {"weights": fitted["weights"], "quantizers": fitted["quantizers"], **data}
         exported = model.add("export", export, inputs, {"model": "{}.fitted.onnx"}, "network", "dataset")

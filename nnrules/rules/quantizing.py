@@ -40,8 +40,8 @@ def _base(place: str, chosen: Any) -> quantizers.Method:
     known = [name for name in quantizers.methods() if quantizers.method(name).is_base]
     if chosen.base not in known:
         raise UserError(place, f"{chosen.method} has no base {chosen.base!r}", suggest(chosen.base, known))
-    if chosen.size is None and chosen.instructions is None:
-        raise UserError(place, f"{chosen.method} has no limit", "say size or instructions")
+    if chosen.size is None:
+        raise UserError(place, f"{chosen.method} has no limit", 'say size="20 KB" or the like')
     return quantizers.method(chosen.base)
 
 
@@ -54,6 +54,4 @@ def _missing(name: str, chosen: Any) -> str:
         return "say rounding='adaptive' too"
     if name == "percentile" and chosen.method == "ptq" and chosen.range != "percentile":
         return "say range='percentile' too"
-    if name == "on" and chosen.instructions is None:
-        return "say instructions too"
     return ""

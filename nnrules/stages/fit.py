@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from nnrules.catalog.stages import QuantizeOptions
 from nnrules.compress import fitting
+from nnrules.compress.widths import with_allotted
 from nnrules.stages.runner import Request, Work, main
 from nnrules.stages.teachers import find_teacher
 from nnrules.training.loop import fit, prepare
@@ -36,7 +37,8 @@ def run(request: Request[QuantizeOptions]) -> None:
 
 def quantize(fabric: "Fabric", work: Work[QuantizeOptions]) -> None:
     """In each process; the first one writes the outputs."""
-    request, options = work.request, work.request.options
+    request = work.request
+    options = with_allotted(request.options, request.optional("widths"))
     prepare(options.seed, options.threads)
     dataset = make_dataset(request.reference("dataset"), "train", request.optional("data"))
     network = make_network(request.reference("network"))

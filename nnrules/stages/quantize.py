@@ -26,7 +26,7 @@ from nnrules.compress.parameters import (
 )
 from nnrules.compress.qdq import quantized_model
 from nnrules.compress.quantizers import dynamic_qformat, percentile
-from nnrules.compress.widths import WIDEST, Fitted
+from nnrules.compress.widths import WIDEST, Fitted, with_allotted
 from nnrules.error import UserError
 from nnrules.graph.formats import selector_for, tabled
 from nnrules.graph.importers.body import Body
@@ -39,7 +39,7 @@ BATCH = 16
 def run(request: Request[QuantizeOptions]) -> None:
     """Inputs ``model`` (float ONNX), ``dataset`` and, of the fit stage, ``codes`` and ``quantizers``; outputs
     ``qparams`` (JSON record) and ``model`` (QDQ ONNX)."""
-    options = request.options
+    options = with_allotted(request.options, request.optional("widths"))
     model = onnx.load(request.input("model"))
     dataset = make_dataset(request.reference("dataset"), "train", request.optional("data"))
     where = str(request.input("model"))

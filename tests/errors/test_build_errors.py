@@ -164,6 +164,19 @@ def test_numbers_out_of_range(fresh: Project, option: str, value: str, fault: st
             "models/bad/SConscript:4: percentile has no effect; say range='percentile' too",
         ),
         (
+            'tiny.Train().Quantize("mixed_precision")',
+            'models/bad/SConscript:4: mixed_precision has no limit; say size="20 KB" or the like',
+        ),
+        (
+            'tiny.Train().Quantize("mixed_precision", size="20 KB", base="lsk")',
+            "models/bad/SConscript:4: mixed_precision has no base 'lsk'; did you mean 'lsq'?",
+        ),
+        (
+            'tiny.Train().Quantize("mixed_precision", size="20 KB", weight_bits=4)',
+            "models/bad/SConscript:4: mixed_precision does not use weight_bits; "
+            "it is for dorefa, dynamic_qformat, entropy, lsq, minmax, mse, pact, percentile, ptq, qil",
+        ),
+        (
             'tiny.Train().Quantize("minmax", seed=2)',
             "models/bad/SConscript:4: seed has no effect; say rounding='adaptive' too",
         ),

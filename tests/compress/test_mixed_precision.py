@@ -1,0 +1,71 @@
+"""Bits of weights by layer: the best choice there is, from what was measured."""
+
+import itertools
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+
+from nnrules.catalog.stages import QuantizeOptions
+from nnrules.compress.after_training import linear_layers
+from nnrules.compress.quantizers.mixed_precision import allot, choose, draw, size_of
+from nnrules.compress.widths import with_allotted
+from nnrules.error import UserError
+from tests.compress.test_after_training import model, run
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_other_choice_is_better(seed: int) -> None:
+    """Against all choices; of equal ones the smallest."""
+    generator = np.random.default_rng(seed)
+    names = [f"layer{index}" for index in range(5)]
+    growths = {name: {bits: round(generator.exponential() / bits, 2) for bits in (2, 3, 4, 8)} for name in names}
+    counts = {name: int(generator.integers(1, 500)) for name in names}
+    size = sum(size_of(count, 2) for count in counts.values()) + int(generator.integers(0, 600))
+
+    def told(widths: dict[str, int]) -> tuple[float, int]:
+        growth = sum(growths[name][bits] for name, bits in widths.items())
+        return round(growth, 6), sum(size_of(counts[name], bits) for name, bits in widths.items())
+
+    every = (dict(zip(names, each, strict=True)) for each in itertools.product((2, 3, 4, 8), repeat=len(names)))
+    assert told(choose(growths, counts, size, "here")) == min(each for each in map(told, every) if each[1] <= size)
+
+
+def test_a_size_that_is_too_small() -> None:
+    with pytest.raises(UserError) as caught:
+        choose({"a": {2: 0.0, 8: 0.0}}, {"a": 5000}, 1000, "tiny.quantize.size=1000")
+    expected = "tiny.quantize.size=1000: the weights take 1,250 bytes at their fewest bits; say 1250 or more"
+    assert str(caught.value) == expected
+
+
+def test_what_the_loss_grows_by_is_measured(tmp_path: Path) -> None:
+    """One layer at a time, the others as they are; layers that the options speak of keep what these say."""
+    exact, changed = model(), []
+    outputs = run(exact)
+
+    def loss(tried: onnx.ModelProto) -> float:
+        pairs = zip(linear_layers(tried), linear_layers(exact), strict=True)
+        held = {each.name: each for each in exact.graph.initializer}
+        now = {each.name: each for each in tried.graph.initializer}
+        changed.append([a.name for a, b in pairs if now[a.input[1]] != held[b.input[1]]])
+        return float(((run(tried) - outputs) ** 2).mean())
+
+    options = QuantizeOptions(
+        method="mixed_precision", base="ptq", activation_bits=4, size=188, layers={"c": (4, 4)}, skip=("a",)
+    )
+    found = allot(exact, options, loss, "here")
+    assert changed == [[], ["b"], ["b"], ["b"], ["b"]]
+    assert {name: (each.weights, each.inputs, each.growth == {}) for name, each in found.items()} == {
+        "a": (8, 8, True), "b": (2, 4, False), "c": (4, 4, True),
+    }  # fmt: skip
+    growth = list(found["b"].growth.values())
+    assert list(found["b"].growth) == ["2", "3", "4", "8"]
+    assert growth == sorted(growth, reverse=True)
+    assert growth[0] > 0
+    file = tmp_path / "widths.json"
+    file.write_bytes(msgspec.json.encode(found))
+    assert with_allotted(options, file).layers == {"b": (2, 4), "c": (4, 4)}
+    draw(found, tmp_path / "widths.png")
+    assert (tmp_path / "widths.png").read_bytes()[:4] == b"\x89PNG"
