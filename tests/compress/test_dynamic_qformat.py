@@ -3,6 +3,7 @@
 import math
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from nnrules.catalog.kernel import load_kernels
 from nnrules.catalog.paths import KERNELS
-from nnrules.catalog.stages import QuantizeOptions
+from nnrules.catalog.stages import QuantizeOptions, ReportOptions
 from nnrules.codegen.model import ModelCode
 from nnrules.codegen.packing import pack
 from nnrules.compress.arrays import store, weights
@@ -36,6 +37,8 @@ from nnrules.graph.ops.conv2d import Conv2d
 from nnrules.graph.requant import Requantization
 from nnrules.plan.planner import make_plan
 from nnrules.stages.quantize import of_formats
+from nnrules.stages.report import draw_scene
+from nnrules.stages.runner import Request
 from nnrules.verify import samples as held_out
 from nnrules.verify.engines import numpy_reference, torch_simulation
 from nnrules.verify.engines.onnx_runtime import OnnxRuntime
@@ -262,6 +265,30 @@ def test_samples_of_formats_that_there_are_not(graph: Graph, tmp_path: Path) -> 
     with pytest.raises(UserError) as fault:
         held_out.load(graph, tmp_path / "samples.npz", 2)
     assert str(fault.value) == "samples.npz: 'format' holds others than the formats 0 to 4; build the samples again"
+
+
+def test_the_scene_of_the_report_is_drawn_in_its_format(graph: Graph, tmp_path: Path) -> None:
+    (tmp_path / "graph.json").write_bytes(dump(graph))
+    x = np.random.default_rng(1).integers(-128, 128, (1, 8, 8, 2)).astype(np.int8)
+    np.savez(tmp_path / "samples.npz", x=x, format=np.array([[4]], np.int8))
+    seen = []
+
+    class Pictured:
+        """A data set that draws."""
+
+        def __len__(self) -> int:
+            return 1
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+            return DATA[0][0][index], 0
+
+        def picture(self, index: int, outputs: Any, steps: Any, console: str, path: Path) -> None:
+            seen.append((outputs[0].tolist(), steps))
+
+    inputs = {"graph": [str(tmp_path / "graph.json")], "samples": [str(tmp_path / "samples.npz")]}
+    request = Request("report", "net", "", ReportOptions(), inputs)
+    assert draw_scene(request, Pictured(), "", tmp_path / "picture.png")
+    assert seen == [(graph.at(4).run(x)["y"][0].tolist(), [(graph.tensors["y"].scales[4], 0)])]
 
 
 def test_the_selector_has_a_name_of_its_own() -> None:
