@@ -20,7 +20,8 @@ import onnx
 from nnrules.catalog.stages import QuantizeOptions, TrainOptions
 from nnrules.compress.qdq import quantized_model
 from nnrules.graph.emit import integer_model
-from nnrules.graph.formats import joined, untabled
+from nnrules.graph.format_tables import untabled
+from nnrules.graph.formats import joined
 from nnrules.graph.lowering import lower
 from nnrules.stages.evaluate import float_runner, integer_runner
 from nnrules.stages.quantize import calibrated, of_formats

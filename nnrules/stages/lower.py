@@ -7,7 +7,8 @@ from nnrules.catalog.names import NOTE
 from nnrules.catalog.stages import LowerOptions
 from nnrules.error import UserError
 from nnrules.graph.emit import integer_model
-from nnrules.graph.formats import joined, selector_of, untabled
+from nnrules.graph.format_tables import selector_of, untabled
+from nnrules.graph.formats import joined
 from nnrules.graph.ir import dump
 from nnrules.graph.lowering import lower
 from nnrules.stages.runner import Request, main

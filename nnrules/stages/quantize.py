@@ -28,7 +28,7 @@ from nnrules.compress.qdq import quantized_model
 from nnrules.compress.quantizers import dynamic_qformat, percentile
 from nnrules.compress.widths import WIDEST, Fitted, with_allotted
 from nnrules.error import UserError
-from nnrules.graph.formats import selector_for, tabled
+from nnrules.graph.format_tables import selector_for, tabled
 from nnrules.graph.importers.body import Body
 from nnrules.stages.runner import Request, main
 from nnrules.training.task import Dataset, Floats, make_dataset, stacked

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nnrules.graph.formats import untabled
+from nnrules.graph.format_tables import untabled
 from nnrules.graph.ir import Graph, Tensor
 from nnrules.graph.operator import Shape
 from nnrules.verify.engines.onnx_runtime import Intermediates

@@ -20,15 +20,13 @@ from nnrules.compress.arrays import store, weights
 from nnrules.compress.quantizers.dynamic_qformat import records
 from nnrules.error import UserError
 from nnrules.graph.emit import integer_model
+from nnrules.graph.format_tables import selector_for, tabled, untabled
 from nnrules.graph.formats import (
     choose_formats,
     joined,
     lit_through,
     quantized_inputs,
     real_outputs,
-    selector_for,
-    tabled,
-    untabled,
 )
 from nnrules.graph.ir import Graph, dump, load
 from nnrules.graph.lowering import lower
