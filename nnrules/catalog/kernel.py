@@ -19,7 +19,10 @@ ALONE = {
     "kinds": 1,
 }  # of a network's layers that a kernel runs: how many are like one, of how many kinds all
 
-PLAIN = {"levels": 0, "weight_bits": 8, "kept": 0, "kept_4": 0, "kept_8": 0, "kept_16": 0}
+PLAIN = {
+    "levels": 0, "weight_bits": 8, "weight_low": -128, "weight_high": 127, "weight_step": 1,
+    "kept": 0, "kept_4": 0, "kept_8": 0, "kept_16": 0,
+}  # fmt: skip
 # where outputs are made by a multiplier, and weights need int8 and are not zero by whole vectors
 BYTES = {"packed": 0, "x_bits": 8, "x_low": 0, "x2_bits": 8, "x2_low": 0, "y_bits": 8, "y_low": 0}
 # where each value of a layer's inputs and output is one

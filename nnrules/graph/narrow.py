@@ -12,12 +12,14 @@ WIDTHS = (1, 2, 3, 4)
 
 
 def narrow_parameters(weights: np.ndarray) -> dict[str, Parameter]:
-    """The kernel parameters ``weight_bits``, ``weight_low`` and ``weight_step``; none where int8 is needed."""
+    """The parameters ``weight_bits``, ``weight_low``, ``weight_high``, ``weight_step``; none where int8 is needed."""
     values = np.unique(weights).astype(np.int64)
     low = int(values[0])
     step = int(np.gcd.reduce(values - low)) or 1
-    bits = max(1, int((int(values[-1]) - low) // step).bit_length())
-    return {"weight_bits": bits, "weight_low": low, "weight_step": step} if bits in WIDTHS else {}
+    high = int(values[-1])
+    bits = max(1, int((high - low) // step).bit_length())
+    found: dict[str, Parameter] = {"weight_bits": bits, "weight_low": low, "weight_high": high, "weight_step": step}
+    return found if bits in WIDTHS else {}
 
 
 def weight_bits(weights: np.ndarray) -> int:

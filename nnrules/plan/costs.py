@@ -25,6 +25,7 @@ _WEIGHTLESS = (
     "k",
     "reciprocal",
     "weight_low",
+    "weight_high",
     "weight_step",
     "x_low",
     "x2_low",

@@ -221,8 +221,10 @@ def test_the_weights_are_as_large_as_described(op: str) -> None:
 def stored_weights(run: Run) -> int:
     """Bytes of the packed weights with where they are; of a stream, less biases, multipliers, zero points, sizes."""
     packed = pack(run.kernel.packing, run.case.operator, run.parameters)
-    if run.kernel.packing == "dsp_stripes":  # three words at the beginning, six for each filter
-        return packed["stream"].nbytes - 12 - 24 * len(run.case.operator.weights)
+    if run.kernel.packing == "dsp_stripes":  # three words at the beginning, some for each filter
+        levels = int(run.parameters.get("levels", 0))  # type: ignore[call-overload]
+        others = 4 * ("n" in run.variant) + 16 + 4 * (levels - 1 if levels else 1)
+        return packed["stream"].nbytes - 12 - others * len(run.case.operator.weights)
     if "stream" in packed:
         for_helium = run.kernel.isa == "mve"
         zero_points = 8 if run.kernel.packing in TILES and not for_helium else 0

@@ -5,12 +5,14 @@ instructions under the emulator and its twin; and what it saves.
 import tempfile
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from nnrules.graph.operator import Geometry, Shape
 from nnrules.graph.ops.conv2d import Conv2d
 from nnrules.graph.requant import Requantization
+from nnrules.graph.thresholds import Thresholds
 from tests.cases import Case
 from tests.kernels.programs import Run, build, differences, execute
 from tests.kernels.test_kernels import runs_of, stored_weights
@@ -66,7 +68,48 @@ def test_shapes(target: str) -> None:
     assert {run.variant["rows"] for run in runs} == {1, 2, 4}
     assert {run.variant["n"] for run in runs} == {0, 4, 8, 16}
     assert all(stored_weights(run) == run.kernel.weight_bytes(run.parameters) for run in runs)
-    check([run for run in runs if run.band < 3], target)
+    check([run for run in runs if run.band < 2], target)
+
+
+@pytest.mark.parametrize("target", ["x86-64", "cortex-m7"])
+def test_codes_and_thresholds(target: str) -> None:
+    """Weights of 1 to 4 bits, odd ones too, all of them or by vectors; outputs by thresholds."""
+    need_target(target)
+    cases = [
+        narrow((3, 5, in_c), low, step, levels, share)
+        for in_c, low, step, levels in [
+            (8, -8, 1, 16),
+            (16, -15, 2, 16),
+            (16, -2, 1, 4),
+            (32, -3, 2, 4),
+            (32, -1, 2, 2),
+        ]
+        for share in (1.0, 0.4)
+    ]
+    cases += [thresholds(case) for case in cases]
+    names = {KERNEL, "conv2d_quads_s8__armv7em"}
+    runs = [run for run in runs_of(cases, ("armv7em",)) if run.kernel.name in names and run.band < 2]
+    assert {(run.kernel.name, run.variant["stored"]) for run in runs} == {(n, b) for n in names for b in (0, 8, 16)}
+    assert all(stored_weights(run) == run.kernel.weight_bytes(run.parameters) for run in runs if not run.band)
+    check([run for run in runs if run.variant["rows"] < 4], target)
+
+
+def narrow(shape: Shape, low: int, step: int, levels: int, share: float) -> Case:
+    """Weights low, low + step .. of so many levels, by stripes zero but for a share of them."""
+    found = case(shape, 4, share=share)
+    generator = np.random.default_rng(levels)
+    drawn = (low + step * generator.integers(0, levels, found.operator.weights.shape)).astype(np.int8)
+    weights = (
+        drawn if share == 1.0 else np.where(found.operator.weights.any(3, keepdims=True), drawn, 0).astype(np.int8)
+    )
+    return Case(msgspec.structs.replace(found.operator, weights=weights), found.inputs)
+
+
+def thresholds(found: Case) -> Case:
+    """The same with four levels of output."""
+    values = np.sort(np.random.default_rng(3).integers(-3000, 3000, (len(found.operator.weights), 3)), axis=1)
+    rule = Thresholds(values.astype(np.int32), -2)
+    return Case(msgspec.structs.replace(found.operator, requantization=rule), found.inputs)
 
 
 def check(runs: list[Run], target: str) -> None:
