@@ -331,7 +331,7 @@ STAGES: dict[str, Stage] = {
     "measure": Stage(MeasureOptions, libraries=("numpy", "pyelftools"), plugins=_OPERATORS),
     "gate": Stage(GateOptions, libraries=("numpy",)),
     "bench": Stage(BenchOptions, libraries=("numpy", "matplotlib"), plugins=_OPERATORS),
-    "row": Stage(RowOptions, libraries=("numpy", "safetensors"), plugins=_OPERATORS),
+    "row": Stage(RowOptions, libraries=("numpy", "onnx")),
     "study": Stage(StudyOptions, libraries=("matplotlib",)),
     "tune": Stage(
         TuneOptions, libraries=("numpy", "jinja2", "matplotlib"), plugins=(*_OPERATORS, "codegen/packing/*.py")

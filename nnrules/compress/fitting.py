@@ -12,8 +12,8 @@ from torch.nn.utils import parametrize
 
 from nnrules.catalog.stages import QuantizeOptions
 from nnrules.compress.fake import InputQuantizer, WeightQuantizer
-from nnrules.compress.masks import Mask, of_zeros
 from nnrules.compress.widths import WIDEST, Fitted, Widths, widths
+from nnrules.compress.zeros import Mask, of_zeros
 from nnrules.error import UserError
 
 _INPUT = "input_quantizer"

@@ -13,26 +13,10 @@ from torch.nn.utils import parametrize
 
 from nnrules.catalog.stages import PruneOptions
 from nnrules.compress.channels import Channels, find_channels, is_dense
+from nnrules.compress.zeros import Mask
 from nnrules.error import UserError, suggest
 
 Masks = dict[str, Tensor]
-
-
-class Mask(nn.Module):
-    """Parametrizes a weight: times 1 or 0. A copy of a network (its moving average) has the same masks as itself."""
-
-    mask: Tensor
-
-    def __init__(self, mask: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("mask", mask)
-
-    def forward(self, weight: Tensor) -> Tensor:
-        result: Tensor = weight * self.mask
-        return result
-
-    def __deepcopy__(self, _: Any) -> Mask:
-        return self
 
 
 @dataclasses.dataclass
@@ -186,12 +170,6 @@ class Pruning:
 
 def _parametrizations(layer: nn.Module) -> Any:
     return layer.parametrizations["weight"]  # type: ignore[index]
-
-
-def of_zeros(weight: Tensor) -> Tensor | None:
-    """The mask of a pruned weight; None where nothing is zero."""
-    mask = (weight != 0).to(weight.dtype)
-    return None if bool(mask.all()) else mask
 
 
 def lowest(scores: Mapping[str, Tensor], sparsity: float, options: PruneOptions) -> Masks:

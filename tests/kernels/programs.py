@@ -53,7 +53,8 @@ class Run:
     @cached_property
     def inputs(self) -> list[np.ndarray]:
         """As they lie in memory."""
-        return [stored(x, packing) for x, packing in zip(self.case.inputs, self.packings or (None, None), strict=False)]
+        packings = self.packings[:-1] or [None] * len(self.case.inputs)
+        return [stored(x, packing) for x, packing in zip(self.case.inputs, packings, strict=True)]
 
     @cached_property
     def expected(self) -> np.ndarray:

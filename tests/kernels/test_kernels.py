@@ -182,7 +182,8 @@ def test_a_byte_behind_a_buffer_is_found(behind: int, size: int, tmp_path: Path)
     """Also in the gap between a buffer of odd size and the next word, where there are no sanitizers."""
     case = Case(
         FullyConnected(
-            weights=np.ones((size, 8), np.int8), bias=np.zeros(size, np.int32), x_zero_point=0,
+            weights=np.tile(np.int8([-90, -33, 7, 12, 55, 101, -128, 3]), (size, 1)),
+            bias=np.zeros(size, np.int32), x_zero_point=0,
             requantization=Requantization(np.full(size, 2**26, np.int32), np.zeros(size, np.uint8), 0, -128, 127),
         ),
         SMALL.inputs,

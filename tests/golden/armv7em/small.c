@@ -1,5 +1,5 @@
 /* small for armv7em, made by nnrules.
- * Graph SHA-256 646c508e94e91d478d201041d6200f3c631d56d5ac072b20c0a6358749de14e9.
+ * Graph SHA-256 034ea3394d4d9021ad439f14d71100cc0e43e64bca5d9f2d707cca7e2b0022d7.
  *
  *      layer      operator         inputs -> output                      MACs   kernel
  *   0  stem       conv2d           image 8x6x2 -> 8x6x4                  3,456  conv2d_dense_s8__armv7em
@@ -263,7 +263,7 @@ static bool unfit(const void *arena, const int8_t *data, size_t bytes, size_t of
     return data == NULL || (at != start + offset && at < start + SMALL_ARENA_BYTES && start < at + bytes);
 }
 
-#define MARK 0x646c508fu /* in the arena of this program while rows are wanted */
+#define MARK 0x034ea339u /* in the arena of this program while rows are wanted */
 
 struct __attribute__((may_alias)) eight {
     uint32_t words[8];

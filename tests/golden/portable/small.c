@@ -1,5 +1,5 @@
 /* small for portable, made by nnrules.
- * Graph SHA-256 646c508e94e91d478d201041d6200f3c631d56d5ac072b20c0a6358749de14e9.
+ * Graph SHA-256 034ea3394d4d9021ad439f14d71100cc0e43e64bca5d9f2d707cca7e2b0022d7.
  *
  *      layer      operator         inputs -> output                      MACs   kernel
  *   0  stem       conv2d           image 8x6x2 -> 8x6x4                  3,456  conv2d_s8__portable
@@ -86,12 +86,12 @@ static void conv2d_s8__portable_0(const int8_t *x, int8_t *y, const int8_t *weig
         K_H = 3, K_W = 3, STRIDE_H = 1, STRIDE_W = 1,
         DILATION_H = 1, DILATION_W = 1, PAD_TOP = 1, PAD_LEFT = 1,
         GROUPS = 1, X_ZERO_POINT = -40, Y_ZERO_POINT = -3, LO = -128, HI = 127,
+        X_BYTES = IN_C, Y_BYTES = OUT_C,
         GROUP_IN = IN_C / GROUPS, GROUP_OUT = OUT_C / GROUPS,
         BLOCK = 4, BLOCKS = (GROUP_OUT + BLOCK - 1) / BLOCK, BLOCK_WEIGHTS = K_H * K_W * GROUP_IN * BLOCK
     };
     /* A kernel row is one run of memory where neither dilation nor groups tear it apart. */
     const bool row_is_run = true;
-
     for (int oy = 0; oy < OUT_H; oy++) {
         const int top = oy * STRIDE_H - PAD_TOP;
         const int ky_begin = top < 0 ? (-top + DILATION_H - 1) / DILATION_H : 0;
@@ -111,8 +111,8 @@ static void conv2d_s8__portable_0(const int8_t *x, int8_t *y, const int8_t *weig
                 }
                 for (int ky = ky_begin; ky < ky_end; ky++) {
                     const int row = (top + ky * DILATION_H) * IN_W + left + kx_begin * DILATION_W;
-                    const int8_t *in = x + row * IN_C + group * GROUP_IN;
                     const int8_t *w = weights + block * BLOCK_WEIGHTS + (ky * K_W + kx_begin) * GROUP_IN * BLOCK;
+                    const int8_t *in = x + row * IN_C + group * GROUP_IN;
                     for (int r = 0; r < runs; r++, in += DILATION_W * IN_C) {
                         for (const int8_t *value = in; value < in + run; value++, w += BLOCK) {
                             const int32_t centred = *value - X_ZERO_POINT;
@@ -123,12 +123,13 @@ static void conv2d_s8__portable_0(const int8_t *x, int8_t *y, const int8_t *weig
                         }
                     }
                 }
-                int8_t *out = y + (oy * OUT_W + ox) * OUT_C + group * GROUP_OUT + channel;
+                int8_t *out = y + (oy * OUT_W + ox) * Y_BYTES + group * GROUP_OUT + channel;
 #pragma GCC unroll 4
                 for (int i = 0; i < BLOCK; i++) {
                     if (GROUP_OUT % BLOCK == 0 || channel + i < GROUP_OUT) {
                         const int c = block * BLOCK + i;
-                        out[i] = nn_requantize(acc[i], multiplier[c], Y_ZERO_POINT, LO, HI);
+                        const int32_t level = nn_requantize(acc[i], multiplier[c], Y_ZERO_POINT, LO, HI);
+                        out[i] = (int8_t)level;
                     }
                 }
             }
@@ -203,22 +204,23 @@ static void max_pool2d_s8__portable_3(const int8_t *x, int8_t *y)
     enum {
         IN_H = 8, IN_W = 6, C = 4, OUT_H = 4, OUT_W = 3,
         K_H = 2, K_W = 2, STRIDE_H = 2, STRIDE_W = 2,
-        DILATION_H = 1, DILATION_W = 1, PAD_TOP = 0, PAD_LEFT = 0
+        DILATION_H = 1, DILATION_W = 1, PAD_TOP = 0, PAD_LEFT = 0,
+        X_BYTES = C, Y_BYTES = C
     };
 
     for (int oy = 0; oy < OUT_H; oy++) {
         const int top = oy * STRIDE_H - PAD_TOP;
         const int ky_begin = top < 0 ? (-top + DILATION_H - 1) / DILATION_H : 0;
         const int ky_end = top + (K_H - 1) * DILATION_H < IN_H ? K_H : (IN_H - top + DILATION_H - 1) / DILATION_H;
-        for (int ox = 0; ox < OUT_W; ox++, y += C) {
+        for (int ox = 0; ox < OUT_W; ox++, y += Y_BYTES) {
             const int left = ox * STRIDE_W - PAD_LEFT;
             const int kx_begin = left < 0 ? (-left + DILATION_W - 1) / DILATION_W : 0;
             const int kx_end = left + (K_W - 1) * DILATION_W < IN_W ? K_W : (IN_W - left + DILATION_W - 1) / DILATION_W;
             for (int c = 0; c < C; c++) {
                 int32_t largest = -128;
                 for (int ky = ky_begin; ky < ky_end; ky++) {
-                    const int8_t *in = x + ((top + ky * DILATION_H) * IN_W + left + kx_begin * DILATION_W) * C + c;
-                    for (int kx = kx_begin; kx < kx_end; kx++, in += DILATION_W * C) {
+                    const int8_t *in = x + ((top + ky * DILATION_H) * IN_W + left + kx_begin * DILATION_W) * X_BYTES + c;
+                    for (int kx = kx_begin; kx < kx_end; kx++, in += DILATION_W * X_BYTES) {
                         largest = *in > largest ? *in : largest;
                     }
                 }
@@ -234,10 +236,11 @@ static void fully_connected_s8__portable_4(const int8_t *x, int8_t *y, const int
 {
     enum {
         ROWS = 1, IN_C = 48, OUT_C = 5, X_ZERO_POINT = -3,
+        X_BYTES = IN_C, Y_BYTES = OUT_C,
         Y_ZERO_POINT = -3, LO = -128, HI = 127, BLOCK = 4
     };
 
-    for (int row = 0; row < ROWS; row++, x += IN_C, y += OUT_C) {
+    for (int row = 0; row < ROWS; row++, x += X_BYTES, y += Y_BYTES) {
         const int8_t *w = weights;
         for (int c = 0; c < OUT_C; c += BLOCK) {
             int32_t acc[BLOCK];
@@ -255,7 +258,8 @@ static void fully_connected_s8__portable_4(const int8_t *x, int8_t *y, const int
 #pragma GCC unroll 4
             for (int i = 0; i < BLOCK; i++) {
                 if (OUT_C % BLOCK == 0 || c + i < OUT_C) {
-                    y[c + i] = nn_requantize(acc[i], multiplier[c + i], Y_ZERO_POINT, LO, HI);
+                    const int32_t level = nn_requantize(acc[i], multiplier[c + i], Y_ZERO_POINT, LO, HI);
+                    y[c + i] = (int8_t)level;
                 }
             }
         }
@@ -285,7 +289,7 @@ static bool unfit(const void *arena, const int8_t *data, size_t bytes, size_t of
     return data == NULL || (at != start + offset && at < start + SMALL_ARENA_BYTES && start < at + bytes);
 }
 
-#define MARK 0x646c508fu /* in the arena of this program while rows are wanted */
+#define MARK 0x034ea339u /* in the arena of this program while rows are wanted */
 
 struct __attribute__((may_alias)) eight {
     uint32_t words[8];

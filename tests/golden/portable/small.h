@@ -1,5 +1,5 @@
 /* small for portable: 6 layers, 5,424 multiply-accumulates, made by nnrules.
- * Graph SHA-256 646c508e94e91d478d201041d6200f3c631d56d5ac072b20c0a6358749de14e9. */
+ * Graph SHA-256 034ea3394d4d9021ad439f14d71100cc0e43e64bca5d9f2d707cca7e2b0022d7. */
 #ifndef SMALL_H
 #define SMALL_H
 
