@@ -9,6 +9,8 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
+from nnrules.catalog.space import Parameter
+
 Natural = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[float, Meta(ge=0)]
@@ -176,6 +178,40 @@ class QuantizeOptions(Recipe, frozen=True):
     size: Positive | None = None
 
 
+class SearchOptions(Options, frozen=True):
+    """`space`: what is chosen; `train`, `prune`, `quantize`: the options of the stages that a trial has, with what is
+    chosen in their place; None: it has none of that kind. The metric to be maximized is that of the items that the
+    dataset's split "validation" has, or of the first `validation` (a share) of its training split, which trials do not
+    train on.
+
+    `minimize`: a second objective; "instructions": those of `target` as its plan estimates them. Of the trials that no
+    other beats in both, the winner is then the smallest whose metric is at most `drop` below the best.
+
+    The study is over after so many `trials`, or once they took so many `seconds` or `epochs`, all of them together.
+    `sampler`, `pruner`: see training/search; with a second objective no trial ends early. `jobs`: trials at a time;
+    with more than one, what is drawn depends on which is done first. `storage`: URL of a database, or $NAME of the
+    environment variable that holds it; empty: a file in .nnrules/studies."""
+
+    without_effect: ClassVar[tuple[str, ...]] = ("jobs", "storage")
+
+    space: tuple[Parameter, ...] = ()
+    train: TrainOptions | None = None
+    prune: PruneOptions | None = None
+    quantize: QuantizeOptions | None = None
+    validation: Annotated[float, Meta(gt=0, lt=1)] = 0.2
+    minimize: Literal["", "weight_bytes", "macs", "instructions"] = ""
+    target: str = ""
+    drop: NotNegative = 0.01
+    trials: Positive | None = None
+    seconds: AboveZero | None = None
+    epochs: Positive | None = None
+    sampler: Literal["tpe", "random"] = "tpe"
+    pruner: Literal["median", "hyperband", "none"] = "median"
+    seed: Natural = 1
+    jobs: Positive = 1
+    storage: str = ""
+
+
 class LowerOptions(Options, frozen=True):
     """None."""
 
@@ -309,6 +345,17 @@ STAGES: dict[str, Stage] = {
     ),
     "prune": Stage(
         PruneOptions, libraries=("torch-pruning", *_TRAINING), plugins=("compress/pruners/{method}.py", *_RECIPE)
+    ),
+    "search": Stage(
+        SearchOptions,
+        libraries=("optuna", "jinja2", "matplotlib", "torch-pruning", "onnx", "onnxruntime", "onnxscript", *_TRAINING),
+        plugins=(
+            "training/optimizers/*.py",
+            "training/schedules/*.py",
+            "compress/pruners/*.py",
+            "compress/quantizers/*.py",
+            *_OPERATORS,
+        ),
     ),
     "fit": Stage(QuantizeOptions, libraries=_TRAINING, plugins=("compress/quantizers/{method}.py", *_RECIPE)),
     "allot": Stage(

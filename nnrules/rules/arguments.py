@@ -91,6 +91,18 @@ def options(place: str, verb: str, declared: Mapping[str, Any], overrides: Mappi
     return kind(**values)
 
 
+def option_value(place: str, verb: str, name: str, value: Any) -> Any:
+    """A value as the type of a stage's option. Raises UserError like options."""
+    return _value(place, verb, _types(STAGES[verb].options), name, value)
+
+
+def require_option(place: str, verb: str, name: str) -> None:
+    """Raises UserError where a stage has no option of a name."""
+    types = _types(STAGES[verb].options)
+    if name not in types:
+        raise UserError(place, f"{verb} has no option {name!r}", suggest(name, types))
+
+
 def refuse_unused(overrides: Overrides, stages: Mapping[str, list[str]]) -> None:
     """Raises UserError for an override that no stage took; `stages`: the stages of every model that was read."""
     for (model, verb), values in overrides.items():
@@ -149,8 +161,7 @@ def _overrides(words: Mapping[str, str]) -> Overrides:
 
 def _value(place: str, verb: str, types: Mapping[str, Any], name: str, value: Any, written: bool = False) -> Any:
     """`value` as the option's type; a `written` one comes as text from the command line."""
-    if name not in types:
-        raise UserError(place, f"{verb} has no option {name!r}", suggest(name, types))
+    require_option(place, verb, name)
     words = named_values(types[name])
     if isinstance(value, str) and value not in words:
         if (verb, name) in _SIZES:

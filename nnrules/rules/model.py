@@ -13,6 +13,7 @@ from SCons.Node import NodeList
 from nnrules.catalog import quantizers
 from nnrules.catalog.names import check_model_name
 from nnrules.catalog.sources import reference_file
+from nnrules.catalog.space import group_of
 from nnrules.catalog.stages import STAGES, GateOptions, Options, ReportOptions
 from nnrules.error import UserError, suggest
 from nnrules.rules import arguments
@@ -20,6 +21,7 @@ from nnrules.rules.failure import caller, explained
 from nnrules.rules.firmware import Firmware
 from nnrules.rules.origins import Teacher, outputs_of_script, recipe, require_python, with_teacher
 from nnrules.rules.quantizing import require_heeded
+from nnrules.rules.search import Searched, search
 from nnrules.rules.workspace import Subject, Workspace
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -49,10 +51,12 @@ class Step(NodeList):
 
 
 class Declaration(msgspec.Struct, frozen=True, eq=False):
-    """A model as its SConscript names it. Any stage's options may have `resources`, what it takes while it runs."""
+    """A model as its SConscript names it. Any stage's options may have `resources`, what it takes while it runs.
+    `searched`: what a search says to its steps."""
 
     workspace: Workspace
     subject: Subject
+    searched: Searched | None = None
 
     def variant(self, name: str) -> "Declaration":
         """The same under another name; made only when it is asked for wherever that is so of this one."""
@@ -61,7 +65,8 @@ class Declaration(msgspec.Struct, frozen=True, eq=False):
         if model in workspace.dear:
             workspace.dear.add(name)
         workspace.stages[name] = []
-        return Declaration(workspace, replace(self.subject, model=name, resources=dict(self.subject.resources)))
+        subject = replace(self.subject, model=name, resources=dict(self.subject.resources))
+        return msgspec.structs.replace(self, subject=subject)
 
     def options(self, verb: str, declared: Mapping[str, Any]) -> Options:
         """The options of one of the model's stages, checked; the command line has the last word."""
@@ -71,8 +76,10 @@ class Declaration(msgspec.Struct, frozen=True, eq=False):
         if resources := declared.pop("resources", None):
             self.subject.resources[verb] = resources
         overrides = workspace.arguments.overrides.pop((name, verb), {})
+        if self.searched:
+            declared = self.searched.declared(name, verb, declared, overrides)
         chosen = arguments.options(caller(), verb, declared, overrides, name)
-        self._require_methods(verb, chosen, overrides)
+        self.require_methods(verb, chosen, overrides)
         if verb == "quantize":
             require_heeded(caller(), name, chosen, declared, overrides)
         return chosen
@@ -92,10 +99,28 @@ class Declaration(msgspec.Struct, frozen=True, eq=False):
         named = {**{name: self.subject.references[name] for name in references}, **more}
         inputs = {**inputs, **teacher[0]} if teacher else inputs
         given = {name: node if isinstance(node, list) else [node] for name, node in inputs.items()}
+        names, alternatives = self._from_search(verb, options)
+        if self.searched and (names or (self.searched.has_arguments and "network" in references)):
+            given["best"] = [self.searched.best]
         subject = with_teacher(replace(self.subject, references=named), teacher)
-        return self.workspace.add(verb, subject, options, given, outputs)
+        return self.workspace.add(verb, subject, options, given, outputs, searched=names, alternatives=alternatives)
 
-    def _require_methods(self, verb: str, options: Options, overrides: Mapping[str, Any]) -> None:
+    def is_searched(self, group: str, option: str) -> bool:
+        """Whether a search chooses an option of a step, which has been declared."""
+        return bool(self.searched and option in self.searched.taken.get((self.subject.model, group), ()))
+
+    def _from_search(self, verb: str, options: Options) -> tuple[tuple[str, ...], list[Options]]:
+        """The options of a stage that a search chooses, and what they may become."""
+        group = group_of(verb)
+        names = self.searched.taken.get((self.subject.model, group), ()) if self.searched else ()
+        return names, self.searched.alternatives(options, group, names) if self.searched and names else []
+
+    @staticmethod
+    def trains(method: str) -> bool:
+        """Whether a quantizer is trained along with the network."""
+        return quantizers.method(method).trains
+
+    def require_methods(self, verb: str, options: Options, overrides: Mapping[str, Any]) -> None:
         """Raises UserError, at the place where it was chosen, for an option that names a method which no file has."""
         for pattern in STAGES[verb].plugins:
             folder, _, rest = pattern.partition("{")
@@ -147,12 +172,12 @@ class Weights(Step):
     """Weights of any origin."""
 
     @explained
-    def Quantize(self, method: str = "percentile", **options: Any) -> "Quantized":  # noqa: N802
+    def Quantize(self, method: str | None = None, **options: Any) -> "Quantized":  # noqa: N802
         """Export to ONNX, choose scales and zero points, and lower to the exact integer program."""
         model = self.model
         weights = {"weights": self.nodes["weights"], **_data(model)}
         export, lower = model.options("export", {}), model.options("lower", {})
-        chosen, teacher = recipe(model, "quantize", {"method": method, **options})
+        chosen, teacher = recipe(model, "quantize", _with_method(method, options))
         float_model = model.add("export", export, weights, {"model": "{}.float.onnx"}, "network", "dataset")["model"]
         inputs = {"model": float_model, **_data(model)}
         if chosen.method == quantizers.MIXES:
@@ -188,11 +213,11 @@ class Trained(Weights):
     """Trained weights."""
 
     @explained
-    def Prune(self, method: str = "channel", **options: Any) -> "Trained":  # noqa: N802
+    def Prune(self, method: str | None = None, **options: Any) -> "Trained":  # noqa: N802
         """Remove the least useful share (`sparsity`) of the channels and train again; left out where sparsity is 0."""
         model = self.model
-        chosen, teacher = recipe(model, "prune", {"method": method, **options})
-        if chosen.sparsity == 0 or model.workspace.seeded:
+        chosen, teacher = recipe(model, "prune", _with_method(method, options))
+        if (chosen.sparsity == 0 and not model.is_searched("prune", "sparsity")) or model.workspace.seeded:
             return self
         inputs = {"weights": self.nodes["weights"], **_data(model)}
         outputs = {"weights": "{}.pruned.safetensors", "log": "{}.prune.json"}
@@ -331,7 +356,34 @@ def _seeded(model: Declaration, options: Mapping[str, Any]) -> tuple[Declaration
     nodes = model.add("seed", model.options("seed", options), {}, outputs, "network")
     references = {**model.subject.references, "dataset": RECORDED}
     subject = replace(model.subject, references=references, programs=(), data=[nodes["inputs"]])
-    return Declaration(model.workspace, subject), nodes
+    return msgspec.structs.replace(model, subject=subject), nodes
+
+
+def search_for(
+    env: Any,
+    step: Step,
+    space: Mapping[str, Any],
+    budget: Any = None,
+    train: Mapping[str, Any] | None = None,
+    prune: Mapping[str, Any] | None = None,
+    quantize: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Any:
+    """env.Search: find options for the steps of a model, or for those that follow its trained weights, by trying; the
+    same model, whose steps take the best. See nnrules.rules.search.search, and SearchOptions for `options`."""
+    place = caller()
+    if type(step) not in (Model, Trained):
+        raise UserError(
+            place, "there is nothing here to search for", "give it a model, or one after Train() or Prune()"
+        )
+    stages = {"train": train, "prune": prune, "quantize": quantize}
+    given = {name: each for name, each in stages.items() if each is not None}
+    searched, nodes = search(step.model, space, step.nodes.get("weights"), given, budget, options)
+    return type(step)(msgspec.structs.replace(step.model, searched=searched), {**step.nodes, **nodes})
+
+
+def _with_method(method: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {**options} if method is None else {"method": method, **options}
 
 
 def _data(model: Declaration) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from nnrules.rules.engine import MEMORY, Engine
 from nnrules.rules.failure import caller, explain_once, explained
 from nnrules.rules.imported import import_model, model_name
 from nnrules.rules.lock import lock, lock_signatures
-from nnrules.rules.model import declare
+from nnrules.rules.model import declare, search_for
 from nnrules.rules.options import DESCRIBED, wishes
 from nnrules.rules.origin import claim
 from nnrules.rules.prerequisites import require_tools
@@ -81,6 +81,7 @@ class Project:
         self.workspace.seeded = self._benchmark is not None or tune.is_asked_for()
         self.env.AddMethod(self._model, "Model")
         self.env.AddMethod(self._import, "ImportModel")
+        self.env.AddMethod(explained(search_for), "Search")
         self.env.AddMethod(self._cache, "NNCache")
         self.env.AddMethod(self._study, "Study")
         self.scripts = [f"models/{name}/SConscript" for name in chosen.models]

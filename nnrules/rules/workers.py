@@ -25,6 +25,7 @@ _PRELOAD = {  # what a server imports before it forks a stage; nothing that star
     "fit": (*_TORCH, "numpy", "safetensors.torch"),
     "load": ("torch", "numpy", "safetensors.torch"),
     "script": ("torch", "numpy", "safetensors.torch"),
+    "search": (*_TORCH, "numpy", "safetensors.torch"),
     "prune": (*_TORCH, "numpy", "safetensors.torch", "torch_pruning"),
     "export": (*_TORCH, *_EXPORTER, "numpy", "onnx", "safetensors.torch"),
     "verify": ("torch", "numpy", "onnx"),

@@ -105,7 +105,7 @@ class Request(Generic[O]):
             "references": references,
             "outputs": self.outputs,
             "inputs": {
-                name: [[text, _content(Path(text))] for text in texts]
+                name: [[text, content_digest(Path(text))] for text in texts]
                 for name, texts in self.inputs.items()
                 if name not in references
             },
@@ -143,7 +143,7 @@ def main(run: Callable[[Request[Any]], None], options: type[Options], arguments:
         print(fault, file=sys.stderr)
         sys.exit(2)
     except Exception as fault:
-        blamed = _blame(fault, inputs)
+        blamed = blame(fault, inputs)
         if blamed is None:
             traceback.print_exc()
             sys.exit(1)
@@ -236,7 +236,7 @@ def _verb(run: Callable[..., None]) -> str:
     return Path(run.__code__.co_filename).stem
 
 
-def _content(path: Path) -> str:
+def content_digest(path: Path) -> str:
     """SHA-256 of what an input holds; a folder counts by its files."""
     digest = hashlib.sha256()
     for file in files_in(path) if path.is_dir() else [path]:
@@ -244,7 +244,7 @@ def _content(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _blame(fault: Exception, inputs: Mapping[str, list[str]]) -> UserError | None:
+def blame(fault: Exception, inputs: Mapping[str, list[str]]) -> UserError | None:
     """The user's error where the exception passed through a file that a reference names; else None."""
     texts = [text for given in inputs.values() for text in given if ".py:" in text]
     files = {str(path.resolve()): str(path) for path, _ in map(reference_file, texts)}

@@ -125,6 +125,15 @@ def make_dataset(kind: Callable[..., Any], split: str, data: Path | None) -> Dat
     return dataset
 
 
+def parameters_of(kind: Callable[..., Any]) -> list[str] | None:
+    """The names of the arguments that a class is constructed with; None where it takes any."""
+    parameters = inspect.signature(kind).parameters
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
+        return None
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [name for name, each in parameters.items() if each.kind in named]
+
+
 def _takes(kind: Callable[..., Any], name: str) -> bool:
     """Whether a callable has a parameter of this name, or takes any."""
     parameters = inspect.signature(kind).parameters

@@ -28,7 +28,7 @@ from nnrules.rules.foreign.library import FeatureFirmware, Library, release, wit
 from nnrules.rules.foreign.nodes import Objects
 from nnrules.rules.imported import import_model
 from nnrules.rules.lock import lock, lock_signatures
-from nnrules.rules.model import declare
+from nnrules.rules.model import declare, search_for
 from nnrules.rules.options import DESCRIBED, Wishes, wishes
 from nnrules.rules.prerequisites import require_tools
 from nnrules.rules.slots import Slots
@@ -79,6 +79,7 @@ class Workshop:
         engine.settings = settings(chosen.cache, os.environ, self.top)
         env.AddMethod(self._declare, "Model")
         env.AddMethod(self._import, "ImportModel")
+        env.AddMethod(explained(search_for), "Search")
         self._start(env, chosen, engine)
         return Workspace(env, self.top, chosen, [], engine, Slots({}))
 

@@ -1,0 +1,136 @@
+"""Where a study is kept: a journal beside the build's other memory, or a database that several machines share.
+
+What a killed process left behind in the journal (half a line, its lock) goes when the journal is opened again; a trial
+that it had begun is tried again with what was drawn for it. So is one in a database whose process has not been heard of
+for `GRACE` seconds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nnrules.error import UserError
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+HEARTBEAT, GRACE = 10, 60  # seconds
+_CURE = "mend that and build again: the trials that are over are kept"
+
+
+def resolved(place: str, storage: str, environment: Mapping[str, str]) -> str:
+    """The URL that the option means; empty: a file. Raises UserError for a variable that is not set, and for a password
+    in the option itself, which is printed and kept in signatures."""
+    if storage.startswith("$"):
+        name = storage[1:].strip("{}")
+        if not environment.get(name):
+            raise UserError(place, f"the environment variable {name} is not set", "set it to the URL of the database")
+        return environment[name]
+    if _PASSWORD.search(storage):
+        fault = "a password does not belong into a SConscript"
+        raise UserError(place, fault, 'put the URL into an environment variable and say storage="$NAME"')
+    return storage
+
+
+@contextmanager
+def opened(place: str, url: str, folder: Path) -> Iterator[BaseStorage]:
+    """The storage of a `url`, or the journal in `folder`; what goes wrong with it raises UserError."""
+    with warnings.catch_warnings(), _told(place, url), _locked(place, None if url else folder / "lock"):
+        warnings.simplefilter("ignore")
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+        yield _database(place, url) if url else _journal(folder / "journal")
+
+
+def _database(place: str, url: str) -> BaseStorage:
+    from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+
+    again = RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)
+    try:
+        return RDBStorage(
+            url,
+            engine_kwargs={"pool_pre_ping": True},
+            heartbeat_interval=HEARTBEAT,
+            grace_period=GRACE,
+            heartbeat_stale_trial_callback=again,
+        )
+    except ImportError as fault:
+        text = str(fault.__cause__ or fault).splitlines()[0]
+        raise UserError(place, f"the database's driver cannot be imported ({text})", "install it") from None
+
+
+def _journal(path: Path) -> BaseStorage:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    for left in path.parent.glob(f"{path.name}.lock*"):
+        left.unlink()
+    if path.is_file():
+        content = path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(path, whole)
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+@contextmanager
+def _locked(place: str, path: Path | None) -> Iterator[None]:
+    """One process at a time has a journal."""
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            cure = "wait for it, or share a database by storage="
+            raise UserError(place, "another build is at this study", cure) from None
+        yield
+
+
+@contextmanager
+def _told(place: str, url: str) -> Iterator[None]:
+    """Faults of the database, and of the journal's disk, as one line without the password."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+    try:
+        yield
+    except (ArgumentError, NoSuchModuleError) as fault:
+        text = _bare(str(fault), url)
+        cure = "write it like postgresql+psycopg://host/name or sqlite:///file.db"
+        raise UserError(place, f"storage is no URL of a database ({text})", cure) from None
+    except (SQLAlchemyError, StorageInternalError) as fault:
+        raise UserError(place, f"the study's database does not answer ({_root(fault, url)})", _CURE) from None
+
+
+def _root(fault: BaseException, url: str) -> str:
+    """What a driver said."""
+    while (cause := getattr(fault, "orig", None) or fault.__cause__) is not None:
+        fault = cause
+    return _bare(str(fault), url)
+
+
+_PASSWORD = re.compile(r"(?<=://)([^/@:]*):([^/@]+)(?=@)")
+
+
+def _bare(text: str, url: str) -> str:
+    """The first line of a message, without secrets."""
+    line = next(iter(text.strip().splitlines()), "no message")
+    for found in _PASSWORD.finditer(url):
+        line = line.replace(found[2], "***")
+    return _PASSWORD.sub(r"\1:***", line)
+
+
+def is_alive(storage: Any) -> bool:
+    """Whether the storage hears of running trials by heartbeats."""
+    return hasattr(storage, "record_heartbeat")
