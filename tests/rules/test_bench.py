@@ -120,7 +120,7 @@ def test_seeded_weights_are_not_pruned(seeded: Project) -> None:
     text = SEEDED.replace(".Quantize()", '.Prune("channel").Quantize()')
     (seeded.top / "models/tiny/SConscript").write_text(text)
     done = seeded.build("model=tiny")
-    assert done.stderr == "models/tiny/SConscript:4: weights has no step 'Prune'; choose from Quantize\n"
+    assert done.stderr == "models/tiny/SConscript:4: weights has no step 'Prune'; choose from Quantize, Variant\n"
 
 
 def test_a_mistake_in_the_peers_is_named(seeded: Project) -> None:
@@ -135,7 +135,7 @@ def test_tune_keeps_the_models_of_the_benchmark(seeded: Project) -> None:
     need_target("cortex-m7")
     done = seeded.build("-n", "tune", "target=cortex-m7", "model=dense")
     assert "[tiny] seed: run" in done.stdout
-    seeded.edit("SConstruct", r"benchmark=[^,)]*", "")
+    seeded.edit("SConstruct", r"benchmark=[^,)]*, ", "")
     alone = seeded.build("-n", "tune", "target=cortex-m7")
     assert (alone.status, alone.stderr.strip().splitlines()[-1]) == (
         2,

@@ -46,7 +46,7 @@ def test_an_edit_while_a_stage_runs(project: Project, tmp_path: Path) -> None:
     edited = project.top / "models/dense/network.py"
     before = edited.read_text()
     project.edit(
-        "nnrules/stages/train.py", r"    options = request.options\n", r"\g<0>    import time\n    time.sleep(3)\n"
+        "nnrules/stages/train.py", r"    request, options = [^\n]*\n", r"\g<0>    import time\n    time.sleep(3)\n"
     )
     build = project.start("model=dense", WEIGHTS, cache)
     wait_for((project.top / "build/.unsaved").exists, 30)

@@ -29,5 +29,5 @@ def test_all_engines_agree_in_all_formats(project: Project, target: str) -> None
 def test_options_that_the_method_does_not_have_are_one_line(project: Project) -> None:
     done = project.build("model=tiny", *FIVE, "tiny.quantize.weight_bits=4")
     assert done.status == 2
-    line = "tiny: dynamic_qformat has no weight_bits=4; say 8, or take another method"
+    line = "tiny.quantize.weight_bits=4: dynamic_qformat has no 4-bit weights; choose 8"
     assert line in done.stderr.splitlines()
