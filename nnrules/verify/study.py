@@ -8,6 +8,7 @@ from nnrules.catalog.markdown import markdown
 
 Row = dict[str, Any]
 FLOAT = "float"  # the method of the network before it is quantized
+OVER = (("weight_bytes", 1024, "KB of weights"), ("macs", 1e6, "million multiplications"))
 MARKERS = "os^vD*PXph<>d"
 
 
@@ -50,28 +51,34 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """An SVG, a panel for each model: the metric over the bytes of weights, a mark for each method."""
+    """An SVG, two panels for each model: the metric over the bytes of weights and over the multiplications, a mark for
+    each method."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     models = list(dict.fromkeys(row["model"] for row in rows))
-    figure = Figure(figsize=(8, 4.2 * len(models)), layout="constrained")
+    figure = Figure(figsize=(12, 4.4 * len(models)), layout="constrained")
     FigureCanvasSVG(figure)
-    for axes, model in zip(figure.subplots(len(models), 1, squeeze=False)[:, 0], models, strict=True):
-        _panel(axes, model, [row for row in rows if row["model"] == model])
+    for pair, model in zip(figure.subplots(len(models), 2, sharey="row", squeeze=False), models, strict=True):
+        mine = [row for row in rows if row["model"] == model]
+        for axes, (over, unit, label) in zip(pair, OVER, strict=True):
+            _panel(axes, mine, over, unit)
+            axes.set_xlabel(label)
+        pair[0].set_ylabel(f"{model}: {mine[0]['metric']}")
+        pair[0].legend(fontsize=8, ncols=2, loc="lower right")
     with rc_context({"svg.hashsalt": "nnrules", "svg.fonttype": "none"}):
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 
-def _panel(axes: Any, model: str, rows: Sequence[Row]) -> None:
+def _panel(axes: Any, rows: Sequence[Row], over: str, unit: float) -> None:
     from matplotlib import colormaps
 
     methods = list(dict.fromkeys(row["method"] for row in rows))
     for number, method in enumerate(methods):
-        mine = sorted((row for row in rows if row["method"] == method), key=lambda row: row["weight_bytes"])
+        mine = sorted((row for row in rows if row["method"] == method), key=lambda row: row[over])
         axes.errorbar(
-            [row["weight_bytes"] / 1024 for row in mine],
+            [row[over] / unit for row in mine],
             [row["metric_mean"] for row in mine],
             [row["metric_std"] or 0 for row in mine],
             label=method,
@@ -81,7 +88,4 @@ def _panel(axes: Any, model: str, rows: Sequence[Row]) -> None:
             capsize=2,
         )
     axes.set_xscale("log")
-    axes.set_xlabel("KB of weights")
-    axes.set_ylabel(f"{model}: {rows[0]['metric']}")
-    axes.legend(fontsize=8, ncols=2, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
