@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 NETWORK = "network"  # the group of a network's constructor arguments
-_GROUPS = {"fit": "quantize"}
+_GROUPS = {"fit": "quantize", "allot": "quantize"}
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,8 @@ from SCons.Environment import Environment
 from SCons.Script import GetLaunchDir
 
 from nnrules.cache import settings
-from nnrules.catalog.stages import STAGES, ReportOptions
+from nnrules.catalog.space import group_of
+from nnrules.catalog.stages import STAGES, Options, Recipe, ReportOptions, RowOptions, StudyOptions
 from nnrules.catalog.toolchain import load_toolchain, target_names, toolchain_path
 from nnrules.error import UserError
 from nnrules.rules import study as studies
@@ -33,6 +34,7 @@ from nnrules.rules.slots import Slots
 from nnrules.rules.workspace import TargetFile, Workspace
 
 ALIAS = "all-models"
+_NOT_ASKED_FOR = (ReportOptions, RowOptions, StudyOptions)  # the gate's, and what a study says
 
 
 class Project:
@@ -178,14 +180,12 @@ class Project:
 def _help(models: list[str], benchmark: str | None, study: str | None) -> str:
     """The text of `scons -h`."""
     described = {name: load_toolchain(toolchain_path(name)).target.description for name in target_names()}
-    options = {
-        verb: ", ".join(
-            f"{field.name}={'|'.join([repr(field.default), *named_values(field.type)])}"
-            for field in msgspec.structs.fields(stage.options)
-        )
-        for verb, stage in STAGES.items()
-        if stage.options is not ReportOptions  # they are the gate's
-    }
+    options = {"(training)": ", ".join(_described(Recipe, None))}
+    for verb, stage in STAGES.items():
+        if stage.options not in _NOT_ASKED_FOR and group_of(verb) == verb:
+            trains = issubclass(stage.options, Recipe)
+            words = _described(stage.options, Recipe if trains else None)
+            options[verb] = ", ".join([*words, *(["those of (training)"] if trains else [])])
     lines = ["scons [target=NAME] [model=NAME] [MODEL.STAGE.OPTION=VALUE ...]"]
     lines += [f"scons {BENCH}: seeded models beside other engines' figures ({benchmark})"] if benchmark else []
     lines += [f"scons {studies.TARGET}: variants of models in one table ({study})"] if study else []
@@ -198,6 +198,17 @@ def _help(models: list[str], benchmark: str | None, study: str | None) -> str:
     )
     lines += _section("Stages, their options and defaults", {verb: text for verb, text in options.items() if text})
     return "\n".join(lines)
+
+
+def _described(kind: type[Options], base: type[Options] | None) -> list[str]:
+    """Options with their defaults, but those that are as in ``base``, and tables, which the command line cannot
+    write."""
+    known = {each.name: each.default for each in msgspec.structs.fields(base)} if base else {}
+    return [
+        f"{each.name}={'|'.join([repr(each.default), *named_values(each.type)])}"
+        for each in msgspec.structs.fields(kind)
+        if each.default is not msgspec.NODEFAULT and not (each.name in known and known[each.name] == each.default)
+    ]
 
 
 def _section(title: str, rows: Mapping[str, str]) -> list[str]:
