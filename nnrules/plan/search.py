@@ -11,7 +11,8 @@ which some work in place and some do not (nnrules.plan.parts), and the schedules
 steps together; beyond, parts begin and end only where the fewest bytes are in use, and either all that can work in
 place do, or those whose fastest kernel does. Then the parts on the front are varied: one layer computes another number
 of rows at a time, or the part has one layer more or less; what is better takes their place, until nothing is, or
-MORE_FIRES steps have been looked at. So on the front no single change helps, but several at once might.
+MORE_FIRES steps have been looked at. So on the front no single change of a part helps, but several at once might; and
+where no part is on the front, none is varied.
 
 What is counted is the bytes in use at once, of a ring what a node has in use at any of its turns, since its working
 memory lies in one place (nnrules.plan.schedule); so there may be less in use. Where the buffers lie is packed
