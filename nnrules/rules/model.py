@@ -1,6 +1,5 @@
 """What a SConscript calls: env.Model().Train().Prune().Quantize().Firmware(); each step is a list of SCons nodes."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -10,7 +9,7 @@ from typing import Any, Self
 import msgspec
 from SCons.Node import NodeList
 
-from nnrules.catalog import quantizers
+from nnrules.catalog import pruners, quantizers
 from nnrules.catalog.names import check_model_name
 from nnrules.catalog.sources import reference_file
 from nnrules.catalog.space import group_of
@@ -130,20 +129,16 @@ class Declaration(msgspec.Struct, frozen=True, eq=False):
                 place = f"{self.subject.model}.{verb}.{option}={name}" if option in overrides else caller()
                 raise UserError(place, f"{verb} has no {option} {name!r}", suggest(str(name), _methods(folder)))
             if option and verb == "prune":
-                self._require_use(verb, folder, str(name), options, overrides)
+                self._require_use(str(name), options, overrides)
 
-    def _require_use(self, verb: str, folder: str, method: str, options: Options, overrides: Mapping[str, Any]) -> None:
-        """Raises UserError for an option that other methods of the folder have and this one does not."""
-        users: dict[str, list[str]] = {}
-        for each in _methods(folder):
-            for name in _own_options(folder, each):
-                users.setdefault(name, []).append(each)
+    def _require_use(self, method: str, options: Options, overrides: Mapping[str, Any]) -> None:
+        """Raises UserError for an option that other pruners have and this one does not."""
         defaults = type(options)()
-        for name, methods in users.items():
-            value = getattr(options, name)
-            if method not in methods and value != getattr(defaults, name):
-                place = f"{self.subject.model}.{verb}.{name}={value}" if name in overrides else caller()
-                raise UserError(place, f"{method} does not use {name}", f"it is for {', '.join(methods)}")
+        for name in type(options).__struct_fields__:
+            users, value = pruners.users(name), getattr(options, name)
+            if users and method not in users and value != getattr(defaults, name):
+                place = f"{self.subject.model}.prune.{name}={value}" if name in overrides else caller()
+                raise UserError(place, f"{method} does not use {name}", f"it is for {', '.join(users)}")
 
 
 class Model(Step):
@@ -397,11 +392,3 @@ def _refuse(place: str, fault: str, cure: str) -> None:
 @cache
 def _methods(folder: str) -> list[str]:
     return [path.stem for path in (_PACKAGE / folder).glob("[!_]*.py")]
-
-
-@cache
-def _own_options(folder: str, method: str) -> tuple[str, ...]:
-    """Those that a method's file says it has: `OPTIONS = ("norm",)`; the file is not run."""
-    text = (_PACKAGE / folder / f"{method}.py").read_text(encoding="utf-8")
-    found = re.search(r"^OPTIONS = \(([^)]*)\)$", text, re.MULTILINE)
-    return tuple(re.findall(r"\w+", found[1])) if found else ()

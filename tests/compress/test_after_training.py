@@ -1,5 +1,6 @@
 """What makes a float model ready for few bits without training: each part does what its paper says."""
 
+import importlib
 from typing import Any, Literal
 
 import numpy as np
@@ -8,6 +9,7 @@ import onnxruntime
 import pytest
 import torch
 
+from nnrules.catalog.quantizers import method, methods
 from nnrules.catalog.stages import QuantizeOptions
 from nnrules.compress import rounding
 from nnrules.compress.after_training import (
@@ -232,14 +234,15 @@ def test_nothing_is_changed_where_nothing_is_asked_for() -> None:
     assert built.SerializeToString() == before
 
 
-@pytest.mark.parametrize("module", [minmax, percentile, mse, entropy, ptq])
+@pytest.mark.parametrize("name", [each for each in methods() if method(each).ranges])
 @pytest.mark.parametrize("levels", [4, 16, 256])
-def test_ranges_hold_what_they_should(module: object, levels: int) -> None:
+def test_ranges_hold_what_they_should(name: str, levels: int) -> None:
     """Of values with a long tail: within what was seen; the fewer levels, the less of the tail."""
+    module = importlib.import_module(f"nnrules.compress.quantizers.{name}")
     values = np.abs(np.random.default_rng(1).standard_t(3, 20_000))
     histogram = Histogram(float(values.min()), float(values.max()))
     histogram.add(values)
-    low, high = module.choose_range(histogram, QuantizeOptions(), levels)  # type: ignore[attr-defined]
+    low, high = module.choose_range(histogram, QuantizeOptions(), levels)
     assert -0.1 * values.max() <= low <= np.median(values)
     assert np.median(values) < high <= values.max() * 1.001
     if module is mse and levels < 256:
