@@ -40,11 +40,11 @@ class Recipe(Options, frozen=True):
     network's own; `temperature`: by which logits of classes are divided for it.
 
     `precision`: of the arithmetic, where autocast allows it (fp16 needs a GPU). `devices`, `nodes`: processes in all
-    are their product; each takes its part of every batch. `strategy`: how they work together. `threads`: torch
-    threads; part of the options because trained weights depend on it. `workers`: processes that prepare batches; the
-    weights do not depend on it."""
+    are their product; each takes its part of every batch. `strategy`: how they work together. `launcher`, `rendezvous`:
+    who starts them, see training/launchers.py. `threads`: torch threads; part of the options because trained weights
+    depend on it. `workers`: processes that prepare batches; the weights do not depend on it."""
 
-    without_effect: ClassVar[tuple[str, ...]] = ("workers",)
+    without_effect: ClassVar[tuple[str, ...]] = ("launcher", "rendezvous", "workers")
 
     batch_size: Positive = 32
     learning_rate: AboveZero = 0.003
@@ -68,6 +68,8 @@ class Recipe(Options, frozen=True):
     devices: Positive = 1
     nodes: Positive = 1
     strategy: Literal["ddp"] = "ddp"
+    launcher: Literal["spawn", "torchrun", "srun", "kubernetes"] = "spawn"
+    rendezvous: str = ""
     seed: Natural = 1
     threads: Positive = 1
     workers: Natural = 1

@@ -18,8 +18,9 @@ from nnrules.compress import fitting
 from nnrules.compress.widths import with_allotted
 from nnrules.stages.runner import Request, Work, main
 from nnrules.stages.teachers import find_teacher
+from nnrules.training.launchers import launch
 from nnrules.training.loop import fit, prepare
-from nnrules.training.ranks import launch
+from nnrules.training.ranks import is_writer
 from nnrules.training.report import evaluated, write_log
 from nnrules.training.task import make_dataset, make_network, stacked
 from nnrules.training.weights import load_weights, save_weights
@@ -59,7 +60,7 @@ def quantize(fabric: "Fabric", work: Work[QuantizeOptions]) -> None:
             network, dataset, options, epochs, folder, title, fabric, lambda: fitting.penalty(network),
             after_epoch=_after(request.after_epoch, len(losses)), teacher=teacher,
         )  # fmt: skip
-    if not fabric.is_global_zero:
+    if not is_writer(fabric, options):
         return
     test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
     write_log({"loss": losses, "widths": msgspec.to_builtins(widths)}, evaluated(network, test), request.output("log"))

@@ -11,8 +11,9 @@ from nnrules.catalog.stages import PruneOptions
 from nnrules.compress.masks import Pruning
 from nnrules.stages.runner import Request, Work, main
 from nnrules.stages.teachers import find_teacher
+from nnrules.training.launchers import launch
 from nnrules.training.loop import fit, prepare
-from nnrules.training.ranks import launch
+from nnrules.training.ranks import is_writer
 from nnrules.training.report import finish
 from nnrules.training.task import example_inputs, make_dataset, make_network
 from nnrules.training.weights import load_weights, take_state
@@ -42,7 +43,7 @@ def prune(fabric: "Fabric", work: Work[PruneOptions]) -> None:
         pruning.settled,
     )  # fmt: skip
     state, removed = pruning.finish()
-    if fabric.is_global_zero:
+    if is_writer(fabric, options):
         take_state(network, state)
         test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
         finish(network, test, {"pruned": removed, "loss": losses}, request.output("weights"), request.output("log"))

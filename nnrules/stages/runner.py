@@ -122,6 +122,10 @@ class Work(NamedTuple, Generic[O]):
     request: Request[O]
     checkpoints: Path
 
+    def blamed(self, fault: Exception) -> UserError | None:
+        """See blame."""
+        return blame(fault, self.request.inputs)
+
 
 def main(run: Callable[[Request[Any]], None], options: type[Options], arguments: list[str] | None = None) -> None:
     """Run one stage from its command line and leave the process.

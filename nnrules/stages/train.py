@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from nnrules.catalog.stages import TrainOptions
 from nnrules.stages.runner import Request, Work, main
 from nnrules.stages.teachers import find_teacher
+from nnrules.training.launchers import launch
 from nnrules.training.loop import fit, prepare
-from nnrules.training.ranks import launch
+from nnrules.training.ranks import is_writer
 from nnrules.training.report import finish
 from nnrules.training.task import make_dataset, make_network
 from nnrules.training.weights import load_weights
@@ -37,7 +38,7 @@ def train(fabric: "Fabric", work: Work[TrainOptions]) -> None:
         network, dataset, options, options.epochs, work.checkpoints, f"train {request.model}", fabric,
         after_epoch=request.after_epoch, teacher=teacher,
     )  # fmt: skip
-    if fabric.is_global_zero:
+    if is_writer(fabric, options):
         test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
         finish(network, test, {"loss": losses}, request.output("weights"), request.output("log"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,17 +36,19 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path, networks: Mapping[str, nn.Module], optimizer: Optimizer | None
+    folder: Path,
+    networks: Mapping[str, nn.Module],
+    optimizer: Optimizer | None,
+    told: Callable[[Any], Any] = lambda found: found,
 ) -> dict[str, Any] | None:
-    """Restore what `save_checkpoint` wrote and return its `progress`; None where there is none that can be read."""
-    from safetensors import SafetensorError, safe_open
+    """Restore what `save_checkpoint` wrote and return its `progress`; None where there is none that can be read.
 
-    try:
-        with safe_open(folder / _FILE, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            state = json.loads(file.metadata()["state"])
-    except (FileNotFoundError, SafetensorError):
+    ``told``: gives each process what the first one read, which may be the only one that has the file.
+    """
+    found = told(_read(folder))
+    if found is None:
         return None
+    tensors, state = found
     states: dict[str, dict[str, Tensor]] = {name: {} for name in networks}
     per_parameter: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in state["plain"].items()}
     for name, tensor in tensors.items():
@@ -62,6 +64,18 @@ def load_checkpoint(
         optimizer.load_state_dict({"state": per_parameter, "param_groups": optimizer.state_dict()["param_groups"]})
     progress: dict[str, Any] = state["progress"]
     return progress
+
+
+def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Tensors and the rest."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(folder / _FILE, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            return tensors, json.loads(file.metadata()["state"])
+    except (FileNotFoundError, SafetensorError):
+        return None
 
 
 def _keep(tensors: dict[str, Tensor], plain: dict[str, dict[str, Any]], index: str, name: str, value: Any) -> None:

@@ -99,7 +99,7 @@ class _Run:
         after_epoch: Callable[[int, nn.Module], None] | None,
     ) -> list[float]:
         """See fit."""
-        found = load_checkpoint(self.checkpoints, self.states, self.optimizer)
+        found = load_checkpoint(self.checkpoints, self.states, self.optimizer, self.fabric.broadcast)
         progress: dict[str, Any] = found or {"losses": [], "apart": []}
         losses: list[float] = progress["losses"]
         self.scaling.load_state_dict(progress.get("scaling", {}))
@@ -238,9 +238,11 @@ class _Run:
     def _take_result(self, apart: Sequence[float]) -> None:
         """Leave in the network what the recipe says is the result, ready for inference."""
         if apart:
-            load_checkpoint(self.checkpoints / "best", self.states, None)
+            load_checkpoint(self.checkpoints / "best", self.states, None, self.fabric.broadcast)
         if self.average:
             self.network.load_state_dict(self.average.module.state_dict())
+        if self.fabric.world_size > 1:  # each has statistics of its own part
+            self.network.load_state_dict(self.fabric.broadcast(self.network.state_dict()))
         self.network.to("cpu")
         self.network.eval()
 

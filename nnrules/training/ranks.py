@@ -1,15 +1,18 @@
-"""The processes that train one network together, by Lightning Fabric: devices, precision, and who starts them.
+"""The processes that train one network together, by Lightning Fabric: devices, precision, and what one of them tells.
 
-Started by torchrun, SLURM or another cluster manager that Fabric knows, they find each other through its variables;
-else the stage starts them itself on this machine.
+Who starts them is the recipe's `launcher`, see nnrules.training.launchers.
 """
 
 from __future__ import annotations
 
-import re
+import importlib
+import json
+import logging
+import os
+import time
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 from nnrules.catalog.stages import Recipe
 from nnrules.error import UserError
@@ -17,66 +20,141 @@ from nnrules.error import UserError
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-Given = TypeVar("Given")
 GOES_ON = "it goes on after the last whole epoch"
+AGAIN = f"build again: {GOES_ON}"
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+_PATIENCE = 10.0  # seconds in which the end of another process becomes known to who started them all
+
+
+class Given(Protocol):
+    """What a training function gets; it is pickled for each process."""
+
+    @property
+    def checkpoints(self) -> Path:
+        """A folder of the run's own, which all its processes see."""
+
+    def blamed(self, fault: Exception) -> UserError | None:
+        """The user's mistake that an exception comes from, if it is one."""
+
+
+class Job(NamedTuple):
+    """What each process does: call the function `name` of `module` with Fabric and `given`. `place`: of its errors."""
+
+    module: str
+    name: str
+    given: Given
+    recipe: Recipe
+    place: str
+
+    @classmethod
+    def of(cls, function: Callable[[Fabric, Any], None], given: Given, recipe: Recipe, place: str) -> Job:
+        """``function``: of a module, which may be the one that Python was started with."""
+        spec = importlib.import_module(function.__module__).__spec__
+        return cls(spec.name if spec else function.__module__, function.__name__, given, recipe, place)
+
+    @property
+    def folder(self) -> Path:
+        """Where the processes leave what went wrong."""
+        return self.given.checkpoints / "ranks"
+
+    def run(self, fabric: Fabric) -> None:
+        """In one process: what the function raises is raised, and told in `folder` if it is the user's mistake."""
+        try:
+            getattr(importlib.import_module(self.module), self.name)(fabric, self.given)
+        except Exception as fault:
+            told = self._told(fault, fabric)
+            if told is None:
+                raise
+            fields = json.dumps([told.place, told.fault, told.cure])
+            (self.folder / f"{fabric.global_rank}.json").write_text(fields, encoding="utf-8")
+            raise told from fault
+
+    def _told(self, fault: Exception, fabric: Fabric) -> UserError | None:
+        """Who lost another process waits to be ended, so that it is the other one's end that is told."""
+        if isinstance(fault, UserError):
+            return fault
+        if _is_lost(fault):
+            time.sleep(_PATIENCE)
+            return UserError(self.place, f"process {fabric.global_rank} lost the others", AGAIN)
+        return self.given.blamed(fault)
+
+    def raise_told(self) -> None:
+        """Raise the first mistake that a process told, if there is one."""
+        for path in sorted(self.folder.glob("*.json"), key=lambda path: int(path.stem)):
+            raise UserError(*json.loads(path.read_text(encoding="utf-8")))
+
+    def raise_ended(self, rank: int, cause: str) -> NoReturn:
+        """A process was ended by ``cause`` and told nothing."""
+        world = self.recipe.devices * self.recipe.nodes
+        raise UserError(self.place, f"process {rank} of {world} ended with {cause}", AGAIN)
+
+
+def _is_lost(fault: Exception) -> bool:
+    """Whether an exception says that another process cannot be reached any more; gloo has none of its own for it."""
+    from torch import distributed
+
+    return isinstance(fault, distributed.DistError) or (isinstance(fault, RuntimeError) and "gloo" in str(fault))
 
 
 def alone() -> Fabric:
     """One process on the CPU, in full precision."""
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
-    return Fabric(accelerator="cpu", devices=1)
-
-
-def launch(function: Callable[[Fabric, Given], None], given: Given, recipe: Recipe, place: str) -> None:
-    """Call ``function``, of a module, in every process, with what connects it to the others; ``given`` is pickled.
-
-    Raises UserError where the machine has not what the recipe asks for, where one of the processes raised it, and where
-    one of them was ended from outside.
-    """
-    from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
-
-    fabric = _fabric(recipe, place)
-    if recipe.devices * recipe.nodes == 1:
-        function(fabric, given)
-        return
-    try:
-        fabric.launch(partial(_in_process, function, given))  # as an argument Fabric would look into it
-    except ProcessExitedException as fault:
-        cause = f"signal {fault.signal_name}" if fault.signal_name else f"status {fault.exit_code}"
-        cure = f"build again: {GOES_ON}"
-        raise UserError(place, f"process {fault.error_index} of {fabric.world_size} ended with {cause}", cure) from None
-    except ProcessRaisedException as fault:
-        if told := _RAISED.search(str(fault)):
-            raise UserError(*told.groups()) from None
-        raise
+    return Fabric(accelerator="cpu", devices=1, plugins=LightningEnvironment())
 
 
-def _in_process(function: Callable[[Fabric, Given], None], given: Given, fabric: Fabric) -> None:
-    function(fabric, given)
-
-
-_RAISED = re.compile(r"^nnrules\.error\.UserError: (.*?): (.*); (.*)$", re.MULTILINE)
-
-
-def _fabric(recipe: Recipe, place: str) -> Fabric:
-    import torch
+def make_fabric(recipe: Recipe) -> Fabric:
+    """What connects a process to the others, which it finds by the variables of who started it."""
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments.kubeflow import KubeflowEnvironment
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
-    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    if accelerator == "cpu" and recipe.precision == "fp16":
-        raise UserError(place, "precision fp16 needs a GPU", "take bf16 or fp32")
-    if accelerator == "cuda" and recipe.devices > torch.cuda.device_count():
-        fault = f"devices={recipe.devices}, but there are {torch.cuda.device_count()} GPUs"
-        raise UserError(place, fault, "lower devices")
-    many = recipe.devices * recipe.nodes > 1
+    kinds: dict[str, Any] = {
+        "spawn": LightningEnvironment,
+        "torchrun": TorchElasticEnvironment,
+        "srun": SLURMEnvironment,
+        "kubernetes": KubeflowEnvironment,
+    }
+    many, launcher = recipe.devices * recipe.nodes > 1, recipe.launcher
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     precision: Any = PRECISIONS[recipe.precision]
-    strategy = "auto" if not many else "ddp_spawn" if recipe.nodes == 1 else "ddp"
     return Fabric(
-        accelerator=accelerator,
+        accelerator=_accelerator(),
         devices=recipe.devices,
         num_nodes=recipe.nodes,
-        strategy=strategy,
+        strategy="auto" if not many else "ddp_spawn" if launcher == "spawn" else "ddp",
         precision=precision,
+        plugins=kinds[launcher if many else "spawn"](),
     )
+
+
+def require_devices(recipe: Recipe, place: str) -> None:
+    """Raises UserError where the machine has not what the recipe asks for."""
+    import torch
+
+    if _accelerator() == "cpu" and recipe.precision == "fp16":
+        raise UserError(place, "precision fp16 needs a GPU", "take bf16 or fp32")
+    if _accelerator() == "cuda" and recipe.devices > torch.cuda.device_count():
+        fault = f"devices={recipe.devices}, but there are {torch.cuda.device_count()} GPUs"
+        raise UserError(place, fault, "lower devices")
+
+
+def is_writer(fabric: Fabric, recipe: Recipe) -> bool:
+    """Whether a process leaves the outputs: the first, and each that belongs to a build of its own."""
+    return fabric.is_global_zero or recipe.launcher == "kubernetes"
+
+
+def end_with_parent(parent: int) -> None:
+    """Leave when the process that started this one is gone."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
+
+
+def _accelerator() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,27 +13,21 @@ ROOT = Path(__file__).parents[2]
 TASK = "task_files.py"
 
 
+def started(folder, verb, outputs, options=None, variables=None, **inputs):
+    """A stage's process, working in a folder."""
+    (folder / TASK).write_bytes((Path(__file__).parent / TASK).read_bytes())
+    words = [sys.executable, "-m", f"nnrules.stages.{verb}", "--model", "halves"]
+    words += ["--options", json.dumps(options or {})]
+    words += [word for name, path in inputs.items() for word in ("--in", f"{name}={path}")]
+    words += [word for name, path in outputs.items() for word in ("--out", f"{name}={path}")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **(variables or {})}
+    return subprocess.Popen(words, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+
+
 @pytest.fixture
 def stage(tmp_path):
     """`stage(verb, outputs, options, **inputs)` -> the running process, working in tmp_path."""
-    (tmp_path / TASK).write_bytes((Path(__file__).parent / TASK).read_bytes())
-
-    def start(verb, outputs, options=None, **inputs):
-        words = [
-            sys.executable,
-            "-m",
-            f"nnrules.stages.{verb}",
-            "--model",
-            "halves",
-            "--options",
-            json.dumps(options or {}),
-        ]
-        words += [word for name, path in inputs.items() for word in ("--in", f"{name}={path}")]
-        words += [word for name, path in outputs.items() for word in ("--out", f"{name}={path}")]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
-
-    return start
+    return partial(started, tmp_path)
 
 
 @pytest.fixture

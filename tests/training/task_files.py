@@ -46,6 +46,10 @@ class SlowHalves(Halves):
     PAUSE = 0.01
 
 
+class SlowOddHalves(OddHalves):
+    PAUSE = 0.02
+
+
 class Poisoned(Halves):
     def __getitem__(self, index):
         picture, target = super().__getitem__(index)

@@ -1,59 +1,241 @@
-"""Two processes that train one network, over gloo on the CPU."""
+"""Processes that train one network together, over gloo on the CPU, whoever starts them."""
 
 import os
+import shlex
 import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from safetensors.numpy import load_file
 
-OPTIONS = {"batch_size": 16, "learning_rate": 0.01, "workers": 0, "optimizer": "sgd", "gradient_clip": 0}
+from .conftest import ROOT, started
+
+OPTIONS = {"batch_size": 16, "learning_rate": 0.01, "workers": 0, "optimizer": "sgd", "gradient_clip": 0, "epochs": 6}
 OUTPUTS = {"weights": "weights.safetensors", "log": "log.json"}
+TASK = {"network": "task_files.py:Plain", "dataset": "task_files.py:SlowOddHalves"}
+AGAIN = "build again: it goes on after the last whole epoch"
+
+SRUN = """\
+import os, subprocess, sys, time
+at = next(i for i, word in enumerate(sys.argv[1:], 1) if not word.startswith("-"))
+given = dict(word.removeprefix("--").split("=") for word in sys.argv[1:at])
+assert given == {"nodes": "1", "ntasks": "2", "ntasks-per-node": "2", "kill-on-bad-exit": "1"}, given
+common = {"NTASKS": 2, "NTASKS_PER_NODE": 2, "NNODES": 1, "NODEID": 0, "JOB_ID": 4711, "NODELIST": "127.0.0.1"}
+tasks = []
+for rank in range(2):
+    own = {f"SLURM_{name}": str(value) for name, value in {**common, "PROCID": rank, "LOCALID": rank}.items()}
+    tasks.append(subprocess.Popen(sys.argv[at:], env={**os.environ, **own}))
+while any(each.poll() is None for each in tasks):
+    bad = [each for each in tasks if each.poll()]
+    if bad:
+        for each in tasks:
+            each.terminate()
+        sys.exit(bad[0].returncode if bad[0].returncode > 0 else 128 - bad[0].returncode)
+    time.sleep(0.05)
+"""
 
 
-def test_two_processes_are_one_with_the_whole_batch(stage, tmp_path):
+def train(folder, variables=None, **options):
+    """Start the stage in a folder."""
+    folder.mkdir(exist_ok=True)
+    return started(folder, "train", OUTPUTS, {**OPTIONS, **options}, variables, **TASK)
+
+
+def finished(process):
+    """What it told."""
+    told = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, told
+    return told
+
+
+def weights(folder):
+    return folder / OUTPUTS["weights"]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """The folder of a run of two processes that the stage starts itself."""
+    folder = tmp_path_factory.mktemp("two")
+    assert finished(train(folder, devices=2)).count("epoch 6/6") == 1
+    return folder
+
+
+def test_two_processes_are_one_with_the_whole_batch(two, tmp_path):
     """Also where the last batch has an odd number of items."""
-    task = {"network": "task_files.py:Plain", "dataset": "task_files.py:OddHalves"}
-    found = []
-    for devices in (1, 2):
-        done = stage("train", OUTPUTS, {**OPTIONS, "epochs": 3, "devices": devices}, **task)
-        console = done.communicate()[1]
-        assert done.returncode == 0, console
-        assert console.count("epoch 3/3") == 1
-        found.append(load_file(tmp_path / "weights.safetensors"))
-    one, two = found
-    for name, weights in one.items():
-        np.testing.assert_allclose(two[name], weights, rtol=1e-4, atol=1e-6, err_msg=name)
+    finished(train(tmp_path))
+    found = load_file(weights(two))
+    for name, value in load_file(weights(tmp_path)).items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
-def test_a_process_that_is_killed_is_named(stage, tmp_path):
-    """One line, and the checkpoint stays."""
-    task = {"network": "task_files.py:Plain", "dataset": "task_files.py:SlowHalves"}
-    started = stage("train", OUTPUTS, {**OPTIONS, "epochs": 500, "devices": 2}, **task)
+@pytest.mark.parametrize("launcher", ["spawn", "torchrun"])
+def test_a_process_that_is_killed_is_named_and_the_run_goes_on(launcher, two, tmp_path):
+    """Whoever starts its processes then, with the same result."""
+    killed = train(tmp_path, devices=2, launcher=launcher)
+    wait_for(lambda: list(tmp_path.glob(".nnrules/checkpoints/*/checkpoint.safetensors")), killed)
+    os.kill(ranks(killed.pid)[1], signal.SIGKILL)
+    told = killed.communicate(timeout=120)[1]
+    assert killed.returncode == 2
+    assert told.splitlines()[-1] == f"train halves: process 1 of 2 ended with signal SIGKILL; {AGAIN}"
+    assert "Traceback" not in told
+    assert not weights(tmp_path).exists()
+    told = finished(train(tmp_path, devices=2, launcher="torchrun"))
+    assert "train halves: resumed after epoch" in told
+    assert weights(tmp_path).read_bytes() == weights(two).read_bytes()
+    assert not list(tmp_path.glob(".nnrules/checkpoints/*"))
+
+
+def test_slurm(two, tmp_path):
+    """An srun that starts what it is told to, with SLURM's variables."""
+    variables = path_with_srun(tmp_path)
+    finished(train(tmp_path, variables, devices=2, launcher="srun"))
+    assert weights(tmp_path).read_bytes() == weights(two).read_bytes()
+
+
+def test_kubernetes(two, tmp_path):
+    """Each pod has its own folder, and the outputs in it; only the first one has the checkpoint that both go on
+    from."""
+    port = str(free_port())
+
+    def pods():
+        common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+        options = {"nodes": 2, "launcher": "kubernetes"}
+        return [train(tmp_path / f"pod{i}", {**common, "RANK": str(i)}, **options) for i in range(2)]
+
+    killed = pods()
+    wait_for(lambda: list(tmp_path.glob("pod0/.nnrules/checkpoints/*/checkpoint.safetensors")), killed[0])
+    for each in killed:
+        each.kill()
+        each.communicate()
+    first, second = map(finished, pods())
+    assert "resumed after epoch" in first
+    assert "epoch" not in second
+    for i in range(2):
+        assert weights(tmp_path / f"pod{i}").read_bytes() == weights(two).read_bytes()
+
+
+def test_two_machines(two, tmp_path):
+    """The build says what the other one is to start."""
+    where = f"127.0.0.1:{free_port()}"
+    first = train(tmp_path, nodes=2, launcher="torchrun", rendezvous=where)
+    told = first.stderr.readline()
+    begin = "train halves: waits for 1 other machine; start there, in this folder: "
+    assert told.startswith(begin)
+    words = shlex.split(told.removeprefix(begin))
+    assert words[:3] == [sys.executable, "-m", "torch.distributed.run"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    other = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert other.returncode == 0, other.stderr
+    finished(first)
+    assert weights(tmp_path).read_bytes() == weights(two).read_bytes()
+
+
+@pytest.mark.parametrize("launcher", ["spawn", "srun"])
+def test_what_the_users_code_raises_is_told_as_with_one_process(launcher, tmp_path):
+    options = {**OPTIONS, "devices": 2, "launcher": launcher}
+    task = {**TASK, "dataset": "task_files.py:Damaged"}
+    done = started(tmp_path, "train", OUTPUTS, options, path_with_srun(tmp_path), **task)
+    told = done.communicate()[1]
+    line = (
+        (tmp_path / "task_files.py").read_text().splitlines().index(" " * 12 + 'raise ValueError("item 7 is damaged")')
+    )
+    text = f"task_files.py:{line + 1}: ValueError: item 7 is damaged; fix the exception and build again"
+    assert told.splitlines()[-1] == text
+    assert "Traceback" not in told
+    assert done.returncode == 2
+
+
+def wait_for(happened, process):
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob(".nnrules/checkpoints/*/checkpoint.safetensors")):
-        assert started.poll() is None
+    while not happened():
+        assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.kill(ranks(started.pid)[1], signal.SIGKILL)
-    told = started.communicate(timeout=120)[1]
-    assert started.returncode == 2
-    text = "train halves: process 1 of 2 ended with signal SIGKILL; build again: it goes on after the last whole epoch"
-    assert told.splitlines()[-1] == text
-    assert list(tmp_path.glob(".nnrules/checkpoints/*/checkpoint.safetensors"))
 
 
 def ranks(parent):
     """The processes that train, in their order."""
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    found = [int(each) for each in children if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
+    words = {int(each): Path(f"/proc/{each}/cmdline").read_bytes() for each in children}
+    found = [each for each, line in words.items() if b"spawn_main" in line or b"nnrules.training.rank" in line]
     assert len(found) == 2
     return found
 
 
-def test_fp16_needs_a_gpu(stage, tmp_path):
-    task = {"network": "task_files.py:Plain", "dataset": "task_files.py:Halves"}
-    done = stage("train", OUTPUTS, {"precision": "fp16"}, **task)
-    assert done.communicate()[1] == "train halves: precision fp16 needs a GPU; take bf16 or fp32\n"
-    assert done.returncode == 2
+def path_with_srun(folder):
+    """Variables that have a fake one found."""
+    program = folder / "srun"
+    program.write_text(f"#!{sys.executable}\n{SRUN}")
+    program.chmod(0o755)
+    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "variables", "line"),
+    [
+        ({"precision": "fp16"}, {}, "precision fp16 needs a GPU; take bf16 or fp32"),
+        (
+            {"nodes": 2},
+            {},
+            "nodes=2, but launcher spawn starts processes on this machine alone; take launcher torchrun, srun or "
+            "kubernetes",
+        ),
+        (
+            {"nodes": 2, "launcher": "torchrun"},
+            {},
+            f'there is no rendezvous; set rendezvous="{socket.gethostname()}:29400", an address of a machine that the '
+            "others reach",
+        ),
+        (
+            {"nodes": 2, "launcher": "torchrun", "rendezvous": "here"},
+            {},
+            f"rendezvous 'here' is no host:port; set rendezvous=\"{socket.gethostname()}:29400\", an address of a "
+            "machine that the others reach",
+        ),
+        (
+            {"devices": 2, "launcher": "srun"},
+            {"PATH": "/nowhere"},
+            "launcher srun, but there is no srun; build inside an allocation of SLURM, or take another launcher",
+        ),
+        (
+            {"devices": 2, "launcher": "kubernetes"},
+            {},
+            "devices=2, but with launcher kubernetes each pod is one process; set nodes to the number of pods, and "
+            "devices to 1",
+        ),
+        (
+            {"nodes": 2, "launcher": "kubernetes"},
+            {"MASTER_ADDR": "127.0.0.1"},
+            "launcher kubernetes, but there is no variable MASTER_PORT; build in the pods of a PyTorchJob, or take "
+            "another launcher",
+        ),
+        (
+            {"nodes": 2, "launcher": "kubernetes"},
+            {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", "WORLD_SIZE": "3", "RANK": "0"},
+            "nodes=2, but WORLD_SIZE is 3; set nodes to the number of pods",
+        ),
+    ],
+)
+def test_what_the_machine_has_not(options, variables, line, tmp_path, monkeypatch, request_for, reference):
+    from nnrules.catalog.stages import TrainOptions
+    from nnrules.error import UserError
+    from nnrules.stages import train
+
+    monkeypatch.chdir(tmp_path)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    task = {"network": reference("Plain"), "dataset": reference("Halves")}
+    with pytest.raises(UserError) as raised:
+        train.run(request_for("train", TrainOptions(**options), OUTPUTS, **task))
+    assert str(raised.value) == f"train halves: {line}"
