@@ -109,6 +109,7 @@ class _Run:
                 bar.resumed()
             for epoch in range(len(losses), epochs):
                 if self._is_enough(progress["apart"][self.settled :]):
+                    bar.enough(self.recipe.patience)
                     break
                 if isinstance(self.dataset, VaryingDataset):
                     self.dataset.set_epoch(epoch)

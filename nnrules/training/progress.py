@@ -39,8 +39,11 @@ class Progress:
 
     def resumed(self) -> None:
         """The run goes on from a checkpoint."""
-        if self._shown:
-            print(f"{self._title}: resumed after epoch {self._done}", file=sys.stderr, flush=True)
+        self._say(f"resumed after epoch {self._done}")
+
+    def enough(self, patience: int) -> None:
+        """The run ends early, after so many epochs in which the loss on the items apart has not fallen."""
+        self._say(f"ends after epoch {self._done}, as the loss on the items apart has not fallen for {patience}")
 
     def step(self, loss: float) -> None:
         """A batch is done."""
@@ -59,6 +62,10 @@ class Progress:
             self._report(text, line=f"{self._title} {text}")
         elif self._shown and not self._bar:
             print(f"{self._title} {text}", file=sys.stderr, flush=True)
+
+    def _say(self, text: str) -> None:
+        if self._shown:
+            print(f"{self._title}: {text}", file=sys.stderr, flush=True)
 
     def _left(self) -> float:
         """Seconds."""

@@ -101,12 +101,14 @@ def test_the_average_is_the_result(tmp_path, monkeypatch):
     assert len(seen) == 4
 
 
-def test_it_ends_where_the_loss_apart_does_not_fall(tmp_path):
-    """Far too high a rate; the weights are those of the best epoch."""
+def test_it_ends_where_the_loss_apart_does_not_fall(tmp_path, capsys):
+    """Far too high a rate; the weights are those of the best epoch. The last line says why it ended."""
     network, losses = trained(
         tmp_path, epochs=40, validation=0.5, patience=2, optimizer="sgd", schedule="constant", gradient_clip=0.0
     )
     assert len(losses) < 40
+    why = f"ends after epoch {len(losses)}, as the loss on the items apart has not fallen for 2"
+    assert capsys.readouterr().err.splitlines()[-1].endswith(why)
     apart = json.loads(state(tmp_path)["state"])["progress"]["apart"]
     assert len(apart) == len(losses)
     assert min(apart[-2:]) > min(apart[:-2])
