@@ -148,7 +148,8 @@ class QuantizeOptions(Recipe, frozen=True):
     channels of neighbouring layers; with fewer than 8 bits, `rounding`: of the weights, and `correct_bias`: for what
     that adds. Method dynamic_qformat has `formats` formats, each of twice the range of the one before, the last
     `brighter` of them beyond the range of the training images. With a method that trains, `epochs` and the rest of the
-    recipe; `clip_decay`: of PACT's alpha.
+    recipe; `clip_decay`: of PACT's alpha; `progressive_epochs`: how many of them QIL spends at each width from 5 bits
+    down to the one wanted, 0: it begins with that.
 
     Mixed precision: `base`: the method that has the bits then; `size`: bytes that all weights may take."""
 
@@ -173,6 +174,7 @@ class QuantizeOptions(Recipe, frozen=True):
     learning_rate: AboveZero = 0.001
     warmup_epochs: NotNegative = 0.5
     clip_decay: NotNegative = 0.0002
+    progressive_epochs: Natural = 0
     base: str = "lsq"
     size: Positive | None = None
 

@@ -77,11 +77,13 @@ def _after(told: Callable[[int, Any], None] | None, before: int) -> Callable[[in
 
 def phases(options: QuantizeOptions, first: int, least: int) -> list[tuple[int, int]]:
     """(bits, epochs) one after the other; bits 0: as they are. ``first``: bits of the first phase, 0: there are no
-    phases; ``least``: the fewest bits there are."""
-    steps = list(range(first, least, -1)) if first else []
-    each = options.epochs // (len(steps) + 1)
-    last = (least if first else 0, options.epochs - each * len(steps))
-    return [*((bits, each) for bits in steps if each), last]
+    phases; ``least``: the fewest bits there are. The last phase has as many epochs as any: where they are too few for
+    all phases, it is the first ones that are left out."""
+    each = options.progressive_epochs
+    if not first or not each:
+        return [(0, options.epochs)]
+    count = max(0, min(first - least, options.epochs // each - 1))
+    return [*((least + count - index, each) for index in range(count)), (least, options.epochs - count * each)]
 
 
 if __name__ == "__main__":

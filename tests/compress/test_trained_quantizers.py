@@ -21,6 +21,7 @@ from nnrules.compress.qdq import quantized_model
 from nnrules.graph.lowering import lower
 from nnrules.graph.narrow import weight_bits
 from nnrules.graph.thresholds import Thresholds
+from nnrules.stages.fit import phases
 from nnrules.training.onnx_export import export
 
 MODULES = {
@@ -176,6 +177,52 @@ def test_a_learned_interval_prunes_and_clips() -> None:
     u = (0.65 - 0.2) / 0.6
     expected = [0, 0, -7, round(7 * 0.25), -round(7 * u**2)]
     assert quantizer.codes(weight).tolist() == [expected]
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_an_interval_starts_where_rounding_costs_least(bits: int, per_channel: bool) -> None:
+    """From 0 on; no other end has less squared error. At two bits hardly half of normal weights become zero, where an
+    interval up to the largest would leave a few of them."""
+    weight = random(4, 16, 3, 3) * torch.tensor([0.1, 1.0, 2.0, 0.3]).reshape(-1, 1, 1, 1)
+    quantizer = made("Weights", "qil", bits, weight, per_channel=per_channel)
+    top = 2 ** (bits - 1) - 1
+    rows = weight.reshape(4 if per_channel else 1, -1)
+    found = (quantizer(weight) - weight).detach().square().reshape(len(rows), -1).mean(1)
+    for part in np.linspace(0.05, 1.0, 40):
+        step = rows.abs().amax(1, keepdim=True) * part / top
+        tried = ((rows / step).round().clamp(-top, top) * step - rows).square().mean(1)
+        assert (found <= tried * 1.01).all(), part
+    if bits == 2 and per_channel:
+        assert 0.4 < (quantizer.codes(weight) == 0).float().mean() < 0.6
+
+
+@pytest.mark.parametrize("kind", ["Weights", "Inputs"])
+def test_an_interval_goes_along_with_the_bits(kind: str) -> None:
+    """To what it would have started with, in as far as it has not learned another."""
+    sample = random(4, 16, 3, 3)
+    quantizer, wanted = made(kind, "qil", 2, sample), made(kind, "qil", 5, sample)
+    with torch.no_grad():
+        quantizer.interval.half_width.mul_(1.5)
+        wanted.interval.half_width.mul_(1.5)
+    quantizer.set_bits(5)
+    torch.testing.assert_close(quantizer(sample), wanted(sample))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "each", "least", "expected"),
+    [
+        (8, 0, 2, [(0, 8)]),
+        (8, 1, 2, [(5, 1), (4, 1), (3, 1), (2, 5)]),
+        (8, 3, 2, [(3, 3), (2, 5)]),
+        (3, 2, 2, [(2, 3)]),
+        (8, 2, 8, [(8, 8)]),
+    ],
+)
+def test_widths_go_down_step_by_step(epochs: int, each: int, least: int, expected: list[tuple[int, int]]) -> None:
+    chosen = options("qil", epochs=epochs, progressive_epochs=each)
+    assert phases(chosen, 5, least) == expected
+    assert phases(chosen, 0, least) == [(0, epochs)]
 
 
 class Layer(nn.Module):

@@ -2,9 +2,12 @@
 
 With centre c and half-width d > 0: u = |w| / (2 d) + 1/2 - c / (2 d). Weights become 0 where |w| < c - d (pruned),
 sign(w) where |w| > c + d (clipped), sign(w) u^g between; inputs clip(u, 0, 1) with x for |w| and g = 1. Then round(v q)
-/ q with q = 2^(bits - 1) - 1 for weights, 2^bits - 1 for inputs. There is no way back: BatchNorm takes up the scale. So
-that layers without one, and BatchNorm's averages, fit from the start, both are times the largest value there was at
-first; inputs that may be below zero, which the paper does not have, keep the level of zero that they had at first.
+/ q with q = 2^(bits - 1) - 1 for weights, 2^bits - 1 for inputs. There is no way back: BatchNorm takes up the scale.
+
+An interval starts at 0 and ends where rounding has the least squared error: one that ends at the largest value leaves
+two bits little but zeros, and a few epochs do not mend that. So that layers without BatchNorm, and its averages, fit
+from the start, both are times that end; inputs that may be below zero, which the paper does not have, keep the level
+of zero that they had at first. c and d are learned in parts of the first interval: one learning rate suits all.
 """
 
 from __future__ import annotations
@@ -13,27 +16,29 @@ import torch
 from torch import Tensor, nn
 
 from nnrules.catalog.stages import QuantizeOptions
-from nnrules.compress.fake import InputQuantizer, WeightQuantizer, by_channel, level_range, rounded
+from nnrules.compress.fake import InputQuantizer, WeightQuantizer, level_range, rounded
 
 WEIGHT_BITS = ACTIVATION_BITS = (2, 3, 4, 8)
-OPTIONS = ()
+OPTIONS = ("progressive_epochs",)
 PROGRESSIVE = 5  # bits at which training begins; it goes down by one
 LEAST = 1e-6
+PARTS = 64  # of the largest value, one of which is the end
+ENOUGH = 2**16  # inputs to choose it by
 
 
 class _Interval(nn.Module):
-    """c, d, and the size of the interval of the start."""
+    """c and d of some intervals, in parts of their sizes at the start, and these sizes: all of the shape (count)."""
 
     size: Tensor
 
     def __init__(self, low: Tensor, high: Tensor) -> None:
         super().__init__()
-        self.register_buffer("size", (high - low).detach().clamp(min=LEAST))
-        self.centre = nn.Parameter(((high + low) / 2).detach().clone())
-        self.half_width = nn.Parameter(self.size / 2)
+        self.register_buffer("size", high - low)
+        self.centre = nn.Parameter((high + low) / (2 * self.size))
+        self.half_width = nn.Parameter(torch.full_like(self.size, 0.5))
 
     def line(self) -> tuple[Tensor, Tensor]:
-        """Slope and offset of u."""
+        """Slope and offset of u, of values in parts of the size."""
         half = self.half_width.clamp(min=LEAST)
         return 0.5 / half, 0.5 - 0.5 * self.centre / half
 
@@ -43,25 +48,32 @@ class Weights(WeightQuantizer):
 
     def __init__(self, weight: Tensor, bits: int, options: QuantizeOptions) -> None:
         super().__init__()
-        axes = by_channel(weight) if options.per_channel else list(range(weight.ndim))
-        largest = weight.detach().abs().amax(axes, keepdim=bool(options.per_channel)).clamp(min=LEAST)
-        self.interval = _Interval(torch.zeros_like(largest), largest)
-        self.exponent = nn.Parameter(torch.ones_like(largest))
-        self.set_bits(bits)
-
-    def set_bits(self, bits: int) -> None:
-        """Another width, the same interval."""
+        self.shape = (-1, *[1] * (weight.ndim - 1))
+        self.start = weight.detach().abs().reshape(len(weight) if options.per_channel else 1, -1)
         self.top = 2 ** (bits - 1) - 1
+        size = self._size()
+        self.interval = _Interval(torch.zeros_like(size), size)
+        self.exponent = nn.Parameter(torch.ones_like(size))
+
+    def _size(self) -> Tensor:
+        return closest_step(self.start, 0, self.top) * self.top
+
+    @torch.no_grad()
+    def set_bits(self, bits: int) -> None:
+        """Another width: the interval changes as its start would."""
+        before = self._size()
+        self.top = 2 ** (bits - 1) - 1
+        self.interval.size *= (self._size() / before).to(self.interval.size)
 
     def codes(self, weight: Tensor) -> Tensor:
-        slope, offset = self.interval.line()
-        u = slope * weight.abs() + offset
-        inside = u.clamp(min=LEAST, max=1.0) ** self.exponent
+        slope, offset = (each.reshape(self.shape) for each in self.interval.line())
+        u = slope * (weight.abs() / self.interval.size.reshape(self.shape)) + offset
+        inside = u.clamp(min=LEAST, max=1.0) ** self.exponent.reshape(self.shape)
         bent = torch.where(u <= 0, torch.zeros_like(u), torch.where(u >= 1, torch.ones_like(u), inside))
         return rounded(weight.sign() * bent * self.top)
 
     def step(self, weight: Tensor) -> Tensor:
-        return self.interval.size / self.top
+        return (self.interval.size / self.top).reshape(self.shape)
 
 
 class Inputs(InputQuantizer):
@@ -69,21 +81,44 @@ class Inputs(InputQuantizer):
 
     def __init__(self, sample: Tensor, bits: int, options: QuantizeOptions) -> None:
         super().__init__()
-        self.symmetric, self.sample = options.symmetric, torch.stack([sample.min(), sample.max()]).detach()
-        low, high = self.sample.clamp(max=0)[0], self.sample[1]
-        if options.symmetric and low < 0:
-            high = torch.maximum(high, -low)
-            low = -high
-        self.interval = _Interval(low, high)
-        self.set_bits(bits)
+        values = sample.detach().flatten()
+        kept = [values.min().reshape(1), values.max().reshape(1), values[:: max(1, len(values) // ENOUGH)]]
+        self.symmetric, self.start = options.symmetric, torch.cat(kept).reshape(1, -1)
+        self.lo, self.hi = level_range(self.start, bits, self.symmetric)
+        size, middle = self._size(), self._middle()
+        self.interval = _Interval(size * (middle - 0.5), size * (middle + 0.5))
 
+    @torch.no_grad()
     def set_bits(self, bits: int) -> None:
-        """Another width, the same interval."""
-        self.lo, self.hi = level_range(self.sample, bits, self.symmetric)
+        """Another width: the interval changes as its start would."""
+        size, middle = self._size(), self._middle()
+        self.lo, self.hi = level_range(self.start, bits, self.symmetric)
+        self.interval.size *= (self._size() / size).to(self.interval.size)
+        self.interval.centre.add_(self._middle() - middle)
+
+    def _size(self) -> Tensor:
+        return closest_step(self.start, self.lo, self.hi)[0] * (self.hi - self.lo)
+
+    def _middle(self) -> float:
+        """Of the levels, in parts of what they span."""
+        return (self.hi + self.lo) / (self.hi - self.lo) / 2
 
     def scale(self) -> Tensor:
         return self.interval.size / (self.hi - self.lo)
 
     def line(self) -> tuple[Tensor | float, Tensor | float]:
         slope, offset = self.interval.line()
-        return slope * self.interval.size, offset * self.interval.size + self.lo * self.scale()
+        return slope, offset * self.interval.size + self.lo * self.scale()
+
+
+def closest_step(values: Tensor, lo: int, hi: int) -> Tensor:
+    """For each row of ``values`` (rows, count) the step whose levels ``lo`` to ``hi`` are nearest to them, by squared
+    error, of 64 up to the one that reaches the largest."""
+    most = values.amax(1) / hi
+    if lo < 0:
+        most = torch.maximum(most, values.amin(1) / lo)
+    most = most.clamp(min=LEAST)
+    steps = most * torch.arange(1, PARTS + 1).to(most).unsqueeze(1) / PARTS  # (parts, rows)
+    errors = [((values / step).round().clamp(lo, hi) * step - values).square().mean(1) for step in steps.unsqueeze(2)]
+    best = torch.stack(errors).argmin(0, keepdim=True)
+    return steps.gather(0, best)[0]
