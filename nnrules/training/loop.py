@@ -102,7 +102,8 @@ class _Run:
         found = load_checkpoint(self.checkpoints, self.states, self.optimizer, self.fabric.broadcast)
         progress: dict[str, Any] = found or {"losses": [], "apart": []}
         losses: list[float] = progress["losses"]
-        self.scaling.load_state_dict(progress.get("scaling", {}))
+        if "scaling" in progress:
+            self.scaling.load_state_dict(progress["scaling"])
         batches = math.ceil(len(self.training) / self.recipe.batch_size)
         with Progress(self.title, epochs, batches, len(losses), self.fabric.is_global_zero) as bar:
             if losses:

@@ -1,5 +1,6 @@
 """A small task for the training stages: which half of an 8x8 picture is the brighter one."""
 
+import os
 import time
 
 import numpy as np
@@ -48,6 +49,20 @@ class SlowHalves(Halves):
 
 class SlowOddHalves(OddHalves):
     PAUSE = 0.02
+
+
+class Stopping(Halves):
+    """Interrupts after as many items as HALVES_STOP says."""
+
+    def __init__(self, split, data=None):
+        super().__init__(split, data, length=40)
+
+    def __getitem__(self, index):
+        left = int(os.environ.get("HALVES_STOP", "-1"))
+        if left == 0:
+            raise KeyboardInterrupt
+        os.environ["HALVES_STOP"] = str(left - 1)
+        return super().__getitem__(index)
 
 
 class Poisoned(Halves):
