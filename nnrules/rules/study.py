@@ -15,6 +15,7 @@ from nnrules.rules.workspace import Subject, Workspace
 
 TARGET = "study"
 FLOAT = "float"  # the method of a row that is not quantized
+FLOAT_BITS = 32
 _NAMES = {"results": "{}.json", "tables": "{}.md", "picture": "{}.svg"}
 
 
@@ -38,10 +39,11 @@ class Study:
     ) -> None:
         """Enter one seed's result: `built`, a variant of its own, up to the firmware (`options`: see
         Quantized.Firmware) on the targets of the study. Those that are called the same make up a row. The method
-        "float" stands for the network before it is quantized."""
+        "float" stands for the network before it is quantized, whose bits are 32."""
         if not isinstance(built, Quantized):
             raise UserError(caller(), "a row needs a quantized model", "give it what Quantize returned")
         built.Firmware(**options)
+        weight_bits, activation_bits = (FLOAT_BITS,) * 2 if method == FLOAT else (weight_bits, activation_bits)
         row = RowOptions(
             model=model, method=method, weight_bits=weight_bits, activation_bits=activation_bits, sparsity=sparsity
         )

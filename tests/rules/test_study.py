@@ -50,7 +50,7 @@ def test_a_row_is_a_target_and_a_study_has_all(project: Project) -> None:
     assert "[tiny-s1] train" not in done.stdout
     rows = json.loads((project.top / "docs/study.json").read_text())["rows"]
     assert [(row["method"], row["weight_bits"], row["seeds"], row["differing"]) for row in rows] == [
-        ("float", 8, 2, 0),
+        ("float", 32, 2, 0),
         ("lsq", 4, 2, 0),
     ]
     both = [figures(project, f"tiny-s{seed}-lsq") for seed in (1, 2)]
