@@ -94,10 +94,13 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     arena_bytes: int
 
 
-def measure(graph: Graph, target: str, isa: tuple[str, ...]) -> Measured:
-    """Build and run a graph, once to count and once to compare each layer's output with the reference."""
+def measure(graph: Graph, target: str, isa: tuple[str, ...], extra_weights: float = 1.0) -> Measured:
+    """Build and run a graph, once to count and once to compare each layer's output with the reference.
+
+    ``extra_weights``: as in Offers.select; -1: weights as small as they get.
+    """
     toolchain = load_toolchain(TOOLCHAINS / f"{target}.toml")
-    plan = make_plan(graph, load_kernels(), target, isa, costs=load_costs(costs_file(target)))
+    plan = make_plan(graph, load_kernels(), target, isa, extra_weights, costs=load_costs(costs_file(target)))
     code = ModelCode(graph, plan)
     sample = np.random.default_rng(0).integers(-128, 128, (1, *graph.tensors["x"].shape)).astype(np.int8)
     with tempfile.TemporaryDirectory() as name:

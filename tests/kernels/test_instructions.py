@@ -14,8 +14,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.kernels import FACEDET, chain, compared, measure
+from benchmarks.few_bits import few_bits
+from benchmarks.kernels import FACEDET, chain, measure
 from benchmarks.networks import NETWORKS
+from nnrules.catalog.kernel import load_kernels
+from nnrules.graph.ir import Graph
 from tests.kernels.programs import toolchain
 from tests.needs import need_target
 
@@ -28,30 +31,39 @@ MOST = {  # instructions of a whole model
     "cortex-m55": {"kws": 950_000, "vww": 3_400_000, "ic": 2_500_000, "ad": 50_000},
 }
 LARGEST_CODE = 14 * 1024  # bytes
+SMALLEST = -1.0  # extra_weights
+PACKINGS = "codes", "depthwise_codes", "stripes", "dsp_stripes"  # of few bits, or with stripes left out
 
 Counted = dict[str, list[dict[str, Any]]]
 
 
 @functools.cache
 def counted(target: str) -> Counted:
-    """By network its layers with their multiply-accumulates and instructions; facedet's on Cortex-M7 with those of the
-    portable kernels too. Every layer's output is compared with the reference.
+    """By network its layers with their multiply-accumulates and instructions; on Cortex-M7 facedet's and those of few
+    bits with the portable kernels too, of which these have the smallest weights. Every layer's output is compared with
+    the reference.
     """
     isa, column = toolchain(target).isa, COLUMNS[target]
-    facedet = chain("facedet", (96, 96, 1), FACEDET)
-    found = {}
-    for name, graph in {"facedet": facedet, **{name: make() for name, make in NETWORKS.items()}}.items():
-        if name == "facedet" and target == "cortex-m7":
-            keys = ("layer", "macs", "kernel", column, "portable")
-            found[name] = [dict(zip(keys, row, strict=True)) for row in compared(graph, target)]
-            continue
-        taken = measure(graph, target, isa)
-        assert taken.code_bytes <= LARGEST_CODE, name
-        found[name] = [
-            {"layer": node.name, "macs": graph.macs(node), "kernel": kernel, column: instructions}
-            for node, kernel, instructions in zip(graph.nodes, taken.kernels, taken.instructions, strict=True)
-        ]
+    graphs = {"facedet": chain("facedet", (96, 96, 1), FACEDET), **{name: make() for name, make in NETWORKS.items()}}
+    found = {name: layers(graph, target, isa, column) for name, graph in graphs.items()}
+    if target == "cortex-m7":
+        few = few_bits()
+        found["facedet, portable"] = layers(graphs["facedet"], target, ("portable",), "portable")
+        found["few bits"] = layers(few, target, isa, column)
+        found["few bits, portable"] = layers(few, target, ("portable",), "portable", SMALLEST)
     return found
+
+
+def layers(
+    graph: Graph, target: str, isa: tuple[str, ...], column: str, extra_weights: float = 1.0
+) -> list[dict[str, Any]]:
+    """Those of a network, measured."""
+    taken = measure(graph, target, isa, extra_weights)
+    assert taken.code_bytes <= LARGEST_CODE, graph.name
+    return [
+        {"layer": node.name, "macs": graph.macs(node), "kernel": kernel, column: instructions}
+        for node, kernel, instructions in zip(graph.nodes, taken.kernels, taken.instructions, strict=True)
+    ]
 
 
 def compiler_version(target: str) -> str:
@@ -73,12 +85,18 @@ def different(recorded: Counted, counted: Counted) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("target", "kernels"), [("cortex-m7", "dsp"), ("cortex-m7", "portable"), ("cortex-m55", "helium")]
+    ("target", "name", "kernels"),
+    [
+        ("cortex-m7", "facedet", "dsp"),
+        ("cortex-m7", "facedet, portable", "portable"),
+        ("cortex-m55", "facedet", "helium"),
+        ("cortex-m7", "few bits", "dsp"),
+    ],
 )
-def test_instructions_per_mac(target: str, kernels: str) -> None:
-    """Of all layers of facedet together."""
+def test_instructions_per_mac(target: str, name: str, kernels: str) -> None:
+    """Of all layers together, of which those of few bits count the products that are left."""
     need_target(target)
-    instructions, macs = (sum(layer[name] for layer in counted(target)["facedet"]) for name in (kernels, "macs"))
+    instructions, macs = (sum(layer[column] for layer in counted(target)[name]) for column in (kernels, "macs"))
     assert instructions / macs <= CEILINGS[kernels]
 
 
@@ -109,8 +127,18 @@ def test_a_difference_is_found(target: str) -> None:
 
     def fewer(instructions: int) -> Counted:
         return {
-            name: [layer | {column: layer[column] - instructions} for layer in layers] for name, layers in now.items()
+            name: [{key: each - instructions if key in CEILINGS else each for key, each in row.items()} for row in rows]
+            for name, rows in now.items()
         }
 
     assert len(different(fewer(TICK[column] + 1), now)) == sum(map(len, now.values()))
     assert different(fewer(TICK[column]), now) == []
+
+
+def test_all_kernels_for_few_bits_are_on_record() -> None:
+    """And those for stripes, in each kind of core that has some."""
+    networks = json.loads(RECORD.read_text())["cortex-m7"]["networks"]
+    counted = {row["kernel"].split()[0] for name in ("few bits", "few bits, portable") for row in networks[name]}
+    assert counted >= {
+        kernel.name for kernel in load_kernels() if kernel.packing in ("codes", "stripes", "dsp_stripes")
+    }

@@ -9,10 +9,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from benchmarks.stripes import FAMILIES, GOAL, Layer, fastest, pruned, saved
+from nnrules.catalog.kernel import load_kernels
 from nnrules.graph.operator import Geometry, Shape
 from nnrules.graph.ops.conv2d import Conv2d
 from nnrules.graph.requant import Requantization
 from nnrules.graph.thresholds import Thresholds
+from nnrules.plan.planner import make_plan
 from tests.cases import Case
 from tests.kernels.programs import Run, build, differences, execute
 from tests.kernels.test_kernels import runs_of, stored_weights
@@ -92,6 +95,24 @@ def test_codes_and_thresholds(target: str) -> None:
     assert {(run.kernel.name, run.variant["stored"]) for run in runs} == {(n, b) for n in names for b in (0, 8, 16)}
     assert all(stored_weights(run) == run.kernel.weight_bytes(run.parameters) for run in runs if not run.band)
     check([run for run in runs if run.variant["rows"] < 4], target)
+
+
+@pytest.mark.parametrize("removed", [0.5, 0.9])
+@pytest.mark.parametrize("layer", [Layer(8, 64, 64), Layer(12, 16, 16)])
+def test_the_planner_takes_what_is_measured_to_be_fewer(layer: Layer, removed: float) -> None:
+    """Winograd's kernel for the larger layer with half of its stripes left, stripes for all others; where weights may
+    not take as much, stripes for that one too."""
+    isa, kernels = need_target("cortex-m7").isa, load_kernels()
+    graph = pruned(layer, removed)
+    best = fastest(graph, "cortex-m7")
+    family = min(best, key=lambda each: best[each].instructions)
+    assert family == ("Winograd" if (layer.in_c, removed) == (64, 0.5) else "stripes")
+    assert saved(best, "direct") >= GOAL * removed
+    (plan,) = make_plan(graph, kernels, "cortex-m7", isa, extra_weights=10.0).layers
+    assert plan.kernel in FAMILIES[family]
+    assert plan.instructions == pytest.approx(best[family].instructions, rel=0.1)
+    (plan,) = make_plan(graph, kernels, "cortex-m7", isa, extra_weights=1.0).layers
+    assert plan.kernel in FAMILIES["stripes"]
 
 
 def narrow(shape: Shape, low: int, step: int, levels: int, share: float) -> Case:
