@@ -13,8 +13,9 @@ from torch.nn.utils import parametrize
 
 from nnrules.catalog.stages import PruneOptions
 from nnrules.compress.channels import Channels, find_channels, is_dense
+from nnrules.compress.widths import nearest
 from nnrules.compress.zeros import Mask
-from nnrules.error import UserError, suggest
+from nnrules.error import UserError
 
 Masks = dict[str, Tensor]
 
@@ -85,7 +86,7 @@ class Pruning:
         modules = {name: each for name, each in network.named_modules() if is_dense(each)}
         for name in options.skip:
             if name not in modules:
-                raise UserError(place, f"skip names {name!r}, which is no layer", suggest(name, modules))
+                raise UserError(place, f"skip names {name!r}, which is no layer", nearest(name, modules))
         self.layers = Layers(network, modules, frozenset(options.skip), example, places(network, example))
         self.before = dict(network.state_dict())
         self.channels = self.layers.channels if method.REMOVES_CHANNELS else None
@@ -129,8 +130,11 @@ class Pruning:
         return sum((each.penalty() for each in self.learned), start=0.0) if self.is_rising else 0.0
 
     def set(self, sparsity: float) -> None:
-        """Choose masks. Raises UserError where a layer would be empty."""
+        """Choose masks. Raises UserError where a layer would be empty, and where there is nothing to choose from."""
         masks = self.method.choose(self.layers, sparsity, self.options)
+        if not masks and sparsity:
+            fault = f"has no layer that {self.options.method} could take anything of"
+            raise UserError(self.place, fault, "choose another method" + (", or skip less" * bool(self.options.skip)))
         for name, mask in masks.items():
             if not mask.any():
                 raise UserError(
@@ -175,7 +179,7 @@ def _parametrizations(layer: nn.Module) -> Any:
 def lowest(scores: Mapping[str, Tensor], sparsity: float, options: PruneOptions) -> Masks:
     """Masks of the shape of the scores that leave the lowest ones out: of each layer, or with `scope` "global" of
     all."""
-    if options.scope == "layer":
+    if options.scope == "layer" or not scores:
         return {name: _above(each, sparsity) for name, each in scores.items()}
     flat = _above(torch.cat([each.flatten() for each in scores.values()]), sparsity)
     parts = torch.split(flat, [each.numel() for each in scores.values()])

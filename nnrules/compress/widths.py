@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -55,7 +55,7 @@ def widths(names: Sequence[str], options: QuantizeOptions, place: str) -> dict[s
     for option, given in (("skip", options.skip), ("layers", tuple(options.layers))):
         for name in given:
             if name not in names:
-                raise UserError(place, f"{option} names {name!r}, which is no layer", _layers(name, names))
+                raise UserError(place, f"{option} names {name!r}, which is no layer", nearest(name, names))
     for name in options.layers:
         if name in options.skip:
             raise UserError(f"{place}: layer '{name}'", "is in both skip and layers", "leave it out of one of them")
@@ -89,7 +89,7 @@ def _require_widths(found: dict[str, Widths], name: str, place: str) -> None:
                 raise UserError(f"{place}: layer '{layer}'", *quantizers.no_width(method.name, kind, bits, known))
 
 
-def _layers(name: str, names: Sequence[str]) -> str:
+def nearest(name: str, names: Collection[str]) -> str:
     """The cure for a name that is no layer's: the nearest one, and all of them."""
     cure = suggest(name, names)
     return cure if cure.startswith("choose") else f"{cure} The layers are {', '.join(names)}"

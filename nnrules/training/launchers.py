@@ -64,6 +64,7 @@ def _spawn(job: Job) -> None:
     if job.recipe.nodes > 1:
         fault = f"nodes={job.recipe.nodes}, but launcher spawn starts processes on this machine alone"
         raise UserError(job.place, fault, "take launcher torchrun, srun or kubernetes")
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
     try:
         make_fabric(job.recipe).launch(job.run)
     except ProcessExitedException as fault:

@@ -160,15 +160,15 @@ class _Run:
             loss = self.loss(inputs, outputs, targets) * share
             self.optimizer.zero_grad(set_to_none=True)
             self.fabric.backward(loss)
+            if self.recipe.gradient_clip > 0:
+                clip = self.recipe.gradient_clip
+                self.fabric.clip_gradients(self.module, self.optimizer, max_norm=clip, error_if_nonfinite=False)
+            self.optimizer.step()
         except (RuntimeError, MemoryError) as fault:
             if not isinstance(fault, torch.OutOfMemoryError | MemoryError) and _NO_MEMORY not in str(fault):
                 raise
             cure = f"lower batch_size (now {self.recipe.batch_size})"
             raise UserError(self.title, "there is not enough memory", cure) from fault
-        if self.recipe.gradient_clip > 0:
-            clip = self.recipe.gradient_clip
-            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=clip, error_if_nonfinite=False)
-        self.optimizer.step()
         if self.fabric.world_size == 1:
             return float(loss.item())
         reduced: Any = self.fabric.all_reduce(loss.detach(), reduce_op="mean")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 GOES_ON = "it goes on after the last whole epoch"
 AGAIN = f"build again: {GOES_ON}"
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+for _chatty in ("distributed", "rank_zero"):
+    logging.getLogger(f"lightning_fabric.utilities.{_chatty}").setLevel(logging.WARNING)
 _PATIENCE = 10.0  # seconds in which the end of another process becomes known to who started them all
 
 
@@ -119,7 +121,6 @@ def make_fabric(recipe: Recipe) -> Fabric:
         "kubernetes": KubeflowEnvironment,
     }
     many, launcher = recipe.devices * recipe.nodes > 1, recipe.launcher
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     precision: Any = PRECISIONS[recipe.precision]
     return Fabric(
         accelerator=_accelerator(),

@@ -156,10 +156,17 @@ def test_what_cannot_be_reached() -> None:
     assert str(caught.value) == "prune: sparsity 0.999 is more than can be removed; choose 0.99 at most"
 
 
-def test_skip_names_no_layer() -> None:
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        ("first", "choose from head, inner, outer, stem"),
+        ("iner", "did you mean 'inner'? The layers are stem, inner, outer, head"),
+    ],
+)
+def test_skip_names_no_layer(name: str, cure: str) -> None:
     with pytest.raises(UserError) as caught:
-        Pruning(network(), MODULES["channel"], (EXAMPLE,), options("channel", skip=("first",)), "here")
-    assert str(caught.value) == ("here: skip names 'first', which is no layer; choose from head, inner, outer, stem")
+        Pruning(network(), MODULES["channel"], (EXAMPLE,), options("channel", skip=(name,)), "here")
+    assert str(caught.value) == f"here: skip names {name!r}, which is no layer; {cure}"
 
 
 def test_a_skeleton_needs_time() -> None:
@@ -257,3 +264,16 @@ def test_the_selection_against_all_there_are() -> None:
     assert max(shares) < 1 + 1e-9
     assert min(shares) > 0.95
     assert np.mean(shares) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("skip", "cure"),
+    [((), "choose another method"), (("stem", "inner", "outer"), "choose another method, or skip less")],
+)
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_there_is_nothing_to_take(skip: tuple[str, ...], cure: str, scope: str) -> None:
+    """Whole vectors of all channels are filters in fully connected layers."""
+    net = network() if skip else nn.Sequential(nn.Flatten(), nn.Linear(EXAMPLE[0].numel(), 3))
+    with pytest.raises(UserError) as caught:
+        Pruning(net, MODULES["pointwise"], (EXAMPLE,), options("pointwise", skip=skip, scope=scope), "here")
+    assert str(caught.value) == f"here: has no layer that pointwise could take anything of; {cure}"
