@@ -151,7 +151,8 @@ class QuantizeOptions(Recipe, frozen=True):
     recipe; `clip_decay`: of PACT's alpha; `progressive_epochs`: how many of them QIL spends at each width from 5 bits
     down to the one wanted, 0: it begins with that.
 
-    Mixed precision: `base`: the method that has the bits then; `size`: bytes that all weights may take."""
+    Mixed precision: `base`: the method that has the bits then; `size`: bytes that all weights may take; `instructions`:
+    that an inference may take on `target`, by the costs that its kernels were measured to have on whole tensors."""
 
     method: str = "percentile"
     weight_bits: Bits = 8
@@ -177,6 +178,8 @@ class QuantizeOptions(Recipe, frozen=True):
     progressive_epochs: Natural = 0
     base: str = "lsq"
     size: Positive | None = None
+    instructions: Positive | None = None
+    target: str = "cortex-m7"
 
 
 class SearchOptions(Options, frozen=True):

@@ -13,8 +13,10 @@ from nnrules.catalog import pruners, quantizers
 from nnrules.catalog.names import check_model_name
 from nnrules.catalog.sources import reference_file
 from nnrules.catalog.space import group_of
-from nnrules.catalog.stages import STAGES, GateOptions, Options, ReportOptions
+from nnrules.catalog.stages import STAGES, GateOptions, Options, QuantizeOptions, ReportOptions
+from nnrules.catalog.toolchain import toolchain_path
 from nnrules.error import UserError, suggest
+from nnrules.plan.costs import costs_file
 from nnrules.rules import arguments
 from nnrules.rules.failure import caller, explained
 from nnrules.rules.firmware import Firmware
@@ -176,9 +178,8 @@ class Weights(Step):
         float_model = model.add("export", export, weights, {"model": "{}.float.onnx"}, "network", "dataset")["model"]
         inputs = {"model": float_model, **_data(model)}
         if chosen.method == quantizers.MIXES:
-            outputs = {"widths": "{}.allotted.json", "picture": "{}.allotted.png"}
-            inputs["widths"] = model.add("allot", chosen, inputs, outputs, "network", "dataset")["widths"]
-            chosen = msgspec.structs.replace(chosen, method=chosen.base, base="lsq", size=None)
+            inputs["widths"] = self._allot(chosen, inputs)
+            chosen = _without_limits(chosen)
         if quantizers.method(chosen.method).trains:
             inputs |= self._fit(chosen, export, teacher, inputs)
         outputs = {"qparams": "{}.qparams.json", "model": "{}.onnx"}
@@ -186,6 +187,17 @@ class Weights(Step):
         outputs = {"graph": "{}.graph.json", "integer": "{}.integer.onnx"}
         lowered = model.add("lower", lower, {"model": quantized["model"]}, outputs)
         return Quantized(model, {**quantized, **lowered, "float": float_model})
+
+    def _allot(self, chosen: Any, inputs: Mapping[str, Any]) -> Any:
+        """The node of the bits of each layer."""
+        model, given = self.model, dict(inputs)
+        if chosen.instructions is not None:
+            workspace, tuned = model.workspace, costs_file(chosen.target)
+            given["toolchain"] = workspace.file(toolchain_path(chosen.target))
+            given["kernels"] = workspace.kernel_descriptions()
+            given |= {"costs": workspace.file(tuned)} if tuned.is_file() else {}
+        outputs = {"widths": "{}.allotted.json", "picture": "{}.allotted.png"}
+        return model.add("allot", chosen, given, outputs, "network", "dataset")["widths"]
 
     def _fit(
         self, chosen: Options, export: Options, teacher: Teacher | None, known: Mapping[str, Any]
@@ -379,6 +391,14 @@ def search_for(
 
 def _with_method(method: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
     return {**options} if method is None else {"method": method, **options}
+
+
+def _without_limits(chosen: Any) -> Any:
+    """The options of what has the bits that were chosen within these limits."""
+    plain = QuantizeOptions()
+    return msgspec.structs.replace(
+        chosen, method=chosen.base, base=plain.base, size=None, instructions=None, target=plain.target
+    )
 
 
 def _data(model: Declaration) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def _base(place: str, chosen: Any) -> quantizers.Method:
     known = [name for name in quantizers.methods() if quantizers.method(name).is_base]
     if chosen.base not in known:
         raise UserError(place, f"{chosen.method} has no base {chosen.base!r}", suggest(chosen.base, known))
-    if chosen.size is None:
+    if chosen.size is None and chosen.instructions is None:
         raise UserError(place, f"{chosen.method} has no limit", 'say size="20 KB" or the like')
     return quantizers.method(chosen.base)
 
@@ -52,6 +52,8 @@ def _missing(name: str, chosen: Any) -> str:
         return "say weight_bits, fewer than 8, too"
     if name == "seed" and chosen.rounding != "adaptive" and quantizers.method(chosen.method).ranges:
         return "say rounding='adaptive' too"
+    if name == "target" and chosen.instructions is None:
+        return "say instructions too"
     if name == "percentile" and chosen.method == "ptq" and chosen.range != "percentile":
         return "say range='percentile' too"
     return ""

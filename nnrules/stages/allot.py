@@ -1,8 +1,12 @@
-"""allot: the bits of each layer's weights under a size, from what each costs in loss.
+"""allot: the bits of each layer's weights under a size or so many instructions, from what each costs in loss.
 
-Inputs: model (float ONNX), network, dataset, optional data. Outputs: widths (JSON: Allotted by layer), picture (PNG).
+Inputs: model (float ONNX), network, dataset, optional data; where instructions are limited, of the target `toolchain`
+(TOML), `kernels` (TOMLs) and where it has been tuned `costs` (JSON). Outputs: widths (JSON: Allotted by layer), picture
+(PNG).
 """
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,13 +14,24 @@ import numpy as np
 import onnx
 import torch
 
+from nnrules.catalog.kernel import load_kernel
 from nnrules.catalog.stages import QuantizeOptions
+from nnrules.catalog.toolchain import load_toolchain
+from nnrules.compress.after_training import prepare
 from nnrules.compress.calibration import session
-from nnrules.compress.quantizers.mixed_precision import allot, draw
+from nnrules.compress.qdq import quantized_model
+from nnrules.compress.quantizers import minmax
+from nnrules.compress.quantizers.mixed_precision import Spent, allot, draw
+from nnrules.compress.widths import widths
+from nnrules.graph.ir import Graph
+from nnrules.graph.lowering import lower
+from nnrules.plan.costs import Costs, load_costs
+from nnrules.plan.select import Offers
+from nnrules.stages.quantize import calibrated
 from nnrules.stages.runner import Request, main
-from nnrules.training.task import Dataset, make_dataset, make_network, stacked
+from nnrules.training.task import Dataset, Floats, make_dataset, make_network, stacked
 
-BATCH = 32
+BATCH = 32  # also how many inputs show the ranges of a model whose instructions are counted
 
 
 def run(request: Request[QuantizeOptions]) -> None:
@@ -28,9 +43,64 @@ def run(request: Request[QuantizeOptions]) -> None:
     def loss(model: onnx.ModelProto) -> float:
         return mean_loss(model, network, dataset, count)
 
-    found = allot(onnx.load(request.input("model")), request.options, loss, request.model)
+    model = onnx.load(request.input("model"))
+
+    def spend(tried: Mapping[str, Sequence[int]]) -> Spent:
+        return spent(model, dataset, request, tried)
+
+    counted = None if request.options.instructions is None else spend
+    found = allot(model, request.options, loss, request.model, counted)
     request.output("widths").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
     draw(found, request.output("picture"))
+
+
+def spent(
+    model: onnx.ModelProto, dataset: Dataset, request: Request[QuantizeOptions], tried: Mapping[str, Sequence[int]]
+) -> Spent:
+    """The instructions of each layer at each of the widths, all layers having the same one where they may."""
+    toolchain = load_toolchain(request.input("toolchain"))
+    kernels = [load_kernel(Path(text).resolve()) for text in request.inputs["kernels"]]
+    tuned = request.optional("costs")
+    costs = load_costs(tuned) if tuned else Costs()
+    layers: dict[str, dict[int, int]] = {name: {} for name in tried}
+    rest = 0
+    for bits in sorted({each for those in tried.values() for each in those}):
+        graph = of_width(
+            model, dataset, request.options, {n: bits if bits in own else own[0] for n, own in tried.items()}
+        )
+        offers = Offers(graph, kernels, toolchain.isa, costs)
+        taken = dict.fromkeys(tried, 0)
+        others = 0
+        for index, node in enumerate(graph.nodes):
+            count = 0 if node.operator.is_alias else round(offers.least(index, 0))
+            if node.name in taken:
+                taken[node.name] += count
+            else:
+                others += count
+        rest = max(rest, others)
+        for name, own in tried.items():
+            if bits in own:
+                layers[name][bits] = taken[name]
+    return Spent(layers, rest)
+
+
+def of_width(model: onnx.ModelProto, dataset: Dataset, options: QuantizeOptions, bits: Mapping[str, int]) -> Graph:
+    """The integer graph with weights of these bits, rounded as they are: its scales are of no account here."""
+    given = widths(list(bits), msgspec.structs.replace(options, method="ptq"), "allot")
+    layers = {name: (each, given[name].inputs) for name, each in bits.items() if name not in options.skip}
+    plain = msgspec.structs.replace(
+        options, method="minmax", weight_bits=8, first_bits=8, last_bits=8, layers=layers, rounding="nearest",
+        correct_bias=False, equalize=False, samples=BATCH,
+    )  # fmt: skip
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+
+    def batches() -> list[tuple[Floats, ...]]:
+        return [stacked(dataset, range(min(BATCH, len(dataset))))]
+
+    prepared = prepare(changed, plain, batches, minmax.choose_range, "allot")
+    record = calibrated(prepared.model, dataset, plain, "allot", prepared.stated, prepared.codes)
+    return lower(quantized_model(prepared.model, record), "allot")
 
 
 def mean_loss(model: onnx.ModelProto, network: Any, dataset: Dataset, count: int) -> float:

@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -10,10 +11,14 @@ import pytest
 
 from nnrules.catalog.stages import QuantizeOptions
 from nnrules.compress.after_training import linear_layers
-from nnrules.compress.quantizers.mixed_precision import allot, choose, draw, size_of
+from nnrules.compress.quantizers.mixed_precision import Spent, allot, choose, draw, size_of
 from nnrules.compress.widths import with_allotted
 from nnrules.error import UserError
 from tests.compress.test_after_training import model, run
+
+
+def limits(**given: Any) -> QuantizeOptions:
+    return QuantizeOptions(method="mixed_precision", **given)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -25,18 +30,54 @@ def test_no_other_choice_is_better(seed: int) -> None:
     counts = {name: int(generator.integers(1, 500)) for name in names}
     size = sum(size_of(count, 2) for count in counts.values()) + int(generator.integers(0, 600))
 
-    def told(widths: dict[str, int]) -> tuple[float, int]:
+    spent = Spent({name: {bits: int(generator.integers(1, 1000)) for bits in (2, 3, 4, 8)} for name in names}, 500)
+    count = 500 + sum(min(layer.values()) for layer in spent.layers.values()) + int(generator.integers(0, 1500))
+
+    def told(widths: dict[str, int]) -> tuple[float, int, int]:
         growth = sum(growths[name][bits] for name, bits in widths.items())
-        return round(growth, 6), sum(size_of(counts[name], bits) for name, bits in widths.items())
+        taken = 500 + sum(spent.layers[name][bits] for name, bits in widths.items())
+        return round(growth, 6), sum(size_of(counts[name], bits) for name, bits in widths.items()), taken
 
-    every = (dict(zip(names, each, strict=True)) for each in itertools.product((2, 3, 4, 8), repeat=len(names)))
-    assert told(choose(growths, counts, size, "here")) == min(each for each in map(told, every) if each[1] <= size)
+    every = [dict(zip(names, each, strict=True)) for each in itertools.product((2, 3, 4, 8), repeat=len(names))]
+    within = [told(each) for each in every if told(each)[1] <= size]
+    assert told(choose(growths, counts, limits(size=size), "here"))[:2] == min(within)[:2]
+    fast = [told(each) for each in every if told(each)[2] <= count]
+    assert told(choose(growths, counts, limits(instructions=count), "here", spent))[0] == min(fast)[0]
+    both = [each for each in within if each[2] <= count]
+    if both:
+        found = choose(growths, counts, limits(size=size, instructions=count), "here", spent)
+        assert told(found) == min(both)
+    else:
+        least = min(each[2] for each in within)
+        with pytest.raises(UserError, match=f"say {least} or more"):
+            choose(growths, counts, limits(size=size, instructions=count), "here", spent)
 
 
-def test_a_size_that_is_too_small() -> None:
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            {"size": 1000},
+            "tiny.quantize.size=1000: the weights take 1,250 bytes at their fewest bits; say 1250 or more",
+        ),
+        (
+            {"instructions": 900},
+            "tiny.quantize.instructions=900: all layers take 1,000 instructions at the least on cortex-m7; say 1000"
+            " or more",
+        ),
+        (
+            {"size": 1500, "instructions": 1200, "target": "cortex-m55"},
+            "tiny.quantize.instructions=1200: all layers take 2,100 instructions at the least on cortex-m55 within"
+            " 1,500 bytes; say 2100 or more",
+        ),
+    ],
+)
+def test_a_limit_that_is_too_low(given: dict[str, Any], expected: str) -> None:
+    """Eight bits take fewer instructions, and more bytes."""
     with pytest.raises(UserError) as caught:
-        choose({"a": {2: 0.0, 8: 0.0}}, {"a": 5000}, 1000, "tiny.quantize.size=1000")
-    expected = "tiny.quantize.size=1000: the weights take 1,250 bytes at their fewest bits; say 1250 or more"
+        choose(
+            {"a": {2: 0.0, 8: 0.0}}, {"a": 5000}, limits(**given), "tiny.quantize", Spent({"a": {2: 2000, 8: 900}}, 100)
+        )
     assert str(caught.value) == expected
 
 

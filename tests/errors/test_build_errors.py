@@ -168,6 +168,14 @@ def test_numbers_out_of_range(fresh: Project, option: str, value: str, fault: st
             'models/bad/SConscript:4: mixed_precision has no limit; say size="20 KB" or the like',
         ),
         (
+            'tiny.Train().Quantize("mixed_precision", size="20 KB", target="cortex-m55")',
+            "models/bad/SConscript:4: target has no effect; say instructions too",
+        ),
+        (
+            'tiny.Train().Quantize("mixed_precision", instructions=500000, target="cortex-m77")',
+            "target=cortex-m77: there is no such target; did you mean 'cortex-m7'?",
+        ),
+        (
             'tiny.Train().Quantize("mixed_precision", size="20 KB", base="lsk")',
             "models/bad/SConscript:4: mixed_precision has no base 'lsk'; did you mean 'lsq'?",
         ),

@@ -1,9 +1,9 @@
-"""Bits of weights by layer, chosen so that the loss grows least while all weights take no more than a size.
+"""Bits of weights by layer, chosen so that the loss grows least within a size of all weights, or so many instructions.
 
 What a layer costs is measured: the growth of the loss on calibration data, by real forward passes with the weights of
 that layer alone rounded to a width. The growths of layers are taken to add up (Dong et al., HAWQ-V2, NeurIPS 2020,
 arXiv:1911.03852, do so with curvatures), and the choice is then a multiple-choice knapsack, solved exactly. Bytes are
-the same for all targets, as this choice is; a kernel's instructions are not.
+the same for all targets; instructions are those that the kernels of one target were measured to take.
 """
 
 from __future__ import annotations
@@ -25,25 +25,40 @@ from nnrules.plan.knapsack import Choice, cheapest
 
 WEIGHT_BITS = (2, 3, 4, 8)
 ACTIVATION_BITS = (2, 3, 4, 8)
-OPTIONS = ("base", "size", "activation_bits", "skip", "layers", "per_channel", "symmetric")
+OPTIONS = ("base", "size", "instructions", "target", "activation_bits", "skip", "layers", "per_channel", "symmetric")
 
 Loss = Callable[[onnx.ModelProto], float]
 
 
+class Spent(msgspec.Struct, frozen=True):
+    """Instructions of an inference: `layers`: of those with weights, by width; `rest`: of all others."""
+
+    layers: dict[str, dict[int, int]]
+    rest: int = 0
+
+
 class Allotted(msgspec.Struct, frozen=True):
-    """What a layer got: bits of its weights and its input, bytes of its weights; the growth of the loss by width, empty
-    where the options said the bits."""
+    """What a layer got: bits of its weights and its input, bytes of its weights; by width the growth of the loss, empty
+    where the options said the bits, and the instructions, empty where these are not limited."""
 
     weights: int
     inputs: int
     bytes: int
     growth: dict[str, float]
+    instructions: dict[str, int] = {}
 
 
-def allot(model: onnx.ModelProto, options: QuantizeOptions, loss: Loss, place: str) -> dict[str, Allotted]:
-    """By layer, in the network's order. ``loss``: of a float model, on calibration data.
+def allot(
+    model: onnx.ModelProto,
+    options: QuantizeOptions,
+    loss: Loss,
+    place: str,
+    spend: Callable[[Mapping[str, Sequence[int]]], Spent] | None = None,
+) -> dict[str, Allotted]:
+    """By layer, in the network's order. ``loss``: of a float model, on calibration data; ``spend``: what the widths of
+    each layer take, where instructions are limited.
 
-    Raises UserError where the size is less than what all layers take at their fewest bits.
+    Raises UserError where the limits are less than what the layers take.
     """
     layers = {node.name: node for node in linear_layers(model)}
     given = widths(list(layers), msgspec.structs.replace(options, method=options.base), place)
@@ -62,11 +77,13 @@ def allot(model: onnx.ModelProto, options: QuantizeOptions, loss: Loss, place: s
             node = next(each for each in linear_layers(found.model) if each.name == name)
             narrow_weights(found, node, bits, options.per_channel is not False)
             growths[name][bits] = max(0.0, loss(found.model) - exact)
-    chosen = choose(growths, counts, options.size, f"{place}.quantize.size={options.size}")
+    spent = spend({name: list(found) for name, found in growths.items()}) if spend else None
+    chosen = choose(growths, counts, options, f"{place}.quantize", spent)
     return {
         name: Allotted(
             bits, given[name].inputs, size_of(counts[name], bits),
             {str(each): growth for each, growth in growths[name].items()} if len(growths[name]) > 1 else {},
+            {str(each): count for each, count in spent.layers[name].items()} if spent else {},
         )
         for name, bits in chosen.items()
     }  # fmt: skip
@@ -78,18 +95,48 @@ def size_of(count: int, bits: int) -> int:
 
 
 def choose(
-    growths: Mapping[str, Mapping[int, float]], counts: Mapping[str, int], size: int | None, place: str
+    growths: Mapping[str, Mapping[int, float]],
+    counts: Mapping[str, int],
+    options: QuantizeOptions,
+    place: str,
+    spent: Spent | None = None,
 ) -> dict[str, int]:
-    """The width of each layer: the least sum of growths, of equal ones the fewest bytes."""
+    """The width of each layer: the least sum of growths, of equal ones the fewest bytes, then instructions.
+
+    ``counts``: of weights; of the options `size` and `instructions` bound the choice.
+    """
     names: Sequence[str] = list(growths)
+    most = None if options.instructions is None or spent is None else options.instructions - spent.rest
+
+    def counted(name: str, bits: int) -> int:
+        return spent.layers[name][bits] if spent else 0
+
     choices = [
-        [Choice(growth, size_of(counts[name], bits)) for bits, growth in growths[name].items()] for name in names
+        [Choice(growth, size_of(counts[name], bits), counted(name, bits)) for bits, growth in growths[name].items()]
+        for name in names
     ]
-    taken = cheapest(choices, weights=size)
+    taken = cheapest(choices, weights=options.size, flash=most)
     if taken is None:
-        least = sum(min(choice.weights for choice in layer) for layer in choices)
-        raise UserError(place, f"the weights take {least:,} bytes at their fewest bits", f"say {least} or more")
+        raise _too_little(choices, options, place, spent)
     return {name: list(growths[name])[number] for name, number in zip(names, taken, strict=True)}
+
+
+def _too_little(
+    choices: Sequence[Sequence[Choice]], options: QuantizeOptions, place: str, spent: Spent | None
+) -> UserError:
+    """What the limits would have to be."""
+    least = sum(min(choice.weights for choice in layer) for layer in choices)
+    if options.size is not None and options.size < least:
+        fault = f"the weights take {least:,} bytes at their fewest bits"
+        return UserError(f"{place}.size={options.size}", fault, f"say {least} or more")
+    assert spent is not None
+    fastest = [[Choice(choice.flash, choice.weights) for choice in layer] for layer in choices]
+    taken = cheapest(fastest, weights=options.size)
+    assert taken is not None
+    least = spent.rest + sum(round(layer[number].instructions) for layer, number in zip(fastest, taken, strict=True))
+    within = "" if options.size is None else f" within {options.size:,} bytes"
+    fault = f"all layers take {least:,} instructions at the least on {options.target}{within}"
+    return UserError(f"{place}.instructions={options.instructions}", fault, f"say {least} or more")
 
 
 def draw(found: Mapping[str, Allotted], path: Path) -> None:
