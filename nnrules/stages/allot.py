@@ -5,7 +5,8 @@ Inputs: model (float ONNX), network, dataset, optional data; where instructions 
 (PNG).
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import onnx
 import torch
 
-from nnrules.catalog.kernel import load_kernel
+from nnrules.catalog.kernel import Kernel, load_kernel
 from nnrules.catalog.stages import QuantizeOptions
 from nnrules.catalog.toolchain import load_toolchain
 from nnrules.compress.after_training import prepare
@@ -46,7 +47,10 @@ def run(request: Request[QuantizeOptions]) -> None:
     model = onnx.load(request.input("model"))
 
     def spend(tried: Mapping[str, Sequence[int]]) -> Spent:
-        return spent(model, dataset, request, tried)
+        kernels = [load_kernel(Path(text).resolve()) for text in request.inputs["kernels"]]
+        tuned = request.optional("costs")
+        isa, costs = load_toolchain(request.input("toolchain")).isa, load_costs(tuned) if tuned else Costs()
+        return spent(model, dataset, request.options, tried, kernels, isa, costs)
 
     counted = None if request.options.instructions is None else spend
     found = allot(model, request.options, loss, request.model, counted)
@@ -55,33 +59,29 @@ def run(request: Request[QuantizeOptions]) -> None:
 
 
 def spent(
-    model: onnx.ModelProto, dataset: Dataset, request: Request[QuantizeOptions], tried: Mapping[str, Sequence[int]]
+    model: onnx.ModelProto,
+    dataset: Dataset,
+    options: QuantizeOptions,
+    tried: Mapping[str, Sequence[int]],
+    kernels: Iterable[Kernel],
+    isa: tuple[str, ...],
+    costs: Costs,
 ) -> Spent:
-    """The instructions of each layer at each of the widths, all layers having the same one where they may."""
-    toolchain = load_toolchain(request.input("toolchain"))
-    kernels = [load_kernel(Path(text).resolve()) for text in request.inputs["kernels"]]
-    tuned = request.optional("costs")
-    costs = load_costs(tuned) if tuned else Costs()
+    """What each layer takes at the widths that are tried, all layers having the same one where they may; of what has no
+    weights, the most that it takes then."""
     layers: dict[str, dict[int, int]] = {name: {} for name in tried}
-    rest = 0
+    rest, kernels = 0, tuple(kernels)
     for bits in sorted({each for those in tried.values() for each in those}):
-        graph = of_width(
-            model, dataset, request.options, {n: bits if bits in own else own[0] for n, own in tried.items()}
-        )
-        offers = Offers(graph, kernels, toolchain.isa, costs)
-        taken = dict.fromkeys(tried, 0)
-        others = 0
+        taken = {name: bits if bits in those else those[-1] for name, those in tried.items()}
+        graph = of_width(model, dataset, options, taken)
+        offers, found = Offers(graph, kernels, isa, costs), Counter[str]()
         for index, node in enumerate(graph.nodes):
-            count = 0 if node.operator.is_alias else round(offers.least(index, 0))
-            if node.name in taken:
-                taken[node.name] += count
-            else:
-                others += count
-        rest = max(rest, others)
-        for name, own in tried.items():
-            if bits in own:
-                layers[name][bits] = taken[name]
-    return Spent(layers, rest)
+            if not node.operator.is_alias:
+                found[node.name if node.name in tried else ""] += round(offers.least(index, 0))
+        rest = max(rest, found[""])
+        for name in tried:
+            layers[name][taken[name]] = found[name]
+    return Spent({name: {bits: layers[name][bits] for bits in those} for name, those in tried.items()}, rest)
 
 
 def of_width(model: onnx.ModelProto, dataset: Dataset, options: QuantizeOptions, bits: Mapping[str, int]) -> Graph:

@@ -9,12 +9,17 @@ import numpy as np
 import onnx
 import pytest
 
+from nnrules.catalog.kernel import load_kernels
 from nnrules.catalog.stages import QuantizeOptions
+from nnrules.catalog.toolchain import load_toolchain, toolchain_path
 from nnrules.compress.after_training import linear_layers
 from nnrules.compress.quantizers.mixed_precision import Spent, allot, choose, draw, size_of
 from nnrules.compress.widths import with_allotted
 from nnrules.error import UserError
-from tests.compress.test_after_training import model, run
+from nnrules.plan.costs import Costs, costs_file, load_costs
+from nnrules.plan.select import Offers
+from nnrules.stages.allot import of_width, spent
+from tests.compress.test_after_training import SHAPE, model, run
 
 
 def limits(**given: Any) -> QuantizeOptions:
@@ -110,3 +115,31 @@ def test_what_the_loss_grows_by_is_measured(tmp_path: Path) -> None:
     assert with_allotted(options, file).layers == {"b": (2, 4), "c": (4, 4)}
     draw(found, tmp_path / "widths.png")
     assert (tmp_path / "widths.png").read_bytes()[:4] == b"\x89PNG"
+
+
+class Noise:
+    """Inputs of `model`."""
+
+    def __len__(self) -> int:
+        return 40
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+        return np.random.default_rng(index).random(SHAPE, np.float32), 0
+
+
+def test_instructions_are_those_of_the_kernels_that_a_target_has() -> None:
+    """Of each layer at each width that it may have, as measured there; what has no weights is counted beside them."""
+    options = limits(instructions=1, target="cortex-m7", activation_bits=4, layers={"b": (8, 8)}, skip=("a",))
+    toolchain, costs = load_toolchain(toolchain_path("cortex-m7")), load_costs(costs_file("cortex-m7"))
+    kernels = load_kernels()
+    found = spent(model(), Noise(), options, {"a": [8], "b": [8], "c": [2, 8]}, kernels, toolchain.isa, costs)
+    assert {name: list(each) for name, each in found.layers.items()} == {"a": [8], "b": [8], "c": [2, 8]}
+    wide, narrow = (of_width(model(), Noise(), options, {"a": 8, "b": 8, "c": bits}) for bits in (8, 2))
+    nodes = {node.name: node.operator for node in narrow.nodes}
+    assert [nodes[name].weight_bits for name in "abc"] == [8, 8, 2]
+    for graph, bits in ((wide, 8), (narrow, 2)):
+        offers = Offers(graph, kernels, toolchain.isa, costs)
+        every = sum(round(offers.least(index, 0)) for index in range(len(graph.nodes)))
+        assert sum(each.get(bits, each[8]) for each in found.layers.values()) + found.rest == every
+    portable = spent(model(), Noise(), options, {"a": [8], "b": [8], "c": [2, 8]}, kernels, ("portable",), Costs())
+    assert portable.layers["c"][8] > 2 * found.layers["c"][8]
