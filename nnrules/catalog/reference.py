@@ -10,11 +10,19 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
-from msgspec import NODEFAULT, Meta
+from msgspec import Meta
 
 from nnrules.catalog import pruners, quantizers
 from nnrules.catalog.paths import PACKAGE
-from nnrules.catalog.stages import Options, PruneOptions, QuantizeOptions, Recipe, SearchOptions, TrainOptions
+from nnrules.catalog.stages import (
+    Options,
+    PruneOptions,
+    QuantizeOptions,
+    Recipe,
+    SearchOptions,
+    TrainOptions,
+    default_of,
+)
 
 _BOUNDS = {"gt": "above {:g}", "ge": "from {:g}", "lt": "below {:g}", "le": "to {:g}"}
 _PLAIN = {int: "whole number", float: "number", bool: "True, False", str: "text"}
@@ -68,9 +76,8 @@ def table(step: str, meanings: Mapping[str, str]) -> str:
     for each in msgspec.structs.fields(known.options):
         if each.name in base and base[each.name] == each.default:
             continue
-        default = each.default if each.default is not NODEFAULT else each.default_factory()
         values = ", ".join(known.names[each.name]) if each.name in known.names else _values(each.type)
-        cells = [f"`{each.name}`", values, f"`{default!r}`"]
+        cells = [f"`{each.name}`", values, f"`{default_of(each)!r}`"]
         cells += [known.users(each.name)] if known.users else []
         lines.append(f"| {' | '.join([*cells, meanings.get(each.name, '')])} |")
     return "\n".join(lines)

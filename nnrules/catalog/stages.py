@@ -4,7 +4,7 @@ A stage's `version` is raised when its meaning changes although no Python
 file of it did (an outside tool, a file format).
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -23,6 +23,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     that no output depends on."""
 
     without_effect: ClassVar[tuple[str, ...]] = ()
+
+
+def default_of(field: msgspec.structs.FieldInfo) -> Any:
+    """Of an option."""
+    return field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
 
 
 class Recipe(Options, frozen=True):

@@ -168,6 +168,8 @@ def _value(place: str, verb: str, types: Mapping[str, Any], name: str, value: An
             value = parse_size(place, value, words)
         elif words:
             raise UserError(place, f"{verb} option {name!r}: {value!r} is none of its values", suggest(value, words))
+    if written and value not in words:
+        value = _parts(place, verb, name, types[name], value)
     try:
         found = msgspec.convert(value, types[name], strict=not written)
     except msgspec.ValidationError as fault:
@@ -177,6 +179,19 @@ def _value(place: str, verb: str, types: Mapping[str, Any], name: str, value: An
     if isinstance(found, float) and not math.isfinite(found):
         raise UserError(place, f"{verb} option {name!r}: {value} is not a finite number", _range(types[name]))
     return found
+
+
+def _parts(place: str, verb: str, name: str, kind: Any, text: Any) -> Any:
+    """What is written of an option that is a list, `stem,fc`, or a table of bits, `stem:8:8,fc:4:8`; else the text."""
+    origins = {get_origin(each) for each in (kind, *get_args(kind))}
+    parts = [each for each in str(text).split(",") if each]
+    if dict in origins:
+        fields = [each.rsplit(":", 2) for each in parts]
+        if not all(len(each) == 3 and each[1].isdigit() and each[2].isdigit() for each in fields):
+            fault = f"{verb} option {name!r}: {text!r} is no table"
+            raise UserError(place, fault, "write NAME:BITS:BITS,... of weights and inputs")
+        return {layer: tuple(map(int, bits)) for layer, *bits in fields}
+    return parts if tuple in origins else text
 
 
 def named_values(kind: Any) -> list[str]:
@@ -195,14 +210,19 @@ def _range(kind: Any) -> str:
     """The cure for a number that its type does not allow: `choose 0 or more and less than 1`."""
     import msgspec.inspect  # takes 20 ms, which a build without a mistake does not spend
 
-    known = msgspec.inspect.type_info(kind)
-    for each in known.types if isinstance(known, msgspec.inspect.UnionType) else (known,):
-        texts = {"gt": "more than {:g}", "ge": "{:g} or more", "lt": "less than {:g}", "le": "at most {:g}"}
-        limits = {name: getattr(each, name, None) for name in texts}
-        told = [texts[name].format(limit) for name, limit in limits.items() if limit is not None]
-        if told:
-            return "choose " + " and ".join(told)
-    return "choose a finite number"
+    told = _limits(msgspec.inspect.type_info(kind))
+    return f"choose {', then '.join(told)}" if told else "choose a finite number"
+
+
+def _limits(known: Any) -> list[str]:
+    """What each number of a type, as msgspec.inspect describes it, must be."""
+    parts = getattr(known, "types", None) or getattr(known, "item_types", None)
+    if parts or hasattr(known, "value_type"):
+        return [told for each in parts or (known.value_type,) for told in _limits(each)]
+    texts = {"gt": "more than {:g}", "ge": "{:g} or more", "lt": "less than {:g}", "le": "at most {:g}"}
+    limits = {name: getattr(known, name, None) for name in texts}
+    told = [texts[name].format(limit) for name, limit in limits.items() if limit is not None]
+    return [" and ".join(told)] if told else []
 
 
 @cache

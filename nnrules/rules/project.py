@@ -13,7 +13,7 @@ from SCons.Script import GetLaunchDir
 
 from nnrules.cache import settings
 from nnrules.catalog.space import group_of
-from nnrules.catalog.stages import STAGES, Options, Recipe, ReportOptions, RowOptions, StudyOptions
+from nnrules.catalog.stages import STAGES, Options, Recipe, ReportOptions, RowOptions, StudyOptions, default_of
 from nnrules.catalog.toolchain import load_toolchain, target_names, toolchain_path
 from nnrules.error import UserError
 from nnrules.rules import study as studies
@@ -201,13 +201,12 @@ def _help(models: list[str], benchmark: str | None, study: str | None) -> str:
 
 
 def _described(kind: type[Options], base: type[Options] | None) -> list[str]:
-    """Options with their defaults, but those that are as in ``base``, and tables, which the command line cannot
-    write."""
+    """Options with their defaults, but those that are as in ``base``."""
     known = {each.name: each.default for each in msgspec.structs.fields(base)} if base else {}
     return [
-        f"{each.name}={'|'.join([repr(each.default), *named_values(each.type)])}"
+        f"{each.name}={'|'.join([repr(default_of(each)), *named_values(each.type)])}"
         for each in msgspec.structs.fields(kind)
-        if each.default is not msgspec.NODEFAULT and not (each.name in known and known[each.name] == each.default)
+        if not (each.name in known and known[each.name] == each.default)
     ]
 
 

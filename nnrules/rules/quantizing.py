@@ -29,10 +29,21 @@ def require_heeded(
             raise UserError(where, f"{chosen.method} does not use {name}", f"it is for {cure}" if cure else "")
         if missing := _missing(name, chosen):
             raise UserError(where, f"{name} has no effect", missing)
-    for name, kind in _WIDTHS.items():
+    places = {name: given.get(name, place) for name in (*_WIDTHS, "layers")}
+    _require_widths(base, chosen, {name: where for name, where in places.items() if name in heeded})
+
+
+def _require_widths(base: quantizers.Method, chosen: Any, places: Mapping[str, str]) -> None:
+    """Raises UserError for bits that the method has not. `places`: where each option that says some was given."""
+    wanted = [(where, "", _WIDTHS[name], getattr(chosen, name)) for name, where in places.items() if name in _WIDTHS]
+    for layer, (weights, inputs) in chosen.layers.items() if "layers" in places else ():
+        label = f"layer {layer!r}: "
+        wanted += [(places["layers"], label, "weights", weights), (places["layers"], label, "inputs", inputs)]
+    for where, label, kind, bits in wanted:
         known = base.weight_bits if kind == "weights" else base.activation_bits
-        if known and name in heeded and getattr(chosen, name) not in known:
-            raise UserError(given.get(name, place), *quantizers.no_width(base.name, kind, getattr(chosen, name), known))
+        if known and bits not in known:
+            fault, cure = quantizers.no_width(base.name, kind, bits, known)
+            raise UserError(where, f"{label}{fault}", cure)
 
 
 def _base(place: str, chosen: Any) -> quantizers.Method:

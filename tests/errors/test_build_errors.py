@@ -86,6 +86,12 @@ def test_command_line(fresh: Project, word: str, line: str) -> None:
         ("prune.norm", "3", "3 is out of range; choose 1 or more and at most 2"),
         ("quantize.samples", "0", "0 is out of range; choose 1 or more"),
         ("quantize.percentile", "200", "200 is out of range; choose more than 50 and at most 100"),
+        ("quantize.layers", "fc:4", "'fc:4' is no table; write NAME:BITS:BITS,... of weights and inputs"),
+        (
+            "quantize.layers",
+            "fc:4:9",
+            "{'fc': (4, 9)} is out of range; choose 1 or more and at most 8, then 2 or more and at most 8",
+        ),
         ("sample.count", "0", "0 is out of range; choose 1 or more"),
         ("verify.host_samples", "-1", "-1 is out of range; choose 1 or more"),
         ("verify.target_samples", "-1", "-1 is out of range; choose 0 or more"),
@@ -134,6 +140,10 @@ def test_numbers_out_of_range(fresh: Project, option: str, value: str, fault: st
         (
             'tiny.Train().Quantize("lsq", weight_bits=1)',
             "models/bad/SConscript:4: lsq has no 1-bit weights; choose 2, 3, 4, 8",
+        ),
+        (
+            'tiny.Train().Quantize("lsq", layers={"fc": (1, 4)})',
+            "models/bad/SConscript:4: layer 'fc': lsq has no 1-bit weights; choose 2, 3, 4, 8",
         ),
         (
             'tiny.Train().Quantize("ptq", weight_bits=4, activation_bits=5)',

@@ -17,5 +17,5 @@ def test_help_lists_models_targets_and_options(tmp_path: Path) -> None:
     assert "learning_rate=0.003," in done.stdout.split()
     assert " stream=None|auto|off, ram=None|least|little, ram_budget=None," in done.stdout
     assert not words & {"fit", "allot", "row", "study", "report"}, "the options of these are those of other stages"
-    assert "NODEFAULT" not in done.stdout
+    assert " layers={}," in done.stdout
     assert not (project.top / "build").exists()
