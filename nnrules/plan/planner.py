@@ -68,7 +68,7 @@ def make_plan(
         return plain
     all_packed = made(able)
     some = needed(all_packed, graph, all_packed.arena_bytes if ram.bytes is None else ram.bytes)
-    tried = [plain, all_packed, *([made(some)] if 0 < len(some) < len(able) else [])]
+    tried = [plain, *([made(some)] if 0 < len(some) < len(able) else []), all_packed]
     return min(tried, key=partial(_merit, ram))
 
 

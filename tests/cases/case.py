@@ -58,10 +58,10 @@ def bounds(draw: Draw, zero_point: int) -> tuple[int, int]:
 
 
 @st.composite
-def linear_parts(draw: Draw, weights: np.ndarray) -> dict[str, object]:
+def linear_parts(draw: Draw, weights: np.ndarray, x_zero_points: st.SearchStrategy[int] = INT8) -> dict[str, object]:
     """Bias, zero points and requantization for ``weights`` (out channels first) that keep the 32-bit certificate."""
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    channels, x_zero_point, zero_point = len(weights), draw(INT8), draw(INT8)
+    channels, x_zero_point, zero_point = len(weights), draw(x_zero_points), draw(INT8)
     spread = accumulator_bound(weights, np.zeros(channels, np.int64), x_zero_point)
     room = INT32_LIMIT - 1 - 2 * int(spread.max())
     reach = draw(st.sampled_from([0, 1000, 10**6, room]))
@@ -82,9 +82,9 @@ def linear_parts(draw: Draw, weights: np.ndarray) -> dict[str, object]:
 
 
 @st.composite
-def parts(draw: Draw, weights: np.ndarray) -> dict[str, object]:
+def parts(draw: Draw, weights: np.ndarray, x_zero_points: st.SearchStrategy[int] = INT8) -> dict[str, object]:
     """The same, or in one of three cases thresholds: 2 to 16 levels, some out of an accumulator's reach, some alike."""
-    found: dict[str, object] = draw(linear_parts(weights))
+    found: dict[str, object] = draw(linear_parts(weights, x_zero_points))
     if draw(st.sampled_from([True, False, False])):
         generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
         lo, edges = draw(st.sampled_from([0, -8, -128, 100])), draw(st.sampled_from([1, 2, 3, 7, 15]))

@@ -45,6 +45,7 @@ class Growing:
         self.draw, self.narrow = draw, narrow
         self.inputs = [f"x{index}" for index in range(len(inputs))]
         self.tensors: dict[str, Shape] = dict(zip(self.inputs, inputs, strict=True))
+        self.spans = dict.fromkeys(self.inputs, (-128, 127))
         self.ends: dict[str, Shape] = {}  # what no layer may read
         self.nodes: list[Node] = []
 
@@ -53,12 +54,17 @@ class Growing:
         shape = operator.infer(*(self.tensors[each] for each in inputs))
         if math.prod(shape) > LARGEST:
             return None
-        if self.narrow and (bits := self.draw(st.sampled_from([2, 4, 4, 8]))) < 8:
+        if self.narrow and (bits := self.draw(st.sampled_from([2, 4, 4, 4, 8]))) < 8:
             operator = narrowed(operator, bits, self.draw(st.sampled_from([0, 0, -8, -128, 100])))
         name = f"t{len(self.nodes)}"
         self.nodes.append(Node(name=name, inputs=inputs, output=name, operator=operator))
-        self.tensors[name] = shape
+        shapes, spans = ([known[each] for each in inputs] for known in (self.tensors, self.spans))
+        self.tensors[name], self.spans[name] = shape, operator.span(shapes, spans)
         return name
+
+    def borders(self, source: str) -> st.SearchStrategy[int]:
+        """Zero points of a layer's input: any, or where tensors have few levels the lowest or the highest of them."""
+        return st.sampled_from(self.spans[source]) if self.narrow else INT8
 
     def others(self, source: str, fits: Callable[[Shape, Shape], bool]) -> list[str]:
         """The other tensors whose shape fits a tensor's."""
@@ -83,10 +89,10 @@ def convolution(growing: Growing, source: str) -> str | None:
     if min(geometry.output(*shape[:2])) < 1:
         return None
     groups = channels if kind == "depthwise" else 2 if kind == "groups" and channels % 2 == 0 else 1
-    out = channels if kind == "depthwise" else groups * draw(st.sampled_from([1, 2, 3, 4, 8]))
+    out = channels if kind == "depthwise" else groups * draw(st.sampled_from([1, 2, 3, 4, 8][growing.narrow :]))
     size = out, *geometry.kernel, channels // groups
     weights = draw(weight_arrays(size) if growing.narrow else int8_arrays(size))
-    rest = draw(parts(weights) if growing.narrow else linear_parts(weights))
+    rest = draw((parts if growing.narrow else linear_parts)(weights, growing.borders(source)))
     return growing.add(Conv2d(geometry=geometry, groups=groups, **rest), source)
 
 
@@ -114,7 +120,8 @@ def pooling(growing: Growing, source: str) -> str | None:
         return growing.add(MaxPool2d(geometry=window), source)
     included, ends = draw(st.booleans()), (draw(INT8), -128, 127)
     rule = AveragePool2d.multipliers(window, included, draw(st.floats(0.5, 2.0)), ends, "pool")
-    operator = AveragePool2d(geometry=window, count_include_pad=included, x_zero_point=draw(INT8), requantization=rule)
+    zero_point = draw(growing.borders(source))
+    operator = AveragePool2d(geometry=window, count_include_pad=included, x_zero_point=zero_point, requantization=rule)
     return growing.add(operator, source)
 
 
@@ -124,7 +131,7 @@ def sum_or_product(growing: Growing, source: str) -> str | None:
     other = draw(st.sampled_from([source, *growing.others(source, _broadcasts)]))
     pair = (source, other) if draw(st.booleans()) else (other, source)
     zero_points = draw(INT8), draw(INT8)
-    if draw(st.booleans()):
+    if draw(st.integers(0, 7)) < (1 if growing.narrow else 4):
         operator = Mul(
             x_zero_points=zero_points, requantization=growing.rule(draw(st.floats(1e-3, 0.1)), LARGEST_PRODUCT)
         )
@@ -263,7 +270,7 @@ ROW_LAYERS: list[Layer] = [
 
 NARROW_LAYERS: list[Layer] = [
     convolution, convolution, convolution, convolution, convolution, convolution, pooling, sum_or_product,
-    sum_or_product, one_value_at_a_time, other_shape, fully_connected, concatenation,
+    sum_or_product, one_value_at_a_time, other_shape, fully_connected,
 ]  # fmt: skip
 
 
@@ -274,9 +281,10 @@ def narrow_graphs(draw: Draw) -> Graph:
     growing = Growing(draw, [image], narrow=True)
     for _ in range(draw(st.integers(4, 8))):
         recent = list(growing.tensors)[-3:]
-        draw(st.sampled_from(NARROW_LAYERS))(growing, draw(st.sampled_from([recent[-1], *recent])))
+        draw(st.sampled_from(NARROW_LAYERS))(growing, draw(st.sampled_from([*recent[-1:] * 5, *recent])))
     while not growing.nodes:
         convolution(growing, growing.inputs[0])
+    fully_connected(growing, list(growing.tensors)[-1])
     return _finished(growing)
 
 
