@@ -30,8 +30,8 @@ def packable(graph: Graph, kernels: Iterable[Kernel], isa: tuple[str, ...]) -> t
 def needed(plan: Plan, graph: Graph, most: int) -> tuple[str, ...]:
     """Of the tensors that a plan packs, those that could not be bytes if ``most`` bytes were to be in use: of the
     others, the largest are taken first."""
-    loads, kept = _loads(plan), list[str]()
-    groups = [group for group in views(graph).values() if group[0] in (plan.widths or ())]
+    loads, kept, chosen = _loads(plan), list[str](), packings(graph).keys() & (plan.widths or {}).keys()
+    groups = [group for group in views(graph).values() if group[0] in chosen]
     for group in sorted(groups, key=lambda group: -graph.tensors[group[0]].bytes):
         times = graph.tensors[group[0]].bytes / packed(graph, group).tensors[group[0]].bytes
         more = dict[int, int]()
