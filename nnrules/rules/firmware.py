@@ -152,6 +152,7 @@ class TargetFirmware:
     def _report(self) -> Nodes:
         inputs = {name: [node] for name, node in self.measured.items()} | {"verify": [self.verify], "plan": [self.plan]}
         inputs |= {**self.common.some("graph", "samples"), **self.common.workspace.data(self.common.subject)}
+        inputs |= self.common.some("widths", "sensitivities") if "widths" in self.common.model else {}
         outputs = {"report": "{}.report.html", "picture": "{}.png", "arena": "{}.arena.svg"}
         return self.add("report", inputs, outputs, "dataset")
 

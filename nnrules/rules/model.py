@@ -176,9 +176,10 @@ class Weights(Step):
         export, lower = model.options("export", {}), model.options("lower", {})
         chosen, teacher = recipe(model, "quantize", _with_method(method, options))
         float_model = model.add("export", export, weights, {"model": "{}.float.onnx"}, "network", "dataset")["model"]
-        inputs = {"model": float_model, **_data(model)}
+        inputs, allotted = {"model": float_model, **_data(model)}, dict[str, Any]()
         if chosen.method == quantizers.MIXES:
-            inputs["widths"] = self._allot(chosen, inputs)
+            allotted = self._allot(chosen, inputs)
+            inputs["widths"] = allotted["widths"]
             chosen = _without_limits(chosen)
         if quantizers.method(chosen.method).trains:
             inputs |= self._fit(chosen, export, teacher, inputs)
@@ -186,10 +187,10 @@ class Weights(Step):
         quantized = model.add("quantize", chosen, inputs, outputs, "dataset")
         outputs = {"graph": "{}.graph.json", "integer": "{}.integer.onnx"}
         lowered = model.add("lower", lower, {"model": quantized["model"]}, outputs)
-        return Quantized(model, {**quantized, **lowered, "float": float_model})
+        return Quantized(model, {**quantized, **lowered, **allotted, "float": float_model})
 
-    def _allot(self, chosen: Any, inputs: Mapping[str, Any]) -> Any:
-        """The node of the bits of each layer."""
+    def _allot(self, chosen: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The nodes of the bits of each layer, and of their picture."""
         model, given = self.model, dict(inputs)
         if chosen.instructions is not None:
             workspace, tuned = model.workspace, costs_file(chosen.target)
@@ -197,7 +198,8 @@ class Weights(Step):
             given["kernels"] = workspace.kernel_descriptions()
             given |= {"costs": workspace.file(tuned)} if tuned.is_file() else {}
         outputs = {"widths": "{}.allotted.json", "picture": "{}.allotted.png"}
-        return model.add("allot", chosen, given, outputs, "network", "dataset")["widths"]
+        nodes = model.add("allot", chosen, given, outputs, "network", "dataset")
+        return {"widths": nodes["widths"], "sensitivities": nodes["picture"]}
 
     def _fit(
         self, chosen: Options, export: Options, teacher: Teacher | None, known: Mapping[str, Any]

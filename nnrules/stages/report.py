@@ -1,6 +1,7 @@
 """report: one HTML page about a firmware, a picture of what it finds or costs, and one of its arena.
 
-Inputs: measured, verify, plan, console, graph, samples; dataset and data where there are any.
+Inputs: measured, verify, plan, console, graph, samples; dataset and data where there are any; widths and sensitivities
+(of the stage allot) where bits were chosen.
 Outputs: report, picture, arena (SVG).
 """
 
@@ -29,6 +30,7 @@ def run(request: Request[ReportOptions]) -> None:
     picture, dataset = request.output("picture"), _dataset(request)
     drawn = draw_scene(request, dataset, console, picture)
     pictured = SCENE_HEADING if drawn else profile.draw(measured, picture)
+    widths, sensitivities = request.optional("widths"), request.optional("sensitivities")
     build = page.Build(
         measured=measured,
         verify=_json(request.input("verify")),
@@ -38,6 +40,8 @@ def run(request: Request[ReportOptions]) -> None:
         picture=picture.read_bytes(),
         pictured=pictured,
         samples="inputs drawn by lot" if measured["note"] else getattr(dataset, "told", "held-out samples"),
+        allotted=_json(widths) if widths else {},
+        sensitivities=sensitivities.read_bytes() if sensitivities else b"",
     )
     request.output("arena").write_text(arena.draw(build.plan), encoding="utf-8")
     request.output("report").write_text(page.render(build), encoding="utf-8")

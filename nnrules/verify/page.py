@@ -5,7 +5,7 @@ The template is Python text, so that the build sees an edit of it as an edit of 
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from nnrules.catalog import quality
@@ -62,6 +62,26 @@ values differ over {{ verify.samples }} {{ samples }}
 <p class="about">QDQ differs: how many values {{ measured.model }}.onnx, the model for other tools, rounds
 otherwise, given the same inputs at each layer
 {%- if qdq_largest %}; the largest difference is {{ qdq_largest }}{% endif %}.</p>
+
+{% if bits %}
+<h2>Bits of each layer</h2>
+<div class="wide"><table class="dense">
+<tr><th>layer<th class="n">bits of weights<th class="n">of the input<th class="n">bytes of weights
+{% for width in bits.widths %}<th class="n">loss with {{ width }} bits
+{% endfor %}
+{% if bits.counted %}<th class="n">instructions{% endif %}
+{% for layer in bits.layers %}
+<tr><td class="name">{{ layer.name }}<td class="n">{{ layer.weights }}<td class="n">{{ layer.inputs }}
+<td class="n">{{ layer.bytes }}
+{% for growth in layer.growth %}<td class="n">{{ growth }}
+{% endfor %}
+{% if bits.counted %}<td class="n">{{ layer.instructions }}{% endif %}
+{% endfor %}
+</table></div>
+<p class="about">Loss: by how much it grows on calibration data when the weights of that layer alone have these bits
+{%- if bits.counted %}; instructions: as they were counted on to choose the bits{% endif %}.</p>
+<img alt="bits of each layer, and by how much the loss grows" src="data:image/png;base64,{{ bits.picture }}">
+{% endif %}
 
 <h2>Memory</h2>
 <div class="wide"><table>
@@ -122,7 +142,8 @@ otherwise, given the same inputs at each layer
 @dataclass(frozen=True)
 class Build:
     """What a page is about: the records of one firmware's build, its console's text, and a PNG's bytes. `pictured`: the
-    heading of that. `samples`: what the model was verified on."""
+    heading of that. `samples`: what the model was verified on. `allotted`: by layer, what mixed precision chose and
+    measured, as a PNG (`sensitivities`) too; empty where the bits were given."""
 
     measured: Mapping[str, Any]
     verify: Mapping[str, Any]
@@ -132,6 +153,8 @@ class Build:
     picture: bytes
     pictured: str
     samples: str = "held-out samples"
+    allotted: Mapping[str, Any] = field(default_factory=dict)
+    sensitivities: bytes = b""
 
 
 def render(build: Build) -> str:
@@ -152,6 +175,7 @@ def render(build: Build) -> str:
         layers=_layers(build.measured, build.verify),
         qdq_largest=max((layer["qdq"]["largest"] for layer in build.verify["layers"] if layer["qdq"]), default=0),
         arena=arena_section.about(build.plan),
+        bits=_bits(build.allotted, build.sensitivities) if build.allotted else None,
         room=_bounded(build.plan.room),
         console=build.console,
         pictured=build.pictured,
@@ -216,6 +240,24 @@ def _layers(measured: Mapping[str, Any], verify: Mapping[str, Any]) -> list[dict
         }
         for layer, proof in zip(measured["layers"], verify["layers"], strict=True)
     ]
+
+
+def _bits(allotted: Mapping[str, Any], picture: bytes) -> dict[str, Any]:
+    """The table of what mixed precision chose, and the picture."""
+    widths = sorted({width for layer in allotted.values() for width in layer["growth"]}, key=int)
+    rows = [
+        {
+            "name": name,
+            "weights": layer["weights"],
+            "inputs": layer["inputs"],
+            "bytes": _number(layer["bytes"]),
+            "growth": [f"{layer['growth'][each]:.5f}" if each in layer["growth"] else "" for each in widths],
+            "instructions": _number(layer["instructions"].get(str(layer["weights"]))),
+        }
+        for name, layer in allotted.items()
+    ]
+    counted = any(layer["instructions"] for layer in allotted.values())
+    return {"widths": widths, "layers": rows, "counted": counted, "picture": base64.b64encode(picture).decode("ascii")}
 
 
 def _goal(words: str, limit: float | None, metric: Mapping[str, Any]) -> tuple[str, str]:

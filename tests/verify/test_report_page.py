@@ -1,5 +1,7 @@
 """The report of a small build: whole, escaped, and the same bytes every time."""
 
+import re
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from nnrules.catalog.stages import ReportOptions
+from nnrules.compress.quantizers.mixed_precision import Allotted
 from nnrules.graph.ir import Graph, dump
 from nnrules.plan.record import Layer, Plan, Room, Slot, dump_plan
 from nnrules.stages import report
@@ -126,6 +129,28 @@ def test_the_page_says_what_bounded_the_kernels(
     path = Path(inputs["plan"][0])
     path.write_bytes(dump_plan(msgspec.structs.replace(msgspec.json.decode(path.read_bytes(), type=Plan), room=room)))
     assert f'<p class="about">{line}</p>' in make(inputs, tmp_path / "page")[0].decode()
+
+
+def test_the_page_shows_the_bits_that_were_chosen(inputs: dict[str, list[str]], tmp_path: Path) -> None:
+    """By layer, with what each width costs in loss; a layer whose bits were given has no such figures."""
+    given = {
+        "stem": Allotted(2, 8, 1234, {"2": 0.01234, "8": 0.0}, {"2": 43210, "8": 21}),
+        "head <1>": Allotted(8, 4, 5, {}, {"8": 77}),
+    }
+    (tmp_path / "widths").write_bytes(msgspec.json.encode(given))
+    (tmp_path / "drawn").write_bytes(b"a picture")
+    assert "Bits of each layer" not in make(inputs, tmp_path / "before")[0].decode()
+    inputs |= {"widths": [str(tmp_path / "widths")], "sensitivities": [str(tmp_path / "drawn")]}
+    text = make(inputs, tmp_path / "page")[0].decode()
+    cells = [
+        re.sub(r"\s*<t[dh][^>]*>", "|", row).strip() for row in re.findall(r"<tr>(.*?)(?=<tr>|</table>)", text, re.S)
+    ]
+    assert (
+        "|layer|bits of weights|of the input|bytes of weights|loss with 2 bits|loss with 8 bits|instructions" in cells
+    )
+    assert "|stem|2|8|1,234|0.01234|0.00000|43,210" in cells
+    assert "|head &lt;1&gt;|8|4|5|||77" in cells
+    assert f"data:image/png;base64,{b64encode(b'a picture').decode()}" in text
 
 
 def test_dataset_draws_the_integer_models_output(
