@@ -130,7 +130,7 @@ class Declaration(msgspec.Struct, frozen=True, eq=False):
             if option and name not in _methods(folder):
                 place = f"{self.subject.model}.{verb}.{option}={name}" if option in overrides else caller()
                 raise UserError(place, f"{verb} has no {option} {name!r}", suggest(str(name), _methods(folder)))
-            if option and verb == "prune":
+            if option == "method" and verb == "prune":
                 self._require_use(str(name), options, overrides)
 
     def _require_use(self, method: str, options: Options, overrides: Mapping[str, Any]) -> None:
