@@ -48,6 +48,26 @@ def test_pid_follows_the_paper():
     np.testing.assert_allclose(theta.detach().numpy(), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("decay", "thetas"),
+    [
+        # I = 0.75, 2.625, 0.5625; D = 0, 1, -1.5; g + 2 I + 4 D = 2.5, 12.25, -5.875
+        (0.0, (0.75, -0.475, 0.1125)),
+        # g = 1.1, 3.0725; I = 0.825, 2.716875; D = 0, 0.98625; g + 2 I + 4 D = 2.75, 12.45125
+        (0.1, (0.725, -0.520125)),
+    ],
+)
+def test_pid_by_hand(decay, thetas):
+    """Gradients 1, 3, -1 at theta = 1, with eta 0.1, mu 0.5, tau 0.25, k_I 2, k_D 4."""
+    theta = nn.Parameter(torch.ones((), dtype=torch.float64))
+    groups = [{"params": [theta], "weight_decay": decay}]
+    optimizer = Pid(groups, lr=0.1, momentum=0.5, dampening=0.25, k_i=2.0, k_d=4.0)
+    for gradient, expected in zip((1.0, 3.0, -1.0), thetas, strict=False):
+        theta.grad = torch.tensor(gradient, dtype=torch.float64)
+        optimizer.step()
+        assert theta.item() == pytest.approx(expected, rel=1e-12)
+
+
 def test_pid_without_integral_and_derivative_is_descent():
     steps = []
     for name, more in (("pid", {"k_i": 0.0, "k_d": 0.0}), ("sgd", {"momentum": 0.0})):
