@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from nnrules.plan.record import Plan
 from nnrules.verify import arena, front
-from nnrules.verify.ram import KILOBYTE, Ram, Trade
+from nnrules.verify.ram import KILOBYTE, Block, Ram, Trade
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,7 @@ def about(plan: Plan) -> Section:
         peak=peak(ram),
         picture=arena.draw(plan),
         sentences=list(sentences(ram)),
-        owners=[
-            Owner(block.name, arena.KINDS[block.kind][0], f"{size:,}", colours.of(block)) for block, size in ram.owners
-        ],
+        owners=[Owner(block.name, kind(plan, block), f"{size:,}", colours.of(block)) for block, size in ram.owners],
         front=front.draw(ram) if len(plan.front) > 1 else "",
         lifetimes=list(lifetimes(ram, colours)),
     )
@@ -91,7 +89,7 @@ def lifetimes(ram: Ram, colours: arena.Colours) -> Iterator[Lifetime]:
         rows, height = ram.rows(block)
         yield Lifetime(
             name=block.name,
-            kind=arena.KINDS[block.kind][0],
+            kind=kind(ram.plan, block),
             bytes=f"{block.bytes:,}",
             colour=colours.of(block),
             rows=f"{rows} of {height}" if rows else "",
@@ -100,6 +98,12 @@ def lifetimes(ram: Ram, colours: arena.Colours) -> Iterator[Lifetime]:
             last=block.last,
             steps=f"{sum(span.last - span.first + 1 for span in block.spans):,}",
         )
+
+
+def kind(plan: Plan, block: Block) -> str:
+    """What it is for, and how wide a tensor's values are that are not bytes."""
+    bits = (plan.widths or {}).get(block.name) if block.kind in ("whole", "ring", "fresh") else None
+    return arena.KINDS[block.kind][0] + (f", {bits} bits a value" if bits else "")
 
 
 def _amount(trade: Trade) -> str:

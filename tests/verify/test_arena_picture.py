@@ -174,6 +174,20 @@ def test_what_the_report_says() -> None:
     ]
 
 
+def test_the_report_says_how_wide_packed_values_are() -> None:
+    """Of tensors, whole or in rows; not of what a layer of the same name works with."""
+    plan = msgspec.structs.replace(long_plan(4, 2), widths={"t1": 4})
+    slots = (*plan.tensors, msgspec.structs.replace(plan.tensors[0], name="t1", kind="scratch"))
+    section = arena_section.about(msgspec.structs.replace(plan, tensors=slots))
+    assert {row.kind for row in section.lifetimes if row.name == "t1"} == {
+        "rows as they are made, 4 bits a value",
+        "rows that are kept (ring), 4 bits a value",
+        "working memory",
+    }
+    assert not any("bits" in row.kind for row in section.lifetimes if row.name != "t1")
+    assert ("t1", "rows as they are made, 4 bits a value") in {(row.name, row.kind) for row in section.owners}
+
+
 def test_lifetimes_say_how_many_rows(graph: Graph) -> None:
     plan = plan_of(graph, "cortex-m7", True)
     rows = {(row.name, row.kind): row.rows for row in arena_section.about(plan).lifetimes}
