@@ -33,6 +33,18 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         """The name within its group."""
         return self.name.partition(".")[2]
 
+    @property
+    def least(self) -> Any:
+        """The smallest number, the first word."""
+        numbers = [each for each in self.values if isinstance(each, int | float)]
+        return min(numbers) if numbers else self.values[0] if self.values else self.low
+
+    @property
+    def largest(self) -> Any:
+        """The largest number, the last word."""
+        numbers = [each for each in self.values if isinstance(each, int | float)]
+        return max(numbers) if numbers else self.values[-1] if self.values else self.high
+
 
 def group_of(verb: str) -> str:
     """Under which name a SConscript gives a stage its options."""

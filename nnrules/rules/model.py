@@ -319,6 +319,8 @@ def _scripted(model: Declaration, script: str, names: Sequence[str], options: Ma
     """`names`: what the script writes beside the weights."""
     place = caller()
     require_python(script)
+    if model.searched:
+        model.searched.require_none_of("train", f"script={script!r}")
     reference = _reference(model.workspace, place, f"{script}:__main__")
     outputs = {"weights": "{}.trained.safetensors", "log": "{}.script.json", **outputs_of_script(names)}
     chosen = model.options("script", options)
@@ -381,7 +383,7 @@ def search_for(
     """env.Search: find options for the steps of a model, or for those that follow its trained weights, by trying; the
     same model, whose steps take the best. See nnrules.rules.search.search, and SearchOptions for `options`."""
     place = caller()
-    if type(step) not in (Model, Trained):
+    if type(step) not in (Model, Trained, Loaded):
         raise UserError(
             place, "there is nothing here to search for", "give it a model, or one after Train() or Prune()"
         )

@@ -1,6 +1,6 @@
 """Options of the quantize stage that its method does not have, found before anything runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nnrules.catalog import quantizers
@@ -44,6 +44,22 @@ def _require_widths(base: quantizers.Method, chosen: Any, places: Mapping[str, s
         if known and bits not in known:
             fault, cure = quantizers.no_width(base.name, kind, bits, known)
             raise UserError(where, f"{label}{fault}", cure)
+
+
+def require_tried(place: str, method: str, searched: Mapping[str, Sequence[Any]]) -> None:
+    """Raises UserError for a method that trials of a search cannot have, and for an option (with what it may be) or a
+    width that it has not."""
+    if method == quantizers.MIXES:
+        raise UserError(place, f"{method} has no trials, it measures for itself", "search with the method of its base")
+    known = quantizers.method(method)
+    for name, values in searched.items():
+        if name not in known.options:
+            raise UserError(place, f"{method} does not use {name}", f"it is for {', '.join(quantizers.users(name))}")
+        kind = _WIDTHS.get(name, "")
+        widths = known.weight_bits if kind == "weights" else known.activation_bits
+        for bits in values if kind and widths else ():
+            if bits not in widths:
+                raise UserError(place, *quantizers.no_width(method, kind, bits, widths))
 
 
 def _base(place: str, chosen: Any) -> quantizers.Method:

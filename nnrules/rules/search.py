@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from nnrules.catalog import quantizers
 from nnrules.catalog.checked import parse_size
-from nnrules.catalog.space import NETWORK, Parameter
+from nnrules.catalog.space import NETWORK, Parameter, with_chosen
 from nnrules.catalog.stages import STAGES, Options
 from nnrules.catalog.toolchain import toolchain_path
 from nnrules.error import UserError, suggest
 from nnrules.plan.costs import costs_file
 from nnrules.rules import arguments
 from nnrules.rules.failure import caller
+from nnrules.rules.quantizing import require_heeded, require_tried
 
 if TYPE_CHECKING:
     from nnrules.rules.model import Declaration
@@ -40,7 +42,8 @@ class Searched(msgspec.Struct, frozen=True, eq=False):
         return self.best is not None and any(each.group == NETWORK for each in self.space)
 
     def declared(self, model: str, group: str, given: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-        """A step's options with those of the trials beneath. Raises UserError for one that the search chooses."""
+        """A step's options with those of the trials beneath, and for what the search chooses the least that it may be.
+        Raises UserError for one that the search chooses."""
         names = list(dict.fromkeys(_outer(each.option) for each in self.space if each.group == group))
         for name in names:
             if name in given:
@@ -48,7 +51,14 @@ class Searched(msgspec.Struct, frozen=True, eq=False):
                 raise UserError(caller(), fault, "leave it out here or out of its space")
         if self.best is not None:
             self.taken[model, group] = tuple(name for name in names if name not in overrides)
-        return {**self.base.get(group, {}), **given}
+        least = {each.name: each.least for each in self.space}
+        return {**with_chosen(group, self.base.get(group, {}), least), **given}
+
+    def require_none_of(self, group: str, word: str) -> None:
+        """Raises UserError where the search chooses an option of a stage whose place `word` takes."""
+        if found := [each.name for each in self.space if each.group == group]:
+            fault = f"{word} takes no options of {group}, but the search chooses {found[0]}"
+            raise UserError(caller(), fault, "leave it out here or out of its space")
 
     def alternatives(self, options: Options, group: str, names: Sequence[str]) -> list[Options]:
         """The options with each of the words that the search may choose, such as methods."""
@@ -84,12 +94,12 @@ def search(
     base = _base(place, model, parameters, trained is not None, stages)
     searched = Searched(None, parameters, base)
     if model.workspace.seeded:
-        return Searched(None, (), base), {}
+        return searched, {}
     if "search" in model.workspace.stages.get(model.subject.model, ()):
         fault = f"{model.subject.model} has a search already"
         raise UserError(place, fault, f'give this one a variant: {model.subject.model}.Variant("name")')
-    chosen: Any = model.options("search", {**_declared(place, options, budget), **_plain(parameters, base, model)})
-    _require_words(place, parameters, model)
+    plain = _plain(place, parameters, base, model)
+    chosen: Any = model.options("search", {**_declared(place, options, budget), **plain})
     inputs, references = _inputs(place, model, chosen, trained)
     _share(model, chosen.jobs)
     nodes = model.add("search", chosen, inputs, OUTPUTS, *references)
@@ -147,17 +157,64 @@ def _base(
         fault = f"{over[0]} is searched or given, but the search begins with trained weights"
         raise UserError(place, fault, f"search {model.subject.model} before its Train()")
     groups = [name for name in GROUPS if name in here or (name == "train" and not trained)]
+    for name in groups:
+        _require_no_other(place, name, [stages.get(name, {}).get("teacher", "none"), *_words(space, f"{name}.teacher")])
     return {name: stages.get(name, {}) for name in groups}
 
 
-def _plain(space: Sequence[Parameter], base: Mapping[str, Mapping[str, Any]], model: "Declaration") -> dict[str, Any]:
-    """Space and stages as the search's own options."""
-    found: dict[str, Any] = {"space": msgspec.to_builtins(space)}
+def _require_no_other(place: str, group: str, teachers: Iterable[Any]) -> None:
+    """Raises UserError where a trial would learn from a network that it has not."""
+    if any(each != "none" and (group == "train" or each != "self") for each in teachers):
+        cure = "leave teacher out" if group == "train" else "say teacher='self' or leave it out"
+        raise UserError(place, f"{group}: the trials of a search have no other network to learn from", cure)
+
+
+def _words(space: Iterable[Parameter], name: str) -> list[Any]:
+    """What a parameter may be, none where it is not searched."""
+    return [value for each in space if each.name == name for value in each.values]
+
+
+def _plain(
+    place: str, space: Sequence[Parameter], base: Mapping[str, Mapping[str, Any]], model: "Declaration"
+) -> dict[str, Any]:
+    """Space and stages as the search's own options. Raises UserError for what no trial can have."""
+    name, found = model.subject.model, dict[str, Any](space=msgspec.to_builtins(space))
     for group, given in base.items():
-        options = arguments.options(caller(), group, given, {}, model.subject.model)
-        model.require_methods(group, options, {})
-        found[group] = msgspec.to_builtins(options)
+        found[group] = msgspec.to_builtins(arguments.options(place, group, given, {}, name))
+        for tried in _tried(space, group):
+            largest = {each.name: each.largest for each in space} | tried
+            options = arguments.options(place, group, with_chosen(group, given, largest), {}, name)
+            model.require_methods(group, options, {})
+        if group == "quantize":
+            _require_quantizers(place, name, space, given)
     return found
+
+
+def _tried(space: Sequence[Parameter], group: str) -> list[dict[str, Any]]:
+    """Each word that a stage may be given by the search, by parameter name; nothing where there are none."""
+    words = [(each.name, value) for each in space if each.group == group for value in each.values]
+    return [{name: value} for name, value in words if isinstance(value, str)] or [{}]
+
+
+def _require_quantizers(place: str, model: str, space: Sequence[Parameter], given: Mapping[str, Any]) -> None:
+    """Raises UserError for a method that trials cannot have or that has not what is searched, and where of several
+    methods some are trained and some are not."""
+    default = given.get("method", STAGES["quantize"].options().method)  # type: ignore[attr-defined]
+    searched = [each for each in space if each.group == "quantize"]
+    for method in (methods := _words(space, "quantize.method") or [default]):
+        require_tried(place, method, {_outer(each.option): _bits(each) for each in searched})
+        least = {each.name: each.least for each in searched} | {"quantize.method": method}
+        values = with_chosen("quantize", given, least)
+        require_heeded(place, model, arguments.options(place, "quantize", values, {}, model), given, {})
+    if len({quantizers.method(method).trains for method in methods}) > 1:
+        fault = "quantize.method: some of these are trained and some are not"
+        raise UserError(place, fault, "search among those of one kind")
+
+
+def _bits(parameter: Parameter) -> Sequence[Any]:
+    """All values of a parameter, none where it is no whole number."""
+    whole = range(int(parameter.low), int(parameter.high) + 1, int(parameter.step or 1)) if parameter.whole else ()
+    return parameter.values or whole
 
 
 def _declared(place: str, options: Mapping[str, Any], budget: Any) -> dict[str, Any]:
@@ -180,20 +237,6 @@ def _declared(place: str, options: Mapping[str, Any], budget: Any) -> dict[str, 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _require_words(place: str, space: Sequence[Parameter], model: "Declaration") -> None:
-    """Raises UserError for a method in the space that no file has, and for quantizers of which some are trained."""
-    for each in space:
-        if each.group == NETWORK:
-            continue
-        for value in each.values:
-            if isinstance(value, str):
-                model.require_methods(each.group, STAGES[each.group].options(**{each.option: value}), {})
-    methods = [value for each in space if each.name == "quantize.method" for value in each.values]
-    if len({model.trains(method) for method in methods}) > 1:
-        fault = "quantize.method: some of these are trained and some are not"
-        raise UserError(place, fault, "search among those of one kind")
 
 
 def _inputs(place: str, model: "Declaration", chosen: Any, trained: Any) -> tuple[dict[str, Any], tuple[str, ...]]:

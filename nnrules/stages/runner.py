@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple
 
@@ -80,7 +80,7 @@ class Request(Generic[O]):
         ``imported``: their real paths, None: all that this process has."""
         if not self.references:
             return
-        seen = Sources().reached(python_files(self.verb, self.options, self.references))
+        seen = _reached(tuple(python_files(self.verb, self.options, self.references)))
         named = {str(Path(text).resolve()) for text in self.inputs.get("files", ())}
         for file in sorted(imported_files(self.before) if imported is None else imported):
             if file not in seen and file not in named:
@@ -154,6 +154,12 @@ def main(run: Callable[[Request[Any]], None], options: type[Options], arguments:
         print(blamed, file=sys.stderr)
         sys.exit(2)
     sys.exit(0)
+
+
+@cache
+def _reached(roots: tuple[Path, ...]) -> frozenset[str]:
+    """The files that a stage's own files import, for as long as it runs."""
+    return frozenset(Sources().reached(roots))
 
 
 def remove_partial(arguments: list[str]) -> None:

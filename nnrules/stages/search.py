@@ -6,6 +6,7 @@ toolchain, kernels and costs. Outputs: best (JSON: value by parameter), study (J
 """
 
 import hashlib
+import importlib
 import json
 import multiprocessing
 import os
@@ -39,6 +40,14 @@ from nnrules.verify import search_page
 STUDIES = Path(".nnrules/studies")
 POLL = 0.2  # seconds
 HOPELESS = 3  # trials that fail before any succeeds
+# What the processes of trials would import each:
+_TRAINING = ("lightning_fabric", "torch._dynamo", "safetensors.torch")
+_EXPORT = (
+    "onnx",
+    "torch.export._trace",
+    "torch.onnx._internal.exporter._core",
+    "onnxscript.function_libs.torch_lib.ops",
+)
 _NOT_THE_STUDY = {"trials": None, "seconds": None, "epochs": None, "drop": 0.0}  # what a study may be continued with
 
 
@@ -50,6 +59,8 @@ def run(request: Request[SearchOptions]) -> None:
     folder = STUDIES / name
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # others would not survive in the processes of trials
+    for module in (*_TRAINING, *(_EXPORT if options.quantize else ())):
+        importlib.import_module(module)
     _look(request, place)
     with opened(place, url, folder) as storage:
         longest = sum(trials.epochs_of(trials.stage_options(options, _largest(options))))
@@ -146,7 +157,8 @@ class Search:
     def run(self) -> None:
         """Until the study is over. Raises UserError where nothing that is tried can be trained."""
         if again := self._study.resume():
-            self._say(f"{self._place}: goes on; {again} trials were cut off and begin again where they were")
+            which = "1 trial that was cut off goes" if again == 1 else f"{again} trials that were cut off go"
+            self._say(f"{self._place}: goes on; {which} on after the last whole epoch")
         waits = False
         with self._ended():
             while True:
@@ -210,7 +222,7 @@ class Search:
         attributes: dict[str, Any] = {"seconds": round(time.monotonic() - each.start, 2), "epochs": each.step}
         if each.stopped:
             self._study.pruned(each.begun, **attributes)
-            self._progress(each, f"ended early after {each.step} epochs")
+            self._progress(each, f"ended early after {each.step} epoch{'s' if each.step > 1 else ''}")
         elif result.broken:
             raise RuntimeError(result.broken)
         elif result.metric is None:

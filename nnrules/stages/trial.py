@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -77,6 +77,9 @@ class TrialRequest(Request[Any]):
         """See Request."""
         return arguments_of(self.chosen)
 
+    def require_seen(self, imported: Collection[str] | None = None) -> None:
+        """The request of the search does, whose files are those of all its stages."""
+
     @cached_property
     def checkpoints(self) -> Path:
         """They stay while the trial's folder does."""
@@ -140,6 +143,11 @@ class Trial:
 
     def run(self) -> Result:
         """Train as the options say; what came of it."""
+        found = self._found()
+        self._request.require_seen()
+        return found
+
+    def _found(self) -> Result:
         from nnrules.stages import fit, prune, train
 
         before = epochs_of(self._stages)
@@ -283,9 +291,8 @@ def _found(request: Request[SearchOptions], chosen: Mapping[str, Any], folder: P
         return Result(fault=str(fault))
     except Exception as fault:
         told = blame(fault, request.inputs)
-        if told is None:
-            traceback.print_exc()
-        return Result(broken=str(told or "".join(traceback.format_exception(fault))))
+        traceback.print_exc()
+        return Result(fault=str(told)) if told else Result(broken="".join(traceback.format_exception(fault)))
 
 
 def _end_with(parent: int) -> None:

@@ -82,7 +82,7 @@ class Drawer(BaseSampler):
 
     def _of(self, trial: FrozenTrial) -> int:
         """A seed for each trial."""
-        return (self._seed * 100_003 + trial.number) % 2**24
+        return int(np.random.default_rng([self._seed, trial.number]).integers(2**24))
 
     def _inner(self, trial: FrozenTrial) -> BaseSampler:
         if self._method == "random":

@@ -14,7 +14,8 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from nnrules.error import UserError
 
@@ -33,7 +34,7 @@ def resolved(place: str, storage: str, environment: Mapping[str, str]) -> str:
         if not environment.get(name):
             raise UserError(place, f"the environment variable {name} is not set", "set it to the URL of the database")
         return environment[name]
-    if _PASSWORD.search(storage):
+    if any(pattern.search(storage) for pattern in _SECRETS):
         fault = "a password does not belong into a SConscript"
         raise UserError(place, fault, 'put the URL into an environment variable and say storage="$NAME"')
     return storage
@@ -54,10 +55,12 @@ def _database(place: str, url: str) -> BaseStorage:
     from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 
     again = RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)
+    # A server that says its encoding is SQL_ASCII, as where no locale is set, would answer in bytes.
+    encoding = {"client_encoding": "utf8"} if url.startswith("postgresql+psycopg") else {}
     try:
         return RDBStorage(
             url,
-            engine_kwargs={"pool_pre_ping": True},
+            engine_kwargs={"pool_pre_ping": True, "connect_args": encoding},
             heartbeat_interval=HEARTBEAT,
             grace_period=GRACE,
             heartbeat_stale_trial_callback=again,
@@ -120,17 +123,14 @@ def _root(fault: BaseException, url: str) -> str:
     return _bare(str(fault), url)
 
 
-_PASSWORD = re.compile(r"(?<=://)([^/@:]*):([^/@]+)(?=@)")
+_SECRETS = re.compile(r"(://[^/:@]*:)(.+)(?=@)"), re.compile(r"([?&]password=)([^&\s]+)")
 
 
 def _bare(text: str, url: str) -> str:
     """The first line of a message, without secrets."""
     line = next(iter(text.strip().splitlines()), "no message")
-    for found in _PASSWORD.finditer(url):
-        line = line.replace(found[2], "***")
-    return _PASSWORD.sub(r"\1:***", line)
-
-
-def is_alive(storage: Any) -> bool:
-    """Whether the storage hears of running trials by heartbeats."""
-    return hasattr(storage, "record_heartbeat")
+    for pattern in _SECRETS:
+        for found in pattern.finditer(url):
+            line = line.replace(found[2], "***").replace(unquote(found[2]), "***")
+        line = pattern.sub(r"\1***", line)
+    return line
