@@ -25,7 +25,7 @@ from nnrules.training.loop import fit, prepare
 TOP = Path(__file__).resolve().parents[1]
 EPOCHS, BATCH, SEEDS = 8, 64, (1, 2, 3)
 LOSSES, ACCURACIES = (1.0, 0.7, 0.5), (0.7, 0.8, 0.85)  # that are to be reached
-RATES = {"pid": (0.002, 0.006, 0.02), "sgd": (0.01, 0.03, 0.1), "adamw": (0.001, 0.003, 0.01)}
+RATES = {"pid": (0.006, 0.02, 0.06), "sgd": (0.03, 0.1, 0.3), "adamw": (0.003, 0.01, 0.03)}
 DECAY = {"pid": 0.0005, "sgd": 0.0005, "adamw": 0.01}  # adamw's is apart from the gradient
 NAMES = {"pid": "PID", "sgd": "SGD", "adamw": "AdamW"}
 PAGE = """# Optimizers
