@@ -1,5 +1,5 @@
-"""What the next trial tries. It follows from the seed, the trial's number and the trials before it alone, so that a
-study that was interrupted goes on as it would have."""
+"""What the next trial tries. It follows from the seed and the trials before it alone, so that a study that was
+interrupted goes on as it would have."""
 
 from __future__ import annotations
 
@@ -70,26 +70,27 @@ class Drawer(BaseSampler):
         """See Optuna."""
         if self._whole:
             return self._next_combination(study, search_space)
-        return self._inner(trial).sample_relative(study, trial, dict(search_space))
+        return self._inner(study, trial).sample_relative(study, trial, dict(search_space))
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """See Optuna."""
         names = list(self._distributions)
-        by_lot = RandomSampler(seed=self._of(trial) * len(names) + names.index(param_name))
+        by_lot = RandomSampler(seed=self._of(study, trial) * len(names) + names.index(param_name))
         return by_lot.sample_independent(study, trial, param_name, param_distribution)
 
-    def _of(self, trial: FrozenTrial) -> int:
-        """A seed for each trial."""
-        return int(np.random.default_rng([self._seed, trial.number]).integers(2**24))
+    def _of(self, study: Study, trial: FrozenTrial) -> int:
+        """A seed for each trial, by how many that count were before it."""
+        before = sum(lives(each) and each.number < trial.number for each in study.get_trials(False))
+        return int(np.random.default_rng([self._seed, before]).integers(2**24))
 
-    def _inner(self, trial: FrozenTrial) -> BaseSampler:
+    def _inner(self, study: Study, trial: FrozenTrial) -> BaseSampler:
         if self._method == "random":
-            return RandomSampler(seed=self._of(trial))
+            return RandomSampler(seed=self._of(study, trial))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return TPESampler(seed=self._of(trial), n_startup_trials=STARTUP, multivariate=True)
+            return TPESampler(seed=self._of(study, trial), n_startup_trials=STARTUP, multivariate=True)
 
     def _next_combination(self, study: Study, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
         """The first one that no trial has."""

@@ -1,0 +1,204 @@
+"""Studies without training: what is drawn, what is kept, who wins."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nnrules.catalog.space import Parameter
+from nnrules.catalog.stages import SearchOptions
+from nnrules.error import UserError
+from nnrules.training.search.parts import Parts, require_mixed
+from nnrules.training.search.storage import _bare, opened, resolved
+from nnrules.training.search.study import Study, Trial, front, winner
+
+RATE = Parameter(name="train.learning_rate", low=0.001, high=0.1, log=True)
+WIDTH = Parameter(name="network.width", low=4, high=16, whole=True, step=4)
+WORDS = Parameter(name="train.optimizer", values=("adamw", "sgd"))
+
+
+def play(folder: Path, count: int, space: tuple[Parameter, ...], url: str = "", **options: object) -> list[Trial]:
+    """Trials of which each is as good as its learning rate, or as it is wide."""
+    chosen = SearchOptions(space=space, trials=count, **options)  # type: ignore[arg-type]
+    with opened("search it", url, folder) as storage:
+        study = Study(storage, "name", chosen, 2)
+        study.resume()
+        while begun := study.next():
+            study.complete(begun, float(next(iter(begun.chosen.values()))), None, epochs=2, seconds=1.0, name="score")
+        return study.trials()
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_study_that_was_cut_off_goes_on_as_it_would_have(tmp_path: Path, sampler: str) -> None:
+    whole = play(tmp_path / "whole", 15, (RATE, WORDS), sampler=sampler)
+    play(tmp_path / "cut", 4, (RATE, WORDS), sampler=sampler)
+    with opened("search it", "", tmp_path / "cut") as storage:
+        Study(storage, "name", SearchOptions(space=(RATE, WORDS), trials=15, sampler=sampler), 2).next()  # type: ignore[arg-type]
+    cut = play(tmp_path / "cut", 15, (RATE, WORDS), sampler=sampler)
+    assert [trial.chosen for trial in cut] == [trial.chosen for trial in whole]
+    assert [trial.number for trial in cut] == [0, 1, 2, 3, *range(5, 16)]
+    other = play(tmp_path / "other", 15, (RATE, WORDS), sampler=sampler, seed=2)
+    assert all(one.chosen != two.chosen for one, two in zip(whole, other, strict=True))
+
+
+def test_each_combination_comes_once_where_there_are_few(tmp_path: Path) -> None:
+    trials = play(tmp_path, 20, (WIDTH, WORDS))
+    found = {json.dumps(trial.chosen) for trial in trials}
+    assert len(trials) == len(found) == 8
+    assert {trial.chosen["network.width"] for trial in trials} == {4, 8, 12, 16}
+
+
+def test_a_study_may_be_longer_or_in_a_database(tmp_path: Path) -> None:
+    short = play(tmp_path / "journal", 3, (RATE,))
+    assert play(tmp_path / "journal", 6, (RATE,))[:3] == short
+    assert play(tmp_path / "journal", 6, (RATE,), f"sqlite:///{tmp_path}/study.db") == play(
+        tmp_path / "journal", 6, (RATE,)
+    )
+    assert len(play(tmp_path / "spent", 99, (RATE,), epochs=7)) == 4
+    assert len(play(tmp_path / "late", 99, (RATE,), seconds=2.5)) == 3
+
+
+def test_half_a_line_at_the_end_of_a_journal_is_dropped(tmp_path: Path) -> None:
+    before = play(tmp_path, 3, (RATE,))
+    with (tmp_path / "journal").open("ab") as journal:
+        journal.write(b'{"op_code": 4, "wor')
+    (tmp_path / "journal.lock").symlink_to("nowhere")
+    assert play(tmp_path, 4, (RATE,))[:3] == before
+
+
+def test_one_build_at_a_time_has_a_journal(tmp_path: Path) -> None:
+    with opened("search it", "", tmp_path), pytest.raises(UserError) as fault, opened("search it", "", tmp_path):
+        pass
+    line = "search it: another build is at this study; wait for it, or share a database by storage="
+    assert str(fault.value) == line
+
+
+def trial(number: int, metric: float | None, cost: float | None = None, state: str = "complete") -> Trial:
+    return Trial(number=number, state=state, chosen={}, metric=metric, cost=cost)
+
+
+def test_the_winner() -> None:
+    some = [trial(0, 0.5), trial(1, 0.9, state="pruned"), trial(2, 0.8), trial(3, 0.8), trial(4, None, state="failed")]
+    assert winner(some, 0.0) == some[2]
+    assert winner([some[1], some[4]], 0.0) is None
+    two = [trial(0, 0.9, 100), trial(1, 0.895, 50), trial(2, 0.5, 10), trial(3, 0.895, 60), trial(4, 0.89, 50)]
+    assert winner(two, 0.01) == two[1]
+    assert winner(two, 0.0) == two[0]
+    assert winner(two, 1.0) == two[2]
+    assert front(two) == [two[2], two[1], two[0]]
+
+
+@pytest.mark.parametrize(
+    ("url", "text", "told"),
+    [
+        (
+            "postgresql://me:s3cret@host/db",
+            "no s3cret at postgresql://me:s3cret@host/db",
+            "no *** at postgresql://me:***@host/db",
+        ),
+        ("postgresql://me:a%40b@host/db", "FATAL a@b\nmore", "FATAL ***"),
+        ("postgresql://me:a@b@host/db", "no host b@host", "no host b@host"),
+        ("postgresql://host/db?user=me&password=s3cret", "no s3cret", "no ***"),
+        ("sqlite:///a.db", "", "no message"),
+    ],
+)
+def test_passwords_are_not_told(url: str, text: str, told: str) -> None:
+    assert _bare(text, url) == told
+
+
+def test_where_a_study_is() -> None:
+    assert resolved("here", "", {}) == ""
+    assert resolved("here", "$STUDY", {"STUDY": "postgresql://me:s3cret@host/db"}).endswith("host/db")
+    assert resolved("here", "sqlite:///study.db", {}) == "sqlite:///study.db"
+    with pytest.raises(UserError) as fault:
+        resolved("here", "$STUDY", {})
+    told = "here: the environment variable STUDY is not set; set it to the URL of the database"
+    assert str(fault.value) == told
+    for url in ("postgresql://me:s3cret@host/db", "postgresql://host/db?user=me&password=s3cret"):
+        with pytest.raises(UserError) as fault:
+            resolved("here", url, {})
+        told = "here: a password does not belong into a SConscript"
+        assert str(fault.value) == f'{told}; put the URL into an environment variable and say storage="$NAME"'
+
+
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [
+        (
+            "nonsense",
+            r"storage is no URL of a database \(.*\); write it like postgresql\+psycopg://host/name or sqlite:///file.db",
+        ),
+        ("odd://host/db", r"storage is no URL of a database \(.*\); write it like .*"),
+        ("oracle://host/db", r"the database's driver cannot be imported \(No module named '.*'\); install it"),
+        (
+            "sqlite:////nowhere/at/all.db",
+            r"the study's database does not answer \(unable to open database file\); .* are kept",
+        ),
+        (
+            "postgresql+psycopg://me:s3cret@127.0.0.1:9/db",
+            r"the study's database does not answer \((?!.*s3cret).*\); .* are kept",
+        ),
+    ],
+)
+def test_databases_that_are_none(tmp_path: Path, url: str, line: str) -> None:
+    with pytest.raises(UserError, match=f"^search it: {line}$"), opened("search it", url, tmp_path):
+        pass
+
+
+class Items:
+    """Ten items; `classes` of them."""
+
+    metric_name = "score"
+    classes = [0, 1] * 5
+
+    def __init__(self, split: str) -> None:
+        self.split = split
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, index: int) -> tuple[str, int]:
+        return f"{self.split} {index}", self.classes[index]
+
+    def metric(self, outputs: list[list[int]]) -> float:
+        return float(len(outputs[0]))
+
+
+class Apart(Items):
+    splits = ("train", "validation", "test")
+
+
+class Unmeasured(Items):
+    metric = None
+
+
+class Sorted(Items):
+    classes = [0] * 5 + [1] * 5
+
+
+def names(dataset: object) -> list[str]:
+    return [dataset[index][0] for index in range(len(dataset))]  # type: ignore[arg-type,index]
+
+
+def test_the_test_split_is_not_read() -> None:
+    parts = Parts(Items, 0.2)
+    assert names(parts("test")) == ["train 0", "train 1"]
+    assert names(parts("train")) == [f"train {index}" for index in range(2, 10)]
+    assert parts("test").metric([[1, 2]]) == 2.0  # type: ignore[attr-defined]
+    parts = Parts(Apart, 0.2)
+    assert names(parts("test"))[0] == "validation 0"
+    assert names(parts("train")) == [f"train {index}" for index in range(10)]
+
+
+def test_data_that_cannot_be_divided() -> None:
+    with pytest.raises(
+        UserError, match=r"^Items: validation=0.01 leaves nothing of 10 items to train on or to measure"
+    ):
+        Parts(Items, 0.01)("test")
+    require_mixed(Items("train"), 0.4, "dataset.py:Items")  # type: ignore[arg-type]
+    with pytest.raises(UserError) as fault:
+        require_mixed(Sorted("train"), 0.4, "dataset.py:Sorted")  # type: ignore[arg-type]
+    assert str(fault.value) == (
+        "dataset.py:Sorted: the first 4 of 10 training items, to be measured on, have none of class 1; "
+        'shuffle them, or have a split "validation" and name it in an attribute splits'
+    )
