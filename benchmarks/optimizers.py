@@ -25,7 +25,7 @@ from nnrules.training.loop import fit, prepare
 TOP = Path(__file__).resolve().parents[1]
 EPOCHS, BATCH, SEEDS = 8, 64, (1, 2, 3)
 LOSSES, ACCURACIES = (1.0, 0.7, 0.5), (0.7, 0.8, 0.85)  # that are to be reached
-RATES = {"pid": (0.006, 0.02, 0.06), "sgd": (0.03, 0.1, 0.3), "adamw": (0.003, 0.01, 0.03)}
+RATES = {"pid": (0.002, 0.006, 0.02, 0.06), "sgd": (0.03, 0.1, 0.3, 1.0), "adamw": (0.003, 0.01, 0.03, 0.1)}
 DECAY = {"pid": 0.0005, "sgd": 0.0005, "adamw": 0.01}  # adamw's is apart from the gradient
 NAMES = {"pid": "PID", "sgd": "SGD", "adamw": "AdamW"}
 PAGE = """# Optimizers
@@ -45,7 +45,7 @@ The end, mean and standard deviation over the seeds:
 
 {ends}
 
-What the grids gave for the first seed, the training loss of the last epoch; {edges}
+What the grids gave for the first seed, learning rate and training loss of the last epoch; {edges}
 
 {grids}
 
@@ -156,7 +156,8 @@ def page(
     ]
     ends = [[NAMES[name], *(end(curves[name], what) for what in ("loss", "accuracy"))] for name in NAMES]
     found = [
-        [NAMES[name], *(f"{rate:g}: {grids[name][rate]['loss'][-1]:.3f}" for rate in RATES[name])] for name in NAMES
+        f"- {NAMES[name]}: " + ", ".join(f"{rate:g}: {found['loss'][-1]:.3f}" for rate, found in grids[name].items())
+        for name in NAMES
     ]
     recipe = options("pid", 1.0, 1)
     edges = [NAMES[name] for name in NAMES if best[name] in (RATES[name][0], RATES[name][-1])]
@@ -172,7 +173,7 @@ def page(
         reached=markdown(heading, lines, left=(0,)),
         ends=markdown(["optimizer", "training loss", "accuracy"], ends, left=(0,)),
         edges=f"{' and '.join(edges)} would take a wider one:" if edges else "none was best at an edge:",
-        grids=markdown(["optimizer", "lowest rate", "", "highest rate"], found, left=(0,)),
+        grids="\n".join(found),
     )
 
 
