@@ -1,6 +1,7 @@
 """The jinja2 environment of the C templates: ``//% if`` lines, ``{{ name }}`` values, nothing undefined."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import jinja2
 from nnrules.catalog.paths import KERNELS
 
 
+@cache
 def environment(folder: Path = KERNELS) -> jinja2.Environment:
-    """Templates are named by their path relative to ``folder``."""
+    """Templates are named by their path relative to ``folder``; each is compiled once, as long as its file stays."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
