@@ -1,22 +1,33 @@
 """Processes that train one network together, over gloo on the CPU, whoever starts them."""
 
+import importlib
+import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
+
+from nnrules.catalog.stages import QuantizeOptions, TrainOptions
+from nnrules.error import UserError
+from nnrules.stages.runner import Request
+from nnrules.training.ranks import Job, alone
 
 from .conftest import ROOT, started
 
 OPTIONS = {"batch_size": 16, "learning_rate": 0.01, "workers": 0, "optimizer": "sgd", "gradient_clip": 0, "epochs": 6}
 OUTPUTS = {"weights": "weights.safetensors", "log": "log.json"}
+FITTED = {**OUTPUTS, "codes": "codes.safetensors", "quantizers": "quantizers.json"}
 TASK = {"network": "task_files.py:Plain", "dataset": "task_files.py:SlowOddHalves"}
 AGAIN = "build again: it goes on after the last whole epoch"
 
@@ -46,6 +57,22 @@ def train(folder, variables=None, **options):
     return started(folder, "train", OUTPUTS, {**OPTIONS, **options}, variables, **TASK)
 
 
+def run(folder, verb="train", variables=None, inputs=None, **options):
+    """The stage in this process, which saves an import of torch."""
+    (folder / "task_files.py").write_bytes(Path(__file__).with_name("task_files.py").read_bytes())
+    given = {name: [path] for name, path in {**TASK, **(inputs or {})}.items()}
+    outputs = {name: str(folder / path) for name, path in (OUTPUTS if verb == "train" else FITTED).items()}
+    kind = {"train": TrainOptions, "fit": QuantizeOptions}[verb]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MASTER_PORT", raising=False)
+        for name, value in {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **(variables or {})}.items():
+            patch.setenv(name, value)
+        stage = importlib.import_module(f"nnrules.stages.{verb}")
+        stage.run(Request(verb, "halves", "", kind(**{**OPTIONS, **options}), given, outputs))
+        os.environ.pop("MASTER_PORT", None)  # which torch leaves
+
+
 def finished(process):
     """What it told."""
     told = process.communicate(timeout=300)[1]
@@ -61,22 +88,21 @@ def weights(folder):
 def two(tmp_path_factory):
     """The folder of a run of two processes that the stage starts itself."""
     folder = tmp_path_factory.mktemp("two")
-    assert finished(train(folder, devices=2)).count("epoch 6/6") == 1
+    run(folder, devices=2)
     return folder
 
 
 def test_two_processes_are_one_with_the_whole_batch(two, tmp_path):
     """Also where the last batch has an odd number of items."""
-    finished(train(tmp_path))
+    run(tmp_path)
     found = load_file(weights(two))
     for name, value in load_file(weights(tmp_path)).items():
         np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("launcher", ["spawn", "torchrun"])
-def test_a_process_that_is_killed_is_named_and_the_run_goes_on(launcher, two, tmp_path):
+def test_a_process_that_is_killed_is_named_and_the_run_goes_on(two, tmp_path):
     """Whoever starts its processes then, with the same result."""
-    killed = train(tmp_path, devices=2, launcher=launcher)
+    killed = train(tmp_path, devices=2, launcher="torchrun")
     wait_for(lambda: list(tmp_path.glob(".nnrules/checkpoints/*/checkpoint.safetensors")), killed)
     os.kill(ranks(killed.pid)[1], signal.SIGKILL)
     told = killed.communicate(timeout=120)[1]
@@ -84,17 +110,29 @@ def test_a_process_that_is_killed_is_named_and_the_run_goes_on(launcher, two, tm
     assert told.splitlines()[-1] == f"train halves: process 1 of 2 ended with signal SIGKILL; {AGAIN}"
     assert "Traceback" not in told
     assert not weights(tmp_path).exists()
-    told = finished(train(tmp_path, devices=2, launcher="torchrun"))
+    told = finished(train(tmp_path, devices=2))
     assert "train halves: resumed after epoch" in told
+    assert told.count("epoch 6/6") == 1
     assert weights(tmp_path).read_bytes() == weights(two).read_bytes()
     assert not list(tmp_path.glob(".nnrules/checkpoints/*"))
 
 
 def test_slurm(two, tmp_path):
     """An srun that starts what it is told to, with SLURM's variables."""
-    variables = path_with_srun(tmp_path)
-    finished(train(tmp_path, variables, devices=2, launcher="srun"))
+    run(tmp_path, variables=path_with_srun(tmp_path), devices=2, launcher="srun")
     assert weights(tmp_path).read_bytes() == weights(two).read_bytes()
+
+
+def test_quantizers_are_trained_together(two, tmp_path):
+    """As by one process, but for roundings of sums; the outputs are there once."""
+    found = []
+    for devices, launcher in ((1, "spawn"), (2, "torchrun")):
+        shutil.copy(weights(two), tmp_path / "before.safetensors")
+        options = {"method": "lsq", "weight_bits": 8, "activation_bits": 8, "epochs": 2, "devices": devices}
+        run(tmp_path, "fit", inputs={"weights": "before.safetensors"}, launcher=launcher, **options)
+        found.append(json.loads((tmp_path / "log.json").read_text())["loss"])
+        assert {each.name for each in tmp_path.glob("*.*")} >= set(FITTED.values())
+    np.testing.assert_allclose(*found, rtol=1e-3)
 
 
 def test_kubernetes(two, tmp_path):
@@ -134,19 +172,56 @@ def test_two_machines(two, tmp_path):
     assert weights(tmp_path).read_bytes() == weights(two).read_bytes()
 
 
-@pytest.mark.parametrize("launcher", ["spawn", "srun"])
-def test_what_the_users_code_raises_is_told_as_with_one_process(launcher, tmp_path):
-    options = {**OPTIONS, "devices": 2, "launcher": launcher}
-    task = {**TASK, "dataset": "task_files.py:Damaged"}
-    done = started(tmp_path, "train", OUTPUTS, options, path_with_srun(tmp_path), **task)
-    told = done.communicate()[1]
-    line = (
-        (tmp_path / "task_files.py").read_text().splitlines().index(" " * 12 + 'raise ValueError("item 7 is damaged")')
-    )
-    text = f"task_files.py:{line + 1}: ValueError: item 7 is damaged; fix the exception and build again"
-    assert told.splitlines()[-1] == text
-    assert "Traceback" not in told
-    assert done.returncode == 2
+def test_what_the_users_code_raises_is_told_as_with_one_process(tmp_path, capfd):
+    variables = path_with_srun(tmp_path)
+    with pytest.raises(UserError) as raised:
+        run(tmp_path, variables=variables, inputs={"dataset": "task_files.py:Damaged"}, devices=2, launcher="srun")
+    lines = (tmp_path / "task_files.py").read_text().splitlines()
+    number = 1 + next(i for i, line in enumerate(lines) if "item 7 is damaged" in line)
+    text = f"task_files.py:{number}: ValueError: item 7 is damaged; fix the exception and build again"
+    assert str(raised.value) == text
+    assert "Traceback" not in capfd.readouterr().err
+
+
+class Given(NamedTuple):
+    """What a process gets."""
+
+    checkpoints: Path
+
+    def blamed(self, fault):
+        return None
+
+
+def raising(fabric, given):
+    raise UserError("here", "is wrong: in two ways; or three")
+
+
+def test_a_mistake_without_a_cure(tmp_path):
+    job = Job.of(raising, Given(tmp_path), TrainOptions(), "train halves")
+    job.folder.mkdir()
+    job.raise_told()
+    for action in (lambda: job.run(alone()), job.raise_told):
+        with pytest.raises(UserError) as raised:
+            action()
+        assert str(raised.value) == "here: is wrong: in two ways; or three"
+
+
+@pytest.mark.parametrize("fault", [torch.distributed.DistNetworkError("gone"), RuntimeError("[gloo/pair.cc] closed")])
+def test_who_lost_another_process_waits_and_says_so(fault, tmp_path, monkeypatch):
+    """For as long as the one that started them takes to notice the other's end."""
+    waited = []
+    monkeypatch.setattr(f"{__name__}.raising", lambda fabric, given: raise_(fault))
+    monkeypatch.setattr("time.sleep", waited.append)
+    job = Job(__name__, "raising", Given(tmp_path), TrainOptions(), "train halves")
+    job.folder.mkdir()
+    with pytest.raises(UserError) as raised:
+        job.run(alone())
+    assert str(raised.value) == f"train halves: process 0 lost the others; {AGAIN}"
+    assert waited == [10.0]
+
+
+def raise_(fault):
+    raise fault
 
 
 def wait_for(happened, process):
@@ -226,15 +301,7 @@ def free_port():
         ),
     ],
 )
-def test_what_the_machine_has_not(options, variables, line, tmp_path, monkeypatch, request_for, reference):
-    from nnrules.catalog.stages import TrainOptions
-    from nnrules.error import UserError
-    from nnrules.stages import train
-
-    monkeypatch.chdir(tmp_path)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    task = {"network": reference("Plain"), "dataset": reference("Halves")}
+def test_what_the_machine_has_not(options, variables, line, tmp_path):
     with pytest.raises(UserError) as raised:
-        train.run(request_for("train", TrainOptions(**options), OUTPUTS, **task))
+        run(tmp_path, variables=variables, **options)
     assert str(raised.value) == f"train halves: {line}"
