@@ -1,6 +1,7 @@
 """The contract of quantizers that are trained: every file of compress/quantizers with Weights and Inputs keeps it."""
 
 import importlib
+import itertools
 import pkgutil
 from collections.abc import Iterable
 from typing import Any
@@ -31,6 +32,7 @@ MODULES = {
 TRAINED: dict[str, Any] = {name: module for name, module in MODULES.items() if hasattr(module, "Inputs")}
 WEIGHTS = [(name, bits) for name, module in TRAINED.items() for bits in module.WEIGHT_BITS]
 INPUTS = [(name, bits) for name, module in TRAINED.items() for bits in module.ACTIVATION_BITS]
+SIGNS = ("", "signed")
 
 
 def options(method: str, **more: Any) -> QuantizeOptions:
@@ -245,28 +247,28 @@ class Layer(nn.Module):
 
 
 class Layers(nn.Module):
-    """Side by side, one for each pair of widths."""
+    """Side by side, two for each pair of widths: with Relu and without."""
 
-    def __init__(self, signed: bool, pairs: Iterable[tuple[int, int]]) -> None:
+    def __init__(self, pairs: Iterable[tuple[int, int]]) -> None:
         super().__init__()
-        self.pairs = nn.ModuleDict({f"w{weights}a{inputs}": Layer(signed) for weights, inputs in pairs})
+        self.pairs = nn.ModuleDict(
+            {f"w{weights}a{inputs}{sign}": Layer(sign != "") for weights, inputs in pairs for sign in SIGNS}
+        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         return tuple(each(x) for each in self.pairs.values())
 
 
-@pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("method", TRAINED)
-def test_the_integer_program_is_the_network_that_was_trained(
-    method: str, signed: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every level of the second layers' inputs, from the same integers as input, at every width that there is: by
-    thresholds, to the last one; of 256 levels as far as a bias that is rounded to a step of the accumulator allows."""
+def test_the_integer_program_is_the_network_that_was_trained(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every level of the second layers' inputs, from the same integers as input, at every width that there is, of
+    either sign: by thresholds, to the last one; of 256 levels as far as a bias that is rounded to a step of the
+    accumulator allows."""
     monkeypatch.setattr("nnrules.graph.lowering.FARTHEST", -1)
     torch.manual_seed(3)
     pairs = [(2, 8), *((bits, 4) for bits in TRAINED[method].WEIGHT_BITS)]
     pairs += [(8, bits) for bits in TRAINED[method].ACTIVATION_BITS if bits != 4]
-    network = Layers(signed, pairs)
+    network = Layers(pairs)
     with torch.no_grad():
         for _ in range(60):
             network(torch.rand(16, 3, 8, 8))
@@ -274,7 +276,10 @@ def test_the_integer_program_is_the_network_that_was_trained(
     integers = torch.randint(-128, 128, (3, 3, 8, 8))
     x = (integers + 128) / 255
     layers = {
-        f"pairs.w{w}a{a}.{name}": (w, a if name == "second" else 8) for w, a in pairs for name in ("first", "second")
+        f"pairs.w{w}a{a}{sign}.{name}": (w, a if name == "second" else 8)
+        for w, a in pairs
+        for name in ("first", "second")
+        for sign in SIGNS
     }
     fitting.insert(network, (x,), options(method, layers=layers), "here")
     seen = {}
@@ -302,8 +307,8 @@ def test_the_integer_program_is_the_network_that_was_trained(
     graph = lower(quantized_model(model, QuantizationRecord(method, activations, scales, tuple(stated))), "here")
     run = graph.run(np.ascontiguousarray(integers.numpy().astype(np.int8).transpose(0, 2, 3, 1)))
     nodes = {node.output: node for node in graph.nodes}
-    for weights, bits in pairs:
-        name = f"w{weights}a{bits}"
+    for (weights, bits), sign in itertools.product(pairs, SIGNS):
+        name = f"w{weights}a{bits}{sign}"
         value = inputs[f"pairs.{name}.second"]
         operator: Any = nodes[value].operator
         assert operator.weight_bits <= weights
