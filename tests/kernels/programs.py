@@ -38,7 +38,7 @@ class Run:
     band: int = 0
     packings: tuple[Packing | None, ...] = ()
 
-    @property
+    @cached_property
     def parameters(self) -> dict[str, Parameter]:
         """What the kernel is rendered with."""
         operator, (shape, *others) = self.case.operator, self.case.shapes

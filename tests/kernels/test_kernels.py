@@ -60,7 +60,7 @@ def runs_of(cases: list[Case], isa: tuple[str, ...]) -> list[Run]:
         Run(kernel, case, variant, band)
         for case in cases
         for kernel in KERNEL_LIST
-        if kernel.op == case.operator.op
+        if kernel.op == case.operator.op and kernel.isa in (*isa, "portable")
         for variant in kernel.variants()
         for band in (0, *(bands(case) if kernel.rows else ()))
     ]
