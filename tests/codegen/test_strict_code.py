@@ -5,18 +5,31 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from benchmarks.few_bits import few_bits
 from nnrules.catalog.kernel import load_kernels
 from nnrules.catalog.paths import KERNELS, TOOLCHAINS
 from nnrules.codegen.model import ModelCode
 from nnrules.graph.ir import Graph, Node, Tensor
+from nnrules.graph.operator import Geometry
+from nnrules.graph.ops.add import Add
+from nnrules.graph.ops.lookup import Lookup
+from nnrules.graph.ops.max_pool2d import MaxPool2d
+from nnrules.graph.packed import packed
 from nnrules.plan.planner import make_plan
+from nnrules.plan.record import Plan
+from nnrules.plan.widths import packable
 from tests.cases import CASES, Case
 from tests.codegen.cppcheck import require_clean
+from tests.kernels.test_instructions import PACKINGS, SMALLEST
+from tests.narrow import folded, narrowed
 from tests.needs import need_command, need_module
+from tests.plan.test_schedule import Steps
 
 STRICT = [
     "-std=c11", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wstrict-prototypes",
@@ -78,9 +91,27 @@ def graph() -> Graph:
     return together(drawn[-1])
 
 
-def written(graph: Graph, isa: tuple[str, ...], folder: Path) -> None:
+@pytest.fixture(scope="module")
+def narrow() -> Graph:
+    """Layers of few bits, and some behind them that see few levels, but for the last one."""
+    graph, table = few_bits(), np.arange(-128, 128)
+    steps: Steps = [
+        ("pool", (graph.outputs[0],), MaxPool2d(geometry=Geometry(kernel=(2, 2)))),
+        ("table", ("pool",), Lookup(table=folded(table, 4, -8))),
+        ("sum", ("table", "table"), narrowed(Add.of((0.5, 0.4), (0, 0), 0, (0, -128, 127), "sum"), 4, 0)),
+        ("end", ("sum",), Lookup(table=table.astype(np.int8))),
+    ]
+    tensors, nodes = {**graph.tensors}, [*graph.nodes]
+    for name, sources, operator in steps:
+        shape = operator.infer(*(tensors[source].shape for source in sources))
+        tensors[name] = Tensor(name=name, shape=shape, scale=1.0, zero_point=0)
+        nodes.append(Node(name=name, inputs=sources, output=name, operator=operator))
+    return msgspec.structs.replace(graph, name="every", outputs=("end",), tensors=tensors, nodes=tuple(nodes))
+
+
+def written(graph: Graph, isa: tuple[str, ...], folder: Path, plan: Plan | None = None) -> None:
     """Source and header."""
-    code = ModelCode(graph, make_plan(graph, load_kernels(), "somewhere", isa))
+    code = ModelCode(graph, plan or make_plan(graph, load_kernels(), "somewhere", isa))
     (folder / "every.c").write_text(code.source())
     (folder / "every.h").write_text(code.header())
     (folder / "check.c").write_text(code.check())
@@ -101,6 +132,27 @@ def test_no_warnings(compiler: str, graph: Graph, tmp_path: Path) -> None:
     next(needed(words))
     written(graph, isa, tmp_path)
     assert compile_strictly(words, tmp_path) == ""
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_no_warnings_in_few_bits(compiler: str, narrow: Graph, tmp_path: Path) -> None:
+    words, isa = COMPILERS[compiler]
+    next(needed(words))
+    plans = plans_of(narrow, isa)
+    for plan in plans:
+        written(narrow, isa, tmp_path, plan)
+        assert compile_strictly(words, tmp_path) == ""
+    taken = {layer.kernel for plan in plans for layer in plan.layers}
+    assert taken >= {each.name for each in load_kernels() if each.packing in PACKINGS and each.isa in isa}
+
+
+def plans_of(narrow: Graph, isa: tuple[str, ...]) -> list[Plan]:
+    """With fast kernels, with small weights, and with packed tensors."""
+    kernels = load_kernels()
+    graph = packed(narrow, packable(narrow, kernels, ("portable",)))
+    tight = make_plan(graph, kernels, "somewhere", ("portable",), SMALLEST)
+    assert (tight.widths or {}).keys() == {"t3", "t5", "t8", "pool", "table", "sum"}
+    return [*(make_plan(narrow, kernels, "somewhere", isa, extra) for extra in (1.0, SMALLEST)), tight]
 
 
 def compile_strictly(words: list[str], folder: Path) -> str:
@@ -128,6 +180,12 @@ def test_a_warning_is_found(wrong: str, warning: str, graph: Graph, tmp_path: Pa
 def test_cppcheck_finds_nothing(isa: str | None, graph: Graph, tmp_path: Path) -> None:
     written(graph, (isa, "portable") if isa else ("portable",), tmp_path)
     require_clean(tmp_path, "every.c")
+
+
+def test_cppcheck_finds_nothing_in_few_bits(narrow: Graph, tmp_path: Path) -> None:
+    for plan in plans_of(narrow, ("armv7em", "portable")):
+        written(narrow, (), tmp_path, plan)
+        require_clean(tmp_path, "every.c")
 
 
 def test_the_arena_is_exact_under_sanitizers(graph: Graph, tmp_path: Path) -> None:
