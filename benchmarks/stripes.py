@@ -123,8 +123,12 @@ def row(layer: Layer, removed: float, best: Mapping[str, Best]) -> list[str]:
         f"{best[each].instructions:,}, {best[each].weight_bytes:,} B" if each in best else "" for each in FAMILIES
     ]
     shares = [saved(best, each) if each in best else None for each in RIVALS]
-    marks = ["" if each is None else f"**{each:.0%}**" if each >= GOAL * removed else f"{each:.0%}" for each in shares]
-    return [layer.name, f"{removed:.0%}", *counts, *marks]
+    return [layer.name, f"{removed:.0%}", *counts, *(_marked(each, GOAL * removed) for each in shares)]
+
+
+def _marked(share: float | None, goal: float) -> str:
+    text = "" if share is None else f"{round(share, 2) + 0.0:.0%}"
+    return f"**{text}**" if share is not None and share >= goal else text
 
 
 def page(target: str, layers: Sequence[Layer]) -> str:

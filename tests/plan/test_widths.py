@@ -56,6 +56,19 @@ def few(graph: Graph) -> bool:
     return 0 < len(groups(graph)) <= MOST
 
 
+def test_many_narrow_graphs_have_something_to_pack() -> None:
+    """The ones drawn here and in the tests of generated code."""
+    found = list[int]()
+
+    @settings(FEW, max_examples=40)
+    @given(narrow_graphs())
+    def count(graph: Graph) -> None:
+        found.append(len(groups(graph)))
+
+    count()
+    assert sum(number > 0 for number in found) > len(found) / 3
+
+
 @settings(FEW, max_examples=6)
 @given(narrow_graphs().filter(few))
 def test_no_more_ram_than_with_all_packed_or_none(graph: Graph) -> None:
