@@ -26,15 +26,16 @@ TOP = Path(__file__).resolve().parents[1]
 EPOCHS, BATCH, SEEDS = 8, 64, (1, 2, 3)
 LOSSES, ACCURACIES = (1.0, 0.7, 0.5), (0.7, 0.8, 0.85)  # that are to be reached
 RATES = {"pid": (0.006, 0.02, 0.06, 0.2), "sgd": (0.03, 0.1, 0.3, 1.0), "adamw": (0.003, 0.01, 0.03, 0.1)}
+TICKS = (0.3, 0.5, 0.7, 1.0, 2.0)  # of the losses in the picture
 DECAY = {"pid": 0.0005, "sgd": 0.0005, "adamw": 0.01}  # adamw's is apart from the gradient
 NAMES = {"pid": "PID", "sgd": "SGD", "adamw": "AdamW"}
 PAGE = """# Optimizers
 
 PID beside SGD with Nesterov's momentum and AdamW: the network of `models/mnist` on its spoilt digits, {epochs} epochs
-in batches of {batch}, cosine schedule after one epoch of warming up, {seeds} seeds. PID has k_I = {k_i:g} and k_D =
-{k_d:g}; PID and SGD have a momentum of {momentum:g} and a weight decay of {decay:g} within the gradient, AdamW one of
-{adamw:g} apart from it. The learning rate of each is the one of its grid with the lowest mean of the epochs' losses for
-the first seed. Made by `python -m benchmarks.optimizers`.
+in batches of {batch}, cosine schedule after one epoch of warming up, {seeds} seeds. PID has `k_i={k_i:g}` and
+`k_d={k_d:g}`; PID and SGD have a momentum of {momentum:g} and a weight decay of {decay:g} within the gradient, AdamW
+one of {adamw:g} apart from it. The learning rate of each is the one of its grid with the lowest mean of the epochs'
+losses for the first seed. Made by `python -m benchmarks.optimizers`.
 
 Epochs until the mean training loss of an epoch is at most so much, and until the accuracy on the held-out pictures is
 at least so much: mean over the seeds, in brackets the least and the most; *never*: not by all seeds.
@@ -222,6 +223,8 @@ def draw(curves: Mapping[str, Sequence[Curve]], best: Mapping[str, float], path:
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
     figure.axes[0].set_yscale("log")
+    figure.axes[0].set_yticks(TICKS, [f"{each:g}" for each in TICKS])
+    figure.axes[0].minorticks_off()
     figure.axes[0].legend()
     with rc_context({"svg.hashsalt": "nnrules", "svg.fonttype": "none"}):
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
