@@ -67,17 +67,18 @@ def spent(
     isa: tuple[str, ...],
     costs: Costs,
 ) -> Spent:
-    """What each layer takes at the widths that are tried, all layers having the same one where they may; of what has no
-    weights, the most that it takes then."""
+    """What each layer takes at the widths that are tried, all layers having the same one where they may, by the kernels
+    that the plan takes where nothing but its weights' size is bounded; of what has no weights, the most that it takes
+    then."""
     layers: dict[str, dict[int, int]] = {name: {} for name in tried}
     rest, kernels = 0, tuple(kernels)
     for bits in sorted({each for those in tried.values() for each in those}):
         taken = {name: bits if bits in those else those[-1] for name, those in tried.items()}
         graph = of_width(model, dataset, options, taken)
         offers, found = Offers(graph, kernels, isa, costs), Counter[str]()
-        for index, node in enumerate(graph.nodes):
-            if not node.operator.is_alias:
-                found[node.name if node.name in tried else ""] += round(offers.least(index, 0))
+        for node, (candidate, _) in zip(graph.nodes, offers.select()[0], strict=True):
+            if candidate is not None:
+                found[node.name if node.name in tried else ""] += round(candidate.instructions)
         rest = max(rest, found[""])
         for name in tried:
             layers[name][taken[name]] = found[name]

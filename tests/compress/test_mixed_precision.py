@@ -17,7 +17,7 @@ from nnrules.compress.quantizers.mixed_precision import Spent, allot, choose, dr
 from nnrules.compress.widths import with_allotted
 from nnrules.error import UserError
 from nnrules.plan.costs import Costs, costs_file, load_costs
-from nnrules.plan.select import Offers
+from nnrules.plan.planner import make_plan
 from nnrules.stages.allot import of_width, spent
 from tests.compress.test_after_training import SHAPE, model, run
 
@@ -138,8 +138,8 @@ def test_instructions_are_those_of_the_kernels_that_a_target_has() -> None:
     nodes = {node.name: node.operator for node in narrow.nodes}
     assert [nodes[name].weight_bits for name in "abc"] == [8, 8, 2]
     for graph, bits in ((wide, 8), (narrow, 2)):
-        offers = Offers(graph, kernels, toolchain.isa, costs)
-        every = sum(round(offers.least(index, 0)) for index in range(len(graph.nodes)))
+        layers = make_plan(graph, kernels, "cortex-m7", toolchain.isa, costs=costs).layers
+        every = sum(round(layer.instructions) for layer in layers)
         assert sum(each.get(bits, each[8]) for each in found.layers.values()) + found.rest == every
     portable = spent(model(), Noise(), options, {"a": [8], "b": [8], "c": [2, 8]}, kernels, ("portable",), Costs())
     assert portable.layers["c"][8] > 2 * found.layers["c"][8]
