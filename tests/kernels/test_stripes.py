@@ -115,6 +115,20 @@ def test_the_planner_takes_what_is_measured_to_be_fewer(layer: Layer, removed: f
     assert plan.kernel in FAMILIES["stripes"]
 
 
+def test_on_helium_few_stripes_have_to_be_left() -> None:
+    """A pruned network is not slower than before: its weights may all be stored, unless the smallest are asked for."""
+    isa, kernels = need_target("cortex-m55").isa, load_kernels()
+    families = {"direct": ("conv2d_s8__mve",), "stripes": FAMILIES["stripes"]}
+    for removed, faster in ((0.75, "direct"), (0.9, "stripes")):
+        graph = pruned(Layer(8, 64, 64), removed)
+        best = fastest(graph, "cortex-m55", families)
+        assert min(best, key=lambda each: best[each].instructions) == faster
+        (plan,) = make_plan(graph, kernels, "cortex-m55", isa).layers
+        assert plan.kernel in families[faster]
+        (plan,) = make_plan(graph, kernels, "cortex-m55", isa, extra_weights=0.0).layers
+        assert plan.weight_bytes < graph.nodes[0].operator.weight_bytes() * 1.1
+
+
 def narrow(shape: Shape, low: int, step: int, levels: int, share: float) -> Case:
     """Weights low, low + step .. of so many levels, by stripes zero but for a share of them."""
     found = case(shape, 4, share=share)
