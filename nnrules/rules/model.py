@@ -13,7 +13,7 @@ from nnrules.catalog import pruners, quantizers
 from nnrules.catalog.names import check_model_name
 from nnrules.catalog.sources import reference_file
 from nnrules.catalog.space import group_of
-from nnrules.catalog.stages import STAGES, GateOptions, Options, QuantizeOptions, ReportOptions
+from nnrules.catalog.stages import STAGES, GateOptions, Options, QuantizeOptions, Recipe, ReportOptions
 from nnrules.catalog.toolchain import toolchain_path
 from nnrules.error import UserError, suggest
 from nnrules.plan.costs import costs_file
@@ -22,6 +22,7 @@ from nnrules.rules.failure import caller, explained
 from nnrules.rules.firmware import Firmware
 from nnrules.rules.origins import Teacher, outputs_of_script, recipe, require_python, with_teacher
 from nnrules.rules.quantizing import require_heeded
+from nnrules.rules.recipes import require_effect
 from nnrules.rules.search import Searched, search
 from nnrules.rules.workspace import Subject, Workspace
 
@@ -81,6 +82,8 @@ class Declaration(msgspec.Struct, frozen=True, eq=False):
             declared = self.searched.declared(name, verb, declared, overrides)
         chosen = arguments.options(caller(), verb, declared, overrides, name)
         self.require_methods(verb, chosen, overrides)
+        if isinstance(chosen, Recipe) and not self.is_searched(verb, "optimizer"):
+            require_effect(caller(), f"{name}.{verb}", chosen, overrides)
         if verb == "quantize":
             require_heeded(caller(), name, chosen, declared, overrides)
         return chosen

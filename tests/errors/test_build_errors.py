@@ -107,6 +107,17 @@ def test_numbers_out_of_range(fresh: Project, option: str, value: str, fault: st
 
 
 @pytest.mark.parametrize(
+    ("word", "fault"),
+    [
+        ("tiny.train.momentum=0.5", "adamw does not use momentum; it is for pid, sgd"),
+        ("tiny.train.patience=2", "patience has no effect; say validation=0.2 or the like too"),
+    ],
+)
+def test_options_without_effect(fresh: Project, word: str, fault: str) -> None:
+    assert refused(fresh, "model=tiny", word) == f"{word}: {fault}"
+
+
+@pytest.mark.parametrize(
     ("text", "line"),
     [
         (
@@ -124,6 +135,18 @@ def test_numbers_out_of_range(fresh: Project, option: str, value: str, fault: st
         (
             "tiny.Train().Prune(sparsity=1.5)",
             "models/bad/SConscript:4: prune option 'sparsity': 1.5 is out of range; choose 0 or more and less than 1",
+        ),
+        (
+            "tiny.Train(k_i=3)",
+            "models/bad/SConscript:4: adamw does not use k_i; it is for pid",
+        ),
+        (
+            'tiny.Train().Prune("channel", sparsity=0.5, optimizer="sgd", dampening=0.5)',
+            "models/bad/SConscript:4: sgd does not use dampening; it is for pid",
+        ),
+        (
+            "tiny.Train(patience=3)",
+            "models/bad/SConscript:4: patience has no effect; say validation=0.2 or the like too",
         ),
         (
             'tiny.Train().Prune("channel", n=4)',
@@ -240,7 +263,7 @@ def test_sconscript(fresh: Project, text: str, line: str) -> None:
 
 def test_options_of_pruners_are_theirs(fresh: Project) -> None:
     """Values other than the defaults of options that the method has are not refused, whatever the optimizer is."""
-    options = '"pointwise", sparsity=0.5, n=4, scope="global", importance="skeleton", norm=2, optimizer="sgd"'
+    options = '"pointwise", sparsity=0.5, n=4, scope="global", importance="skeleton", norm=2, optimizer="pid", k_i=3'
     done = with_script(fresh, f"{TINY}tiny.Train().Prune({options}).Quantize()\n").build("-n", "model=bad")
     assert done.status == 0, done.stderr
 
