@@ -10,9 +10,10 @@ from nnrules.catalog.paths import TOOLCHAINS
 from nnrules.catalog.toolchain import Toolchain, load_toolchain
 
 
-def need_command(command: str, package: str | None) -> None:
-    """Skip (in CI: fail), naming the package, where a command is missing."""
-    if command != "{elf}" and shutil.which(command) is None:
+def need_command(command: str, package: str | None, path: str | None = None) -> None:
+    """Skip (in CI: fail), naming the package, where a command is missing; ``path``: other folders than those of
+    PATH."""
+    if command != "{elf}" and shutil.which(command, path=path) is None:
         report = pytest.fail if os.environ.get("CI") else pytest.skip
         report(f"{command} is missing; apt-get install {package}")
 

@@ -59,10 +59,10 @@ def run(request: Request[SearchOptions]) -> None:
     folder = STUDIES / name
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # others would not survive in the processes of trials
-    for module in (*_TRAINING, *(_EXPORT if options.quantize else ())):
-        importlib.import_module(module)
     _look(request, place)
     with opened(place, url, folder) as storage:
+        for module in (*_TRAINING, *(_EXPORT if options.quantize else ())):
+            importlib.import_module(module)
         longest = sum(trials.epochs_of(trials.stage_options(options, _largest(options))))
         study = Study(storage, name, options, longest)
         Search(request, study, folder, place).run()

@@ -124,6 +124,24 @@ class Watching(Plain):
         return super().forward(x)
 
 
+class Wide(nn.Module):
+    """Three convolutions, whose width may be chosen."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        if width > 100:
+            raise ValueError("too wide")
+        self.stem, self.body = nn.Conv2d(1, width, 3, 2, 1), nn.Conv2d(width, width, 3, 1, 1)
+        self.head = nn.Linear(width * 16, 1)
+
+    def forward(self, x):
+        x = torch.relu(self.body(torch.relu(self.stem(x))))
+        return self.head(torch.flatten(x, 1))
+
+    def loss(self, output, target):
+        return nn.functional.binary_cross_entropy_with_logits(output[:, 0], target)
+
+
 class Raising(Residual):
     def forward(self, x):
         raise ValueError("no such thing")
