@@ -230,7 +230,7 @@ def until_trials(process, count):
 
 def ended(process):
     """The lines that a search says yet, and its exit code."""
-    text = process.communicate(timeout=120)[1]
+    text = process.communicate(timeout=200)[1]
     return text.splitlines(), process.returncode
 
 
@@ -262,15 +262,18 @@ def server():
 
 def test_two_machines_share_a_study_and_one_dies(tmp_path, server):
     one, two = (Machine(tmp_path / name, "$STUDY", STUDY=server.url) for name in ("one", "two"))
-    first, second = one.start(), two.start()
+    first, second = one.start(trials=8), two.start(trials=8)
     until_trials(first, 1)
+    begun = until_trials(second, 1)
+    time.sleep(0.3)
     first.send_signal(signal.SIGKILL)
     first.wait()
     lines, status = ended(second)
     assert status == 0, lines
     trials = two.trials()
-    assert states(trials) == ["complete"] * 6
-    assert len({json.dumps(trial["chosen"]) for trial in trials}) == 6
+    assert states(trials) == ["complete"] * 8
+    assert len({json.dumps(trial["chosen"]) for trial in trials}) == 8
+    assert 0 < len(numbers([*begun, *lines])) < 8
     assert {len(trial["curve"]) for trial in trials} == {2}
     with opened("search halves", server.url, tmp_path) as storage:
         (study,) = storage.get_all_studies()

@@ -1,6 +1,7 @@
 """Studies without training: what is drawn, what is kept, who wins."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from nnrules.catalog.space import Parameter
 from nnrules.catalog.stages import SearchOptions
 from nnrules.error import UserError
+from nnrules.training.search import storage as storage_module
+from nnrules.training.search import study as study_module
 from nnrules.training.search.parts import Parts, require_mixed
 from nnrules.training.search.storage import _bare, opened, resolved
 from nnrules.training.search.study import Study, Trial, front, winner
@@ -202,3 +205,27 @@ def test_data_that_cannot_be_divided() -> None:
         "dataset.py:Sorted: the first 4 of 10 training items, to be measured on, have none of class 1; "
         'shuffle them, or have a split "validation" and name it in an attribute splits'
     )
+
+
+def test_a_machine_that_dies_before_it_says_anything_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study_module, "HEARTBEAT", 0)
+    monkeypatch.setattr(storage_module, "GRACE", 1)
+    url = f"sqlite:///{tmp_path}/study.db"
+    chosen = SearchOptions(space=(RATE,), trials=2)
+    with opened("search it", url, tmp_path) as storage:
+        study = Study(storage, "name", chosen, 2)
+        monkeypatch.setattr(study, "_beat", lambda begun: None)
+        dead = study.next()
+        other = Study(storage, "name", chosen, 2)
+        mine = other.next()
+        assert dead
+        assert mine
+        end = time.monotonic() + 20
+        while (again := other.next()) is None and time.monotonic() < end:
+            other.beat()
+            time.sleep(0.1)
+        assert again
+        assert (again.chosen, again.first) == (dead.chosen, dead.number)
+        assert other.next() is None

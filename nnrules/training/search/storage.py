@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 HEARTBEAT, GRACE = 10, 60  # seconds
+_PAUSES = (0.1, 0.3, 1.0, 2.0)  # seconds
+_EXISTS = re.compile("already exists|duplicate|UNIQUE constraint|Duplicate")
 _CURE = "mend that and build again: the trials that are over are kept"
 
 
@@ -52,6 +55,20 @@ def opened(place: str, url: str, folder: Path) -> Iterator[BaseStorage]:
 
 
 def _database(place: str, url: str) -> BaseStorage:
+    """Again where another machine made the tables of a new database at the same time."""
+    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+    for pause in _PAUSES:
+        try:
+            return _connected(place, url)
+        except (IntegrityError, OperationalError, ProgrammingError) as fault:
+            if not _EXISTS.search(str(fault.orig)):
+                raise
+            time.sleep(pause)
+    return _connected(place, url)
+
+
+def _connected(place: str, url: str) -> BaseStorage:
     from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 
     again = RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)

@@ -59,6 +59,7 @@ class Study:
         self.limit = there_are if whole else options.trials
         self._alone = not isinstance(storage, RDBStorage)
         self._mine: dict[int, Begun] = {}
+        self._others: set[int] = set()
         self._beaten = 0.0
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -118,10 +119,19 @@ class Study:
         if isinstance(self._storage, RDBStorage) and time.monotonic() > self._beaten + HEARTBEAT:
             for begun in self._mine.values():
                 self._beat(begun)
+            self._watch_others()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 optuna.storages.fail_stale_trials(self._study)
             self._beaten = time.monotonic()
+
+    def _watch_others(self) -> None:
+        """Begin to wait for each trial elsewhere; one whose machine died before it ever said that it goes on would be
+        waited for without end."""
+        for trial in self._trials():
+            if trial.state == TrialState.RUNNING and trial.number not in self._mine.keys() | self._others:
+                self._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
+                self._others.add(trial.number)
 
     def forget(self) -> None:
         """Where no trial is complete, here or elsewhere: begin anew the next time."""
