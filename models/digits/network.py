@@ -1,3 +1,5 @@
+"""A small residual network (He et al., CVPR 2016) for pictures of 8x8 pixels."""
+
 import torch
 from torch import nn
 
