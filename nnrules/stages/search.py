@@ -134,6 +134,7 @@ def _write(request: Request[SearchOptions], study: Study) -> None:
         model=request.model,
         metric=study.metric_name,
         cost=unit(options) if options.minimize else "",
+        drop=options.drop,
         trials=msgspec.to_builtins(known),
         best=best.number,
         front=[each.number for each in front(known)],

@@ -29,7 +29,8 @@ TEMPLATE = (
 
 <h2>Winner</h2>
 <p>Trial {{ winner.number }}: {{ search.metric }} {{ number(winner.metric) }}
-{%- if search.cost %}, {{ number(winner.cost) }} {{ search.cost }}{% endif %}.</p>
+{%- if search.cost %}, {{ number(winner.cost) }} {{ search.cost }}, the least of those whose
+{{ search.metric }} is at most {{ "%g" | format(search.drop) }} below the best{% endif %}.</p>
 <div class="wide"><table>
 <tr><th>option<th>value
 {% for name, value in winner.chosen.items() %}
@@ -54,7 +55,8 @@ TEMPLATE = (
 {%- for name in names %}<th>{{ name }}{% endfor %}
 {% for trial in search.trials %}
 <tr><td class="n">{{ trial.number }}
-<td{% if trial.number == search.best %} class="good"{% endif %}>{{ state(trial) }}
+{% if trial.number == search.best %}<td class="good">winner{% else %}<td>{{ state(trial) }}{% endif %}
+
 <td class="n">{{ number(trial.metric) }}
 {%- if search.cost %}<td class="n">{{ number(trial.cost) }}{% endif %}
 <td class="n">{{ trial.epochs }}<td class="n">{{ "%.1f" | format(trial.seconds) }}
@@ -70,13 +72,14 @@ TEMPLATE = (
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found. `metric`: its name; `cost`: what the second objective counts, empty for none; `trials`: see
-    nnrules.training.search.study.Trial; `best`, `front`: numbers of trials; `importances`: share of the metric's
-    variance by parameter, empty where it is not known."""
+    """What was found. `metric`: its name; `cost`: what the second objective counts, empty for none; `drop`: how far the
+    winner's metric may then be below the best; `trials`: see nnrules.training.search.study.Trial; `best`, `front`:
+    numbers of trials; `importances`: share of the metric's variance by parameter, empty where it is not known."""
 
     model: str
     metric: str
     cost: str
+    drop: float
     trials: list[dict[str, Any]]
     best: int
     front: list[int]
@@ -140,7 +143,8 @@ def history(search: Search, figure: Any) -> None:
     for state in ("complete", "pruned"):
         some = [trial for trial in search.trials if trial["state"] == state and trial["metric"] is not None]
         points = [trial["number"] for trial in some], [trial["metric"] for trial in some]
-        axes.scatter(*points, color=_COLOURS[state], label={"pruned": "ended early"}.get(state, state), zorder=3)
+        if some:
+            axes.scatter(*points, color=_COLOURS[state], label={"pruned": "ended early"}.get(state, state), zorder=3)
     best = [max(each["metric"] for each in complete[: index + 1]) for index in range(len(complete))]
     numbers = [trial["number"] for trial in complete]
     axes.step(numbers, best, where="post", color=_COLOURS["best"], linewidth=1, label="best so far")
@@ -154,14 +158,17 @@ def pareto(search: Search, figure: Any) -> None:
     """Metric against cost; the front as a line, the winner marked."""
     axes = figure.add_subplot()
     complete = [trial for trial in search.trials if trial["state"] == "complete"]
-    axes.scatter(
-        [trial["cost"] for trial in complete], [trial["metric"] for trial in complete], color=_COLOURS["pruned"]
-    )
+    others = [trial for trial in complete if trial["number"] not in search.front]
+    if others:
+        points = [trial["cost"] for trial in others], [trial["metric"] for trial in others]
+        axes.scatter(*points, color=_COLOURS["pruned"], label="others")
     front = [search.of(number) for number in search.front]
     points = [trial["cost"] for trial in front], [trial["metric"] for trial in front]
     axes.plot(*points, color=_COLOURS["complete"], marker="o", label="front")
     winner = search.of(search.best)
     axes.scatter([winner["cost"]], [winner["metric"]], color=_COLOURS["best"], zorder=3, label="winner")
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel(search.cost)
     axes.set_ylabel(search.metric)
     axes.legend(frameon=False)
@@ -182,7 +189,8 @@ def _embedded(draw: Callable[[Search, Any], None], search: Search) -> str:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 3.6), dpi=110, layout="constrained")
+    height = 0.8 + 0.4 * len(search.importances) if draw is importances else 3.6
+    figure = Figure(figsize=(8, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     draw(search, figure)
     for axes in figure.axes:

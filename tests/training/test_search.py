@@ -155,6 +155,8 @@ def test_the_page_shows_everything(searches):
     assert page.count('src="data:image/png;base64,') == (
         3 if json.loads((searches / "pareto/study").read_text())["importances"] else 2
     )
+    assert page.count('<td class="good">winner') == 1
+    assert "accuracy is at most 0.3 below the best" in page
     assert "Pareto" not in (searches / "jobs/report").read_text()
     assert (
         (searches / "pareto/table").read_text().startswith("search halves: 4 trials\ntrial  accuracy  bytes of weights")
