@@ -158,6 +158,20 @@ def test_root_installs_the_packages(sconsw: ModuleType, monkeypatch: pytest.Monk
     ]
 
 
+def test_the_database_server_is_found_apart(
+    sconsw: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sconsw.shutil, "which", lambda command: None)
+    monkeypatch.setattr(sconsw, "APART", tmp_path)
+    database = {"postgres": sconsw.TESTS["postgres"]}
+    sconsw.install_tools(database)
+    assert capsys.readouterr().out.startswith("sconsw: missing: postgresql; install with: ")
+    (tmp_path / "15/bin").mkdir(parents=True)
+    (tmp_path / "15/bin/postgres").touch()
+    sconsw.install_tools(database)
+    assert capsys.readouterr().out == ""
+
+
 def test_every_tool_of_targets_and_tests_has_a_package(sconsw: ModuleType) -> None:
     toolchains = [load_toolchain(toolchain_path(name)) for name in target_names()]
     tools = {chain.compiler.command for chain in toolchains}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nnrules.rules.search import _declared
 from tests.needs import need_target
 from tests.rules.project import Project
 
@@ -200,6 +201,22 @@ LATER = [
         "there is nothing here to search for; give it a model, or one after Train() or Prune()",
     ),
 ]
+
+
+@pytest.mark.parametrize(
+    ("budget", "options"),
+    [
+        (90, {"seconds": 90.0}),
+        ("1.5 s", {"seconds": 1.5}),
+        ("30 min", {"seconds": 1800.0}),
+        ("2h", {"seconds": 7200.0}),
+        ("400 epochs", {"epochs": 400}),
+        (None, {"trials": 20}),
+    ],
+)
+def test_budgets(budget: object, options: dict[str, float]) -> None:
+    assert _declared("here", {}, budget) == options
+    assert _declared("here", {"trials": 3}, budget) == {"trials": 3, **(options if budget else {})}
 
 
 CASES = [(f"env.Search(m, {words})", line) for words, line in REFUSED] + LATER
