@@ -134,11 +134,10 @@ class Offers:
         """For each node, the candidate taken (None for a reshape) and why each other one was not; and what bounded
         them.
 
-        The packed weights of all layers together may be larger than as int8 by ``extra_weights`` times that size (or as
-        large as so many times all of them, where vectors are left out), or are as small as they get, unless only larger
-        ones keep the bound on the ``flash``. Where nothing keeps that, the smallest are taken. ``bands``: rows that a
-        layer computes at a time, of those through which rows stream; ``limits``: on what a layer's kernel takes of the
-        arena, such that each has one. Raises UserError where a layer
+        The packed weights of all layers together may be larger than as int8 by ``extra_weights`` times that size, or
+        are as small as they get, unless only larger ones keep the bound on the ``flash``. Where nothing keeps that, the
+        smallest are taken. ``bands``: rows that a layer computes at a time, of those through which rows stream;
+        ``limits``: on what a layer's kernel takes of the arena, such that each has one. Raises UserError where a layer
         has no kernel.
         """
         graph, rows, within = self.graph, bands or {}, limits or {}
@@ -157,13 +156,8 @@ class Offers:
 
 
 def _with_extra(operator: Operator, extra_weights: float) -> float:
-    """Bytes that a layer's weights may take on average: those of a few bits are so for their size; where vectors are
-    zero, all of them may be stored if that is within the extra."""
-    left = operator.weight_bytes()
-    if operator.weight_bits < 8:
-        return left
-    weights = getattr(operator, "weights", None)
-    return max(left * (1 + extra_weights), 0 if weights is None else weights.size * extra_weights)
+    """Bytes that a layer's weights may take on average: those of a few bits are so for their size."""
+    return operator.weight_bytes() * (1 + extra_weights if operator.weight_bits == 8 else 1)
 
 
 def _within(

@@ -116,17 +116,17 @@ def test_the_planner_takes_what_is_measured_to_be_fewer(layer: Layer, removed: f
 
 
 def test_on_helium_few_stripes_have_to_be_left() -> None:
-    """A pruned network is not slower than before: its weights may all be stored, unless the smallest are asked for."""
+    """There dense kernels take fewer instructions until then, which is for weights that may be as large."""
     isa, kernels = need_target("cortex-m55").isa, load_kernels()
     families = {"direct": ("conv2d_s8__mve",), "stripes": FAMILIES["stripes"]}
     for removed, faster in ((0.75, "direct"), (0.9, "stripes")):
         graph = pruned(Layer(8, 64, 64), removed)
         best = fastest(graph, "cortex-m55", families)
         assert min(best, key=lambda each: best[each].instructions) == faster
-        (plan,) = make_plan(graph, kernels, "cortex-m55", isa).layers
+        (plan,) = make_plan(graph, kernels, "cortex-m55", isa, extra_weights=3.0).layers
         assert plan.kernel in families[faster]
-        (plan,) = make_plan(graph, kernels, "cortex-m55", isa, extra_weights=0.0).layers
-        assert plan.weight_bytes < graph.nodes[0].operator.weight_bytes() * 1.1
+        (plan,) = make_plan(graph, kernels, "cortex-m55", isa).layers
+        assert plan.kernel in families["stripes"]
 
 
 def narrow(shape: Shape, low: int, step: int, levels: int, share: float) -> Case:
