@@ -19,7 +19,8 @@ from nnrules.catalog.kernel import Kernel, load_kernel
 from nnrules.catalog.stages import QuantizeOptions
 from nnrules.catalog.toolchain import load_toolchain
 from nnrules.compress.after_training import prepare
-from nnrules.compress.calibration import session
+from nnrules.compress.calibration import histograms, session
+from nnrules.compress.parameters import UNIT_RANGE, Activation, QuantizationRecord, carriers, weight_scales
 from nnrules.compress.qdq import quantized_model
 from nnrules.compress.quantizers import minmax
 from nnrules.compress.quantizers.mixed_precision import Spent, allot, draw
@@ -28,7 +29,6 @@ from nnrules.graph.ir import Graph
 from nnrules.graph.lowering import lower
 from nnrules.plan.costs import Costs, load_costs
 from nnrules.plan.select import Offers
-from nnrules.stages.quantize import calibrated
 from nnrules.stages.runner import Request, main
 from nnrules.training.task import Dataset, Floats, make_dataset, make_network, stacked
 
@@ -100,8 +100,16 @@ def of_width(model: onnx.ModelProto, dataset: Dataset, options: QuantizeOptions,
         return [stacked(dataset, range(min(BATCH, len(dataset))))]
 
     prepared = prepare(changed, plain, batches, minmax.choose_range, "allot")
-    record = calibrated(prepared.model, dataset, plain, "allot", prepared.stated, prepared.codes)
-    return lower(quantized_model(prepared.model, record), "allot")
+    stated = prepared.stated
+    kinds = {node.output[0]: node.op_type for node in changed.graph.node}
+    own = [name for name, carried in carriers(changed, stated).items() if name == carried and name not in stated]
+    seen = histograms(changed, own, batches, "allot")
+    activations = {name: Activation.covering(each.low, each.high, options.symmetric) for name, each in seen.items()}
+    activations |= {name: Activation(1 / 256, -128) for name in own if kinds.get(name) in UNIT_RANGE}
+    activations |= stated
+    scales = weight_scales(changed, activations, "allot", stated, prepared.codes, options.per_channel is not False)
+    record = QuantizationRecord(plain.method, activations, scales, tuple(stated))
+    return lower(quantized_model(changed, record), "allot")
 
 
 def mean_loss(model: onnx.ModelProto, network: Any, dataset: Dataset, count: int) -> float:
