@@ -357,7 +357,17 @@ STAGES: dict[str, Stage] = {
     ),
     "search": Stage(
         SearchOptions,
-        libraries=("optuna", "jinja2", "matplotlib", "torch-pruning", "onnx", "onnxruntime", "onnxscript", *_TRAINING),
+        libraries=(
+            "optuna",
+            "sqlalchemy",
+            "jinja2",
+            "matplotlib",
+            "torch-pruning",
+            "onnx",
+            "onnxruntime",
+            "onnxscript",
+            *_TRAINING,
+        ),
         plugins=(
             "training/optimizers/*.py",
             "training/schedules/*.py",
@@ -370,7 +380,7 @@ STAGES: dict[str, Stage] = {
     "allot": Stage(
         QuantizeOptions,
         libraries=("onnx", "onnxruntime", "matplotlib", *_DATASET),
-        plugins=("compress/quantizers/{method}.py",),
+        plugins=("compress/quantizers/{method}.py", *_OPERATORS),
     ),
     "export": Stage(ExportOptions, libraries=("onnx", "onnxruntime", "onnxscript", "safetensors", *_DATASET)),
     "quantize": Stage(
