@@ -129,6 +129,18 @@ def test_on_helium_few_stripes_have_to_be_left() -> None:
         assert plan.kernel in families["stripes"]
 
 
+def test_the_portable_kernel_is_taken_where_enough_stripes_are_removed() -> None:
+    isa, kernels = need_target("riscv32").isa, load_kernels()
+    families = {"direct": ("conv2d_s8__rv32imc",), "stripes": ("conv2d_stripes_s8__portable",)}
+    for removed, faster in ((0.3, "direct"), (0.75, "stripes")):
+        graph = pruned(Layer(12, 16, 16), removed)
+        best = fastest(graph, "riscv32", families)
+        assert min(best, key=lambda each: best[each].instructions) == faster
+        (plan,) = make_plan(graph, kernels, "riscv32", isa).layers
+        assert plan.kernel in families[faster]
+        assert plan.instructions == pytest.approx(best[faster].instructions, rel=0.15)
+
+
 def narrow(shape: Shape, low: int, step: int, levels: int, share: float) -> Case:
     """Weights low, low + step .. of so many levels, by stripes zero but for a share of them."""
     found = case(shape, 4, share=share)
