@@ -1,28 +1,43 @@
 """Studies without training: what is drawn, what is kept, who wins."""
 
 import json
+import math
+import os
 import time
 from pathlib import Path
 
 import pytest
 
 from nnrules.catalog.space import Parameter
-from nnrules.catalog.stages import SearchOptions
+from nnrules.catalog.stages import SearchOptions, TrainOptions
 from nnrules.error import UserError
+from nnrules.stages import trial as trials_module
+from nnrules.stages.runner import Request
+from nnrules.stages.trial import Result
 from nnrules.training.search import storage as storage_module
 from nnrules.training.search import study as study_module
+from nnrules.training.search.draw import value_of
 from nnrules.training.search.parts import Parts, require_mixed
 from nnrules.training.search.storage import _bare, opened, resolved
 from nnrules.training.search.study import Study, Trial, front, winner
+
+
+@pytest.fixture(autouse=True)
+def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test here needs its journal after a power cut."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
 
 RATE = Parameter(name="train.learning_rate", low=0.001, high=0.1, log=True)
 WIDTH = Parameter(name="network.width", low=4, high=16, whole=True, step=4)
 WORDS = Parameter(name="train.optimizer", values=("adamw", "sgd"))
 
 
-def play(folder: Path, count: int, space: tuple[Parameter, ...], url: str = "", **options: object) -> list[Trial]:
+def play(
+    folder: Path, count: int | None, space: tuple[Parameter, ...], url: str = "", **options: object
+) -> list[Trial]:
     """Trials of which each is as good as its learning rate, or as it is wide."""
-    chosen = SearchOptions(space=space, trials=count, **options)  # type: ignore[arg-type]
+    chosen = SearchOptions(**{"space": space, "trials": count, **options})  # type: ignore[arg-type]
     with opened("search it", url, folder) as storage:
         study = Study(storage, "name", chosen, 2)
         study.resume()
@@ -51,6 +66,43 @@ def test_each_combination_comes_once_where_there_are_few(tmp_path: Path) -> None
     assert {trial.chosen["network.width"] for trial in trials} == {4, 8, 12, 16}
 
 
+@pytest.mark.parametrize("limits", [{"epochs": 99}, {"seconds": 99.0}, {"trials": 7}])
+def test_no_combination_comes_twice(tmp_path: Path, limits: dict[str, float]) -> None:
+    space = (Parameter(name="network.a", values=(1, 2)), Parameter(name="network.b", values=(1, 2, 3, 4)))
+    trials = play(tmp_path, limits.get("trials"), space, **{**limits, "trials": limits.get("trials")})
+    assert len(trials) == len({json.dumps(trial.chosen) for trial in trials}) == limits.get("trials", 8)
+
+
+def test_a_range_with_few_values_comes_to_its_end(tmp_path: Path) -> None:
+    space = (Parameter(name="network.a", low=1.0, high=math.nextafter(1.0, 2)),)
+    assert [trial.chosen for trial in play(tmp_path, 9, space)] == [{"network.a": 1.0}]
+
+
+@pytest.mark.parametrize(
+    ("space", "drawn", "value"),
+    [
+        ({"low": 0.001, "high": 0.1, "log": True}, 0.0123456, 0.01235),
+        ({"low": 99.9, "high": 100.0}, 99.9512345, 99.95123),
+        ({"low": 99.99, "high": 100.0, "step": 0.001}, 99.991, 99.991),
+        ({"low": 0.0, "high": 0.3, "step": 0.1}, 0.1 + 0.2, 0.3),
+        ({"low": 1, "high": 9, "whole": True}, 3, 3),
+    ],
+)
+def test_numbers_have_the_digits_that_tell_them_apart(space: dict[str, float], drawn: float, value: float) -> None:
+    assert value_of(Parameter(name="network.a", **space), drawn) == value  # type: ignore[arg-type]
+
+
+def test_the_first_trials_of_a_longer_study_decide(tmp_path: Path) -> None:
+    long = play(tmp_path, 8, (RATE,))
+    assert winner(long[:4], 0.0) != winner(long, 0.0)
+    with opened("search it", "", tmp_path) as storage:
+        study = Study(storage, "name", SearchOptions(space=(RATE,), trials=4), 2)
+        assert study.next() is None
+        assert study.is_over()
+        assert study.trials() == long[:4]
+        assert study.importances() == {RATE.name: 1.0}
+
+
 def test_a_study_may_be_longer_or_in_a_database(tmp_path: Path) -> None:
     short = play(tmp_path / "journal", 3, (RATE,))
     assert play(tmp_path / "journal", 6, (RATE,))[:3] == short
@@ -74,6 +126,16 @@ def test_one_build_at_a_time_has_a_journal(tmp_path: Path) -> None:
         pass
     line = "search it: another build is at this study; wait for it, or share a database by storage="
     assert str(fault.value) == line
+
+
+def test_a_metric_that_is_no_number_fails_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = Path(__file__).with_name("task_files.py")
+    options = SearchOptions(space=(RATE,), train=TrainOptions())
+    inputs = {"network": [f"{file}:Wide"], "dataset": [f"{file}:Halves"]}
+    monkeypatch.setattr(trials_module.Trial, "_found", lambda _: Result(metric=math.nan, name="score"))
+    monkeypatch.setattr(Request, "require_seen", lambda *_: None)
+    found = trials_module._found(Request("search", "it", "", options, inputs), {}, tmp_path)
+    assert found.fault == f"{file}:Halves: score is nan; return a finite number from metric(outputs)"
 
 
 def trial(number: int, metric: float | None, cost: float | None = None, state: str = "complete") -> Trial:

@@ -3,11 +3,10 @@ interrupted goes on as it would have."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,8 @@ from optuna.trial import FrozenTrial, TrialState
 from nnrules.catalog.space import Parameter
 
 STARTUP = 10  # trials drawn by lot before TPE looks at what was found
+ATTEMPTS = 10  # draws for one that no trial had, the second half by lot, before one of the rest is taken
+_LISTED = 100_000  # combinations that are put in an order
 
 
 def distribution(parameter: Parameter) -> BaseDistribution:
@@ -32,12 +33,16 @@ def distribution(parameter: Parameter) -> BaseDistribution:
 
 
 def value_of(parameter: Parameter, drawn: Any) -> Any:
-    """What a stage gets: of a number that is not whole, 4 digits."""
+    """What a stage gets: of a number that is not whole, 4 digits, and more where the range is narrow for its numbers
+    (99.9 to 100) or has steps."""
     if parameter.values:
         return json.loads(drawn)
     if parameter.whole:
         return int(drawn)
-    return min(max(float(f"{drawn:.4g}"), parameter.low), parameter.high)
+    largest = max(abs(parameter.low), abs(parameter.high))
+    more = max(0, math.floor(math.log10(largest / (parameter.high - parameter.low))))
+    digits = 12 if parameter.step else 4 + more
+    return min(max(float(f"{drawn:.{digits}g}"), parameter.low), parameter.high)
 
 
 def combinations(space: Sequence[Parameter]) -> int | None:
@@ -53,12 +58,16 @@ def _steps(parameter: Parameter) -> int | None:
 
 
 class Drawer(BaseSampler):
-    """`method`: tpe (Bergstra et al., NeurIPS 2011; multivariate, Falkner et al., ICML 2018) or random; where all
-    combinations are to be tried, each comes once, in an order drawn by lot."""
+    """What no trial had. `method`: tpe (Bergstra et al., NeurIPS 2011; multivariate, Falkner et al., ICML 2018) or
+    random; where all combinations are to be tried (`whole`), they come in an order drawn by lot. `is_at_end`: nothing
+    new was found."""
 
     def __init__(self, space: Sequence[Parameter], method: str, seed: int, whole: bool) -> None:
+        self._space = {each.name: each for each in space}
         self._distributions = {each.name: distribution(each) for each in space}
+        self._endless = combinations(space) is None
         self._method, self._seed, self._whole = method, seed, whole
+        self.is_at_end = False
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """All parameters are drawn together."""
@@ -68,41 +77,59 @@ class Drawer(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: Mapping[str, BaseDistribution]
     ) -> dict[str, Any]:
         """See Optuna."""
-        if self._whole:
-            return self._next_combination(study, search_space)
-        return self._inner(study, trial).sample_relative(study, trial, dict(search_space))
+        space = dict(search_space)
+        before = [each for each in study.get_trials(False) if lives(each) and each.number < trial.number]
+        taken = {self._told(space, each.params) for each in before}
+        for attempt in range(0 if self._whole else ATTEMPTS):
+            seeds = [self._seed, len(before), *([attempt] if attempt else [])]
+            method = self._method if 2 * attempt < ATTEMPTS else "random"
+            found = self._drawn(study, trial, space, method, int(np.random.default_rng(seeds).integers(2**24)))
+            if self._told(space, found) not in taken:
+                return found
+        found = {} if self._endless else self._untried(space, taken)
+        self.is_at_end = not found
+        return found
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """See Optuna."""
+        """See Optuna; of what was not drawn together."""
+        return self._by_lot(study, trial, param_name, param_distribution, self._seed + trial.number)
+
+    def _drawn(
+        self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution], method: str, seed: int
+    ) -> dict[str, Any]:
+        """All parameters; by lot as long as too few trials tell."""
+        found = dict[str, Any]()
+        if method == "tpe":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                sampler = TPESampler(seed=seed, n_startup_trials=STARTUP, multivariate=True)
+                found = sampler.sample_relative(study, trial, space)
+        return found or {name: self._by_lot(study, trial, name, each, seed) for name, each in space.items()}
+
+    def _by_lot(self, study: Study, trial: FrozenTrial, name: str, parameter: BaseDistribution, seed: int) -> Any:
         names = list(self._distributions)
-        by_lot = RandomSampler(seed=self._of(study, trial) * len(names) + names.index(param_name))
-        return by_lot.sample_independent(study, trial, param_name, param_distribution)
+        sampler = RandomSampler(seed=seed * len(names) + names.index(name))
+        return sampler.sample_independent(study, trial, name, parameter)
 
-    def _of(self, study: Study, trial: FrozenTrial) -> int:
-        """A seed for each trial, by how many that count were before it."""
-        before = sum(lives(each) and each.number < trial.number for each in study.get_trials(False))
-        return int(np.random.default_rng([self._seed, before]).integers(2**24))
-
-    def _inner(self, study: Study, trial: FrozenTrial) -> BaseSampler:
-        if self._method == "random":
-            return RandomSampler(seed=self._of(study, trial))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return TPESampler(seed=self._of(study, trial), n_startup_trials=STARTUP, multivariate=True)
-
-    def _next_combination(self, study: Study, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
-        """The first one that no trial has."""
-        every = [_every(each) for each in space.values()]
-        taken = {
-            tuple(_told(trial.params.get(name)) for name in space) for trial in study.get_trials(False) if lives(trial)
-        }
-        ordered = list(itertools.product(*every))
-        for index in np.random.default_rng(self._seed).permutation(len(ordered)).tolist():
-            if tuple(map(_told, ordered[index])) not in taken:
-                return dict(zip(space, ordered[index], strict=True))
+    def _untried(self, space: dict[str, BaseDistribution], taken: Collection[Any]) -> dict[str, Any]:
+        """A combination that no trial has; none where all have been tried."""
+        sizes = [_size(each) for each in space.values()]
+        count, rng = math.prod(sizes), np.random.default_rng(self._seed)
+        listed = rng.permutation(count) if count <= _LISTED else rng.integers(min(count, 2**62), size=_LISTED)
+        for index in listed.tolist():
+            found, left = dict[str, Any](), index
+            for name, size in zip(space, sizes, strict=True):
+                left, position = divmod(left, size)
+                found[name] = _at(space[name], position)
+            if self._told(space, found) not in taken:
+                return found
         return {}
+
+    def _told(self, names: Iterable[str], drawn: Mapping[str, Any]) -> tuple[str, ...]:
+        """What stages would get, comparable; of a process that was killed while it drew, not all."""
+        return tuple(json.dumps(value_of(self._space[name], drawn[name])) for name in names if name in drawn)
 
 
 def lives(trial: FrozenTrial) -> bool:
@@ -111,18 +138,19 @@ def lives(trial: FrozenTrial) -> bool:
     return trial.state != TrialState.FAIL or "fault" in trial.user_attrs
 
 
-def _every(distribution: BaseDistribution) -> list[Any]:
-    """All values that it has."""
+def _size(distribution: BaseDistribution) -> int:
+    """How many values it has."""
     if isinstance(distribution, CategoricalDistribution):
-        return list(distribution.choices)
-    if isinstance(distribution, IntDistribution):
-        return list(range(distribution.low, distribution.high + 1, distribution.step))
-    assert isinstance(distribution, FloatDistribution)
+        return len(distribution.choices)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
     assert distribution.step is not None
-    count = round((distribution.high - distribution.low) / distribution.step) + 1
-    return [distribution.low + index * distribution.step for index in range(count)]
+    return round((distribution.high - distribution.low) / distribution.step) + 1
 
 
-def _told(value: Any) -> str:
-    """Comparable although it was stored and read back."""
-    return f"{value:.9g}" if isinstance(value, float) else str(value)
+def _at(distribution: BaseDistribution, position: int) -> Any:
+    """The value of that number, counted from 0."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[position]
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    assert distribution.step is not None
+    return distribution.low + position * distribution.step

@@ -49,14 +49,16 @@ class Begun(msgspec.Struct, frozen=True):
 
 
 class Study:
-    """`longest`: epochs of a trial at most."""
+    """`longest`: epochs of a trial at most. `limit`: how many trials there are at most; of a study that has more, the
+    first ones count."""
 
     def __init__(self, storage: BaseStorage, name: str, options: SearchOptions, longest: int) -> None:
         self._storage, self._options, self._space = storage, options, options.space
         self._distributions = {each.name: distribution(each) for each in options.space}
         there_are = combinations(options.space)
         whole = there_are is not None and options.trials is not None and there_are <= options.trials
-        self.limit = there_are if whole else options.trials
+        self.limit = min((count for count in (there_are, options.trials) if count is not None), default=None)
+        self._drawer = Drawer(options.space, options.sampler, options.seed, whole)
         self._alone = not isinstance(storage, RDBStorage)
         self._mine: dict[int, Begun] = {}
         self._others: set[int] = set()
@@ -68,7 +70,7 @@ class Study:
                 study_name=name,
                 load_if_exists=True,
                 directions=["maximize", "minimize"] if options.minimize else ["maximize"],
-                sampler=Drawer(options.space, options.sampler, options.seed, whole),
+                sampler=self._drawer,
                 pruner=_pruner(options, longest),
             )
 
@@ -140,12 +142,11 @@ class Study:
 
     def is_over(self) -> bool:
         """Whether all trials have ended, here and elsewhere."""
-        trials = self._trials()
-        return self._is_enough(trials) and all(trial.state in _LAST for trial in trials)
+        return self._is_enough(self._trials()) and all(trial.state in _LAST for trial in self._counted())
 
     def trials(self) -> list[Trial]:
         """Those that count, in their order."""
-        return [self._plain(trial) for trial in self._trials() if lives(trial)]
+        return [self._plain(trial) for trial in self._counted()]
 
     @property
     def metric_name(self) -> str:
@@ -155,25 +156,30 @@ class Study:
     def importances(self) -> dict[str, float]:
         """How much of the metric's variance each parameter explains (fANOVA, Hutter et al., ICML 2014); empty where too
         few trials tell."""
-        complete = [trial for trial in self._trials() if trial.state == TrialState.COMPLETE and lives(trial)]
+        complete = [trial for trial in self._counted() if trial.state == TrialState.COMPLETE]
         varied = [name for name, each in self._distributions.items() if not each.single()]
         if len(complete) < 4 or len({trial.values[0] for trial in complete}) == 1:
             return {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self._options.seed)
+            apart = optuna.create_study(directions=self._study.directions)
+            apart.add_trials(complete)
             found = optuna.importance.get_param_importances(
-                self._study, evaluator=evaluator, params=varied, target=lambda trial: trial.values[0]
+                apart, evaluator=evaluator, params=varied, target=lambda trial: trial.values[0]
             )
             return {name: round(float(share), 4) for name, share in found.items()}
 
     def _trials(self) -> list[FrozenTrial]:
         return list(self._study.get_trials(deepcopy=False))
 
+    def _counted(self) -> list[FrozenTrial]:
+        return [trial for trial in self._trials() if lives(trial)][: self.limit]
+
     def _is_enough(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether no further trial may begin."""
         counted, options = [trial for trial in trials if lives(trial)], self._options
-        if self.limit is not None and len(counted) >= self.limit:
+        if self._drawer.is_at_end or (self.limit is not None and len(counted) >= self.limit):
             return True
         if options.seconds and sum(trial.user_attrs.get("seconds", 0.0) for trial in counted) >= options.seconds:
             return True
@@ -185,21 +191,10 @@ class Study:
         if self.limit is not None and len(before) >= self.limit:
             self._study.tell(begun.trial, state=TrialState.FAIL)
             return False
-        same = [trial for trial in before if self._chosen(trial.params) == begun.chosen]
-        over = [trial for trial in same if trial.state in _LAST]
-        if not over:
-            if same and self.limit == combinations(self._space):
-                self._study.tell(begun.trial, state=TrialState.FAIL)
-                return False
-            return True
-        known = over[0]
-        for name, value in {**known.user_attrs, "seconds": 0.0, "epochs": 0}.items():
-            begun.trial.set_user_attr(name, value)
-        if not self._options.minimize:
-            for step, value in known.intermediate_values.items():
-                begun.trial.report(value, step)
-        self._study.tell(begun.trial, known.values if known.state == TrialState.COMPLETE else None, known.state)
-        return False
+        if any(self._chosen(trial.params) == begun.chosen for trial in before):
+            self._study.tell(begun.trial, state=TrialState.FAIL)
+            return False
+        return True
 
     def _end(self, begun: Begun, state: TrialState, values: list[float] | None, attributes: Mapping[str, Any]) -> None:
         del self._mine[begun.number]
