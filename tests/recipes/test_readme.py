@@ -57,9 +57,8 @@ def test_a_model(tmp_path: Path) -> None:
     assert measured["metric"]["integer"] > 0.9
 
 
-def test_a_target(tmp_path: Path) -> None:
+def test_a_target(project: Project) -> None:
     need_target("cortex-m7")
-    project = Project.create(tmp_path / "project")
     follow(project, "toolchains/cortex-m3.toml")
     project.rebuild("target=cortex-m3", "model=tiny")
     proof = json.loads((project.top / "build/tiny/cortex-m3/tiny.verify.json").read_text())

@@ -25,10 +25,11 @@ from nnrules.training.ranks import Job, alone
 
 from .conftest import ROOT, started
 
-OPTIONS = {"batch_size": 16, "learning_rate": 0.01, "workers": 0, "optimizer": "sgd", "gradient_clip": 0, "epochs": 6}
+OPTIONS = {"batch_size": 16, "learning_rate": 0.01, "workers": 0, "optimizer": "sgd", "gradient_clip": 0, "epochs": 3}
 OUTPUTS = {"weights": "weights.safetensors", "log": "log.json"}
 FITTED = {**OUTPUTS, "codes": "codes.safetensors", "quantizers": "quantizers.json"}
-TASK = {"network": "task_files.py:Watching", "dataset": "task_files.py:SlowOddHalves"}
+TASK = {"network": "task_files.py:Watching", "dataset": "task_files.py:OddHalves"}
+SLOW = {"dataset": "task_files.py:SlowOddHalves"}  # the same items, with time to kill whoever reads them
 AGAIN = "build again: it goes on after the last whole epoch"
 
 SRUN = """\
@@ -51,10 +52,10 @@ while any(each.poll() is None for each in tasks):
 """
 
 
-def train(folder, variables=None, **options):
+def train(folder, variables=None, inputs=None, **options):
     """Start the stage in a folder."""
     folder.mkdir(exist_ok=True)
-    return started(folder, "train", OUTPUTS, {**OPTIONS, **options}, variables, **TASK)
+    return started(folder, "train", OUTPUTS, {**OPTIONS, **options}, variables, **{**TASK, **(inputs or {})})
 
 
 def run(folder, verb="train", variables=None, inputs=None, **options):
@@ -104,7 +105,7 @@ def test_two_processes_are_one_with_the_whole_batch(two, tmp_path):
 
 def test_a_process_that_is_killed_is_named_and_the_run_goes_on(two, tmp_path):
     """Whoever starts its processes then, with the same result."""
-    killed = train(tmp_path, devices=2, launcher="torchrun")
+    killed = train(tmp_path, inputs=SLOW, devices=2, launcher="torchrun")
     wait_for(lambda: list(tmp_path.glob(".nnrules/checkpoints/*/checkpoint.safetensors")), killed)
     os.kill(ranks(killed.pid)[1], signal.SIGKILL)
     told = killed.communicate(timeout=120)[1]
@@ -112,9 +113,9 @@ def test_a_process_that_is_killed_is_named_and_the_run_goes_on(two, tmp_path):
     assert told.splitlines()[-1] == f"train halves: process 1 of 2 ended with signal SIGKILL; {AGAIN}"
     assert "Traceback" not in told
     assert not weights(tmp_path).exists()
-    told = finished(train(tmp_path, devices=2))
+    told = finished(train(tmp_path, inputs=SLOW, devices=2))
     assert "train halves: resumed after epoch" in told
-    assert told.count("epoch 6/6") == 1
+    assert told.count("epoch 3/3") == 1
     assert weights(tmp_path).read_bytes() == weights(two).read_bytes()
     assert not list(tmp_path.glob(".nnrules/checkpoints/*"))
 
@@ -145,7 +146,7 @@ def test_kubernetes(two, tmp_path):
     def pods():
         common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
         options = {"nodes": 2, "launcher": "kubernetes"}
-        return [train(tmp_path / f"pod{i}", {**common, "RANK": str(i)}, **options) for i in range(2)]
+        return [train(tmp_path / f"pod{i}", {**common, "RANK": str(i)}, SLOW, **options) for i in range(2)]
 
     killed = pods()
     wait_for(lambda: list(tmp_path.glob("pod0/.nnrules/checkpoints/*/checkpoint.safetensors")), killed[0])
