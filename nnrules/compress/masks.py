@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 from nnrules.catalog.stages import PruneOptions
 from nnrules.compress.channels import Channels, find_channels, is_dense
 from nnrules.compress.widths import nearest
-from nnrules.compress.zeros import Mask
+from nnrules.compress.zeros import Mask, of_zeros
 from nnrules.error import UserError
 
 Masks = dict[str, Tensor]
@@ -24,8 +24,9 @@ Masks = dict[str, Tensor]
 class Layers:
     """What a pruner chooses in.
 
-    ``modules``: fully connected layers and convolutions but grouped ones, by name; ``skip``: those whose filters stay;
-    ``example``: the network's inputs with batch; ``places``: see there.
+    ``modules``: fully connected layers and convolutions but grouped ones, by name, if they ever run; ``skip``: those
+    whose filters stay; ``example``: the network's inputs with batch; ``places``: see there; ``place``: for what is
+    told.
     """
 
     network: nn.Module
@@ -33,6 +34,7 @@ class Layers:
     skip: frozenset[str]
     example: tuple[Tensor, ...]
     places: dict[str, int]
+    place: str
 
     def weights(self) -> dict[str, Tensor]:
         """(outputs, inputs, ...) of all layers, without masks."""
@@ -75,38 +77,44 @@ def places(network: nn.Module, example: tuple[Tensor, ...]) -> dict[str, int]:
 class Pruning:
     """A network under masks, which are put on when this is made; ``method``: a module of compress/pruners.
 
-    ``settled``: the epoch from which on the sparsity is what was asked for.
+    What is zero at the beginning stays so. ``settled``: the epoch from which on the sparsity is what was asked for.
     """
 
     def __init__(
         self, network: nn.Module, method: Any, example: tuple[Tensor, ...], options: PruneOptions, place: str
     ) -> None:
-        """Raises UserError where a layer would be empty, or `skip` names none."""
+        """Raises UserError where a layer would be empty or nothing be removed, or `skip` names no layer."""
         self.network, self.method, self.options, self.place = network, method, options, place
-        modules = {name: each for name, each in network.named_modules() if is_dense(each)}
+        dense = {name: each for name, each in network.named_modules() if is_dense(each)}
         for name in options.skip:
-            if name not in modules:
-                raise UserError(place, f"skip names {name!r}, which is no layer", nearest(name, modules))
-        self.layers = Layers(network, modules, frozenset(options.skip), example, places(network, example))
+            if name not in dense:
+                raise UserError(place, f"skip names {name!r}, which is no layer", nearest(name, dense))
+        many = places(network, example)
+        modules = {name: each for name, each in dense.items() if name in many}
+        self.layers = Layers(network, modules, frozenset(options.skip), example, many, place)
         self.before = dict(network.state_dict())
         self.channels = self.layers.channels if method.REMOVES_CHANNELS else None
         self.learned: list[Any] = []
-        for layer in modules.values():
+        self.first: Masks = {}
+        for name, layer in modules.items():
             weight: Any = layer.weight
+            zeros = of_zeros(weight.detach())
+            self.first[name] = torch.ones_like(weight) if zeros is None else zeros
             if learned := hasattr(method, "learned") and method.learned(weight.detach(), options):
                 parametrize.register_parametrization(layer, "weight", learned)
                 self.learned.append(learned)
-            parametrize.register_parametrization(layer, "weight", Mask(torch.ones_like(weight)))
+            parametrize.register_parametrization(layer, "weight", Mask(self.first[name].clone()))
         self.rising = max(1, round(options.retrain_epochs * options.ramp))
         if self.learned:
             self._require_epochs()
         else:
             self.set(options.sparsity)
+            self._require_less()
         self.settled = self.rising - (0 if self.learned else 1)
         self.is_rising = True
         if options.retrain_epochs:
-            for name in modules:
-                self._mask(name).fill_(1)
+            for name, mask in self.first.items():
+                self._mask(name).copy_(mask)
 
     def _require_epochs(self) -> None:
         """One at least to learn, one with what was chosen."""
@@ -124,6 +132,8 @@ class Pruning:
         self.is_rising = done < self.rising
         if 0 < done <= self.rising:
             self.set(self.options.sparsity * (1 - (1 - done / self.rising) ** 3))
+            if self.learned and done == self.rising:
+                self._require_less()
 
     def penalty(self) -> Tensor | float:
         """What the loss grows by while the sparsity rises."""
@@ -136,11 +146,21 @@ class Pruning:
             fault = f"has no layer that {self.options.method} could take anything of"
             raise UserError(self.place, fault, "choose another method" + (", or skip less" * bool(self.options.skip)))
         for name, mask in masks.items():
-            if not mask.any():
+            left = mask.to(self.first[name]) * self.first[name]
+            if not left.any():
                 raise UserError(
                     f"{self.place}: layer '{name}'", "would lose all its weights", "lower sparsity or skip it"
                 )
-            self._mask(name).copy_(mask)
+            self._mask(name).copy_(left)
+
+    def _require_less(self) -> None:
+        """Raise UserError where all that is not zero stays."""
+        if self.options.sparsity and all(torch.equal(self._mask(name), mask) for name, mask in self.first.items()):
+            zero = " that is not zero" if any(not mask.all() for mask in self.first.values()) else ""
+            fault = f"sparsity {self.options.sparsity:g} removes nothing{zero}"
+            multiple = "round_to" in self.method.OPTIONS and self.options.round_to > 1
+            cure = f", or lower round_to (now {self.options.round_to})" if multiple else ""
+            raise UserError(self.place, fault, f"raise it{cure}")
 
     def _mask(self, name: str) -> Tensor:
         mask: Tensor = _parametrizations(self.layers.modules[name])[-1].mask
@@ -155,7 +175,7 @@ class Pruning:
             parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
         state = dict(self.network.state_dict())
         if self.channels:
-            state = self.channels.without(self.network, self.channels.untaken(masks))
+            state = self.channels.without(state, self.channels.untaken(masks))
         return state, self._report(state)
 
     def _report(self, state: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -25,6 +25,6 @@ class Mask(nn.Module):
 
 
 def of_zeros(weight: Tensor) -> Tensor | None:
-    """The mask of a pruned weight; None where nothing is zero."""
+    """The mask of a pruned weight; None where nothing is zero, or all, which no pruner leaves."""
     mask = (weight != 0).to(weight.dtype)
-    return None if bool(mask.all()) else mask
+    return mask if bool(mask.any()) and not bool(mask.all()) else None

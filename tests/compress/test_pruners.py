@@ -3,9 +3,11 @@
 import importlib
 import itertools
 import pkgutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -153,7 +155,7 @@ def test_a_sparsity_that_empties_a_layer() -> None:
 def test_what_cannot_be_reached() -> None:
     with pytest.raises(UserError) as caught:
         Pruning(network(), MODULES["spatial"], (EXAMPLE,), options("spatial", sparsity=0.999), "here")
-    assert str(caught.value) == "prune: sparsity 0.999 is more than can be removed; choose 0.99 at most"
+    assert str(caught.value) == "here: sparsity 0.999 is more than can be removed; choose 0.99 at most"
 
 
 @pytest.mark.parametrize(
@@ -209,6 +211,140 @@ class Seen(nn.Module):
 
 def test_channels_that_are_seen_stay() -> None:
     assert len(find_channels(Seen(), (EXAMPLE,)).ties) == 0
+
+
+class Mixed(nn.Module):
+    """What a first layer makes goes to a second one by way of what its code does with it."""
+
+    def __init__(self, way: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Conv2d(2, 8, 1), nn.Conv2d(8, 8, 1), nn.Linear(8, 3)
+        self.way = way
+        self.only_in_training = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.head(torch.relu(self.second(self.way(torch.relu(self.first(x))))).mean((2, 3)))
+        return result
+
+
+def shuffled(x: Tensor) -> Tensor:
+    count, channels, height, width = x.shape
+    return x.reshape(count, 2, channels // 2, height, width).transpose(1, 2).reshape(x.shape)
+
+
+@pytest.mark.parametrize(
+    ("way", "left"),
+    [
+        (torch.relu, 4),
+        (shuffled, 8),
+        (lambda x: torch.cat(x.chunk(2, 1)[::-1], 1), 8),
+        (lambda x: torch.cat(x.split(4, 1)[::-1], 1), 8),
+        (lambda x: torch.softmax(x, 1), 8),
+        (lambda x: x * x.mean(1, keepdim=True), 8),
+        (lambda x: x.reshape(-1, 8, 8, 8), 8),
+        (lambda x: nn.functional.pad(x[:, 2:], (0, 0, 0, 0, 1, 1)), 8),
+    ],
+)
+@pytest.mark.parametrize("example", [EXAMPLE[:1], torch.zeros(1, 2, 8, 8)])
+def test_channels_that_the_code_mixes_stay(way: Callable[[Tensor], Tensor], left: int, example: Tensor) -> None:
+    """Whatever the example is, what is left computes what it did under masks."""
+    net = prepare(7, 1) or Mixed(way).eval()
+    pruning = Pruning(
+        net, MODULES["channel"], (example,), options("channel", retrain_epochs=0, round_to=1, sparsity=0.5), "here"
+    )
+    with torch.no_grad():
+        masked = net(EXAMPLE)
+        state, report = pruning.finish()
+        take_state(net, state)
+        torch.testing.assert_close(net(EXAMPLE), masked, rtol=1e-5, atol=1e-5)
+    assert report["layers"] == {"first": [8, left], "second": [8, 4], "head": [3, 3]}
+
+
+@pytest.mark.parametrize("method", MODULES)
+def test_layers_that_never_run_stay(method: str) -> None:
+    """Nor do they count in a choice among all weights."""
+    more = (
+        {"norm": 2}
+        if method in ("channel", "spatial")
+        else {"scope": "global", **({"n": 2} if method[0] == "p" else {})}
+    )
+    net = prepare(7, 1) or Mixed(torch.relu).eval()
+    with torch.no_grad():
+        net.only_in_training.weight.mul_(1e-6)
+    report = Pruning(net, MODULES[method], (EXAMPLE,), options(method, retrain_epochs=0, **more), "here").finish()[1]
+    assert net.only_in_training.weight.count_nonzero() == 24
+    assert "only_in_training" not in report["weights"]
+    assert report["multiplications"][1] < report["multiplications"][0]
+
+
+@pytest.mark.parametrize(("method", "more"), WAYS)
+def test_what_was_pruned_stays_so(method: str, more: dict[str, Any], tmp_path: Path) -> None:
+    """By another method before, through the rise of the sparsity and the training."""
+    net = network()
+    first = Pruning(net, MODULES["magnitude"], (EXAMPLE,), options("magnitude", sparsity=0.3, retrain_epochs=0), "here")
+    first.finish()
+    before = {name: each.weight.detach().clone() for name, each in first.layers.modules.items()}
+    chosen = options(method, **{"sparsity": 0.6, "momentum": 0.9, "average": 0.5, "optimizer": "pid", **more})
+    pruning = Pruning(net, MODULES[method], (EXAMPLE,), chosen, "here")
+    masks = []
+
+    def at_first(epoch: int) -> None:
+        pruning.before_epoch(epoch)
+        masks.append({name: each.weight.detach() for name, each in first.layers.modules.items()})
+
+    fit(net, Task(), chosen, 4, tmp_path, "here", None, pruning.penalty, at_first, settled=pruning.settled)
+    after = {name: each.weight.detach() for name, each in first.layers.modules.items()}
+    for seen in (*masks, after):
+        assert all((each[before[name] == 0] == 0).all() for name, each in seen.items())
+    assert sum(int(each.count_nonzero()) for each in after.values()) < sum(
+        int(each.count_nonzero()) for each in before.values()
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "more", "line"),
+    [
+        ("magnitude", {"sparsity": 0.0001}, "sparsity 0.0001 removes nothing; raise it"),
+        ("pointwise", {"sparsity": 0.0001}, "sparsity 0.0001 removes nothing; raise it"),
+        ("channel", {"sparsity": 0.2}, "sparsity 0.2 removes nothing; raise it, or lower round_to (now 4)"),
+        ("channel", {"sparsity": 0.1, "round_to": 1, "scope": "global", "skip": ("stem", "inner", "outer")},
+         "has no layer that channel could take anything of; choose another method, or skip less"),
+    ],
+)  # fmt: skip
+def test_a_sparsity_that_removes_nothing(method: str, more: dict[str, Any], line: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Pruning(network(), MODULES[method], (EXAMPLE,), options(method, **more), "here")
+    assert str(caught.value) == f"here: {line}"
+
+
+def test_a_sparsity_that_was_reached_before() -> None:
+    net = network()
+    Pruning(net, MODULES["magnitude"], (EXAMPLE,), options("magnitude", retrain_epochs=0), "here").finish()
+    with pytest.raises(UserError) as caught:
+        Pruning(net, MODULES["magnitude"], (EXAMPLE,), options("magnitude"), "here")
+    assert str(caught.value) == "here: sparsity 0.5 removes nothing that is not zero; raise it"
+
+
+def test_a_learned_sparsity_that_removes_nothing() -> None:
+    chosen = options("pointwise", importance="skeleton", sparsity=0.0001)
+    pruning = Pruning(network(), MODULES["pointwise"], (EXAMPLE,), chosen, "here")
+    with pytest.raises(UserError) as caught:
+        pruning.before_epoch(pruning.rising)
+    assert str(caught.value) == "here: sparsity 0.0001 removes nothing; raise it"
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_nearly_all_channels(scope: str) -> None:
+    """One of each layer stays; of equal ones the share that was asked for goes."""
+    net = Mixed(torch.relu).eval()
+    chosen = options("channel", retrain_epochs=0, round_to=1, scope=scope, sparsity=0.97 if scope == "layer" else 0.5)
+    if scope == "global":
+        with torch.no_grad():
+            for each in (net.first, net.second, net.head):
+                each.weight.fill_(1.0)
+        chosen = msgspec.structs.replace(chosen, skip=("second",))
+    report = Pruning(net, MODULES["channel"], (EXAMPLE,), chosen, "here").finish()[1]
+    assert [report["layers"][name][1] for name in ("first", "second")] == ([1, 1] if scope == "layer" else [4, 8])
 
 
 def problem(seed: int) -> selection.Problem:

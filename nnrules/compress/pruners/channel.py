@@ -25,16 +25,16 @@ def choose(layers: Layers, sparsity: float, options: PruneOptions) -> Masks:
     channels, weights = layers.channels, layers.weights()
     scores = _scores(channels, weights, options.norm)
     alive = torch.ones(len(scores), dtype=torch.bool)
-    ties = [
-        (channels.ties == tie).nonzero().flatten() for tie in sorted(set(channels.ties.tolist())) if _open(layers, tie)
-    ]
-    wanted = torch.cat(ties) if ties else torch.zeros(0, dtype=torch.long)
-    least = scores[wanted].sort().values[round(len(wanted) * sparsity) :].min() if len(wanted) else 0.0
-    for members in ties:
-        share = (scores[members] < least).sum() / len(members) if options.scope == "global" else sparsity
-        gone = len(members) - _kept(len(members), float(share), options.round_to)
-        alive[members[scores[members].argsort(stable=True)[:gone]]] = False
-    return masked(channels, weights, alive)
+    ties = [each for each in sorted(set(channels.ties.tolist())) if _open(layers, each)]
+    open_ones = torch.isin(channels.ties, torch.tensor(ties, dtype=torch.long)).nonzero().flatten()
+    weakest = open_ones[scores[open_ones].argsort(stable=True)]
+    if options.scope == "global":
+        weakest = weakest[: _share(len(weakest), sparsity)]
+    for tie in ties:
+        members, count = weakest[channels.ties[weakest] == tie], int((channels.ties == tie).sum())
+        gone = len(members) if options.scope == "global" else _share(count, sparsity)
+        alive[members[: count - _kept(count - gone, count, options.round_to)]] = False
+    return masked(channels, weights, alive) if ties else {}
 
 
 def masked(channels: Channels, weights: dict[str, Tensor], alive: Tensor) -> Masks:
@@ -50,9 +50,14 @@ def _open(layers: Layers, tie: int) -> bool:
     return not layers.skip & set(layers.channels.makers(tie))
 
 
-def _kept(count: int, sparsity: float, multiple: int) -> int:
-    """How many of so many channels stay."""
-    return min(count, math.ceil(round(count * (1 - sparsity), 6) / multiple) * multiple)
+def _share(count: int, sparsity: float) -> int:
+    """How many of so many channels go, rounded down."""
+    return math.floor(round(count * sparsity, 6))
+
+
+def _kept(least: int, count: int, multiple: int) -> int:
+    """How many of so many channels stay where that is to be a multiple, if they are enough."""
+    return min(count, math.ceil(least / multiple) * multiple)
 
 
 def _scores(channels: Channels, weights: dict[str, Tensor], norm: int) -> Tensor:

@@ -22,9 +22,10 @@ def choose(layers: Layers, sparsity: float, options: PruneOptions) -> Masks:
     would be whole filters (1x1 and fully connected ones with N all channels) stay as they are.
     """
     weights = {name: each for name, each in layers.weights().items() if name not in layers.skip}
-    scores = {name: each.abs() for name, each in layers.learned().items()}
-    if options.importance == "norm":
-        scores = {name: _norms(vectors(each, options.n), options.norm) for name, each in weights.items()}
+    scores = {name: _norms(vectors(each, options.n), options.norm) for name, each in weights.items()}
+    if options.importance == "skeleton":
+        factors = layers.learned()
+        scores = {name: factors[name].abs() * (each > 0) for name, each in scores.items() if name in factors}
     scores = {name: each for name, each in scores.items() if name in weights and each[0].numel() > 1}
     masks = lowest(scores, sparsity, options)
     return {name: spread(mask, weights[name].shape) for name, mask in masks.items()}

@@ -34,7 +34,8 @@ def choose(layers: Layers, sparsity: float, options: PruneOptions) -> Masks:
     found = selection.choose(problem, everything * (1 - sparsity), thorough=sparsity == options.sparsity)
     if found.cost() > everything * (1 - sparsity):
         most = math.floor((1 - found.cost() / everything) * 100) / 100
-        raise UserError("prune", f"sparsity {sparsity:g} is more than can be removed", f"choose {most} at most")
+        cure = f"choose {most} at most" if most else "choose another method" + ", or skip less" * bool(options.skip)
+        raise UserError(layers.place, f"sparsity {sparsity:g} is more than can be removed", cure)
     masks = {}
     for (name, weight), stripes in zip(weights.items(), found.stripes, strict=True):
         taken = found.alive[channels.taken[name]]
