@@ -138,7 +138,8 @@ def main(run: Callable[[Request[Any]], None], options: type[Options], arguments:
     inputs = _pairs(parsed.inputs)
     finals = {name: paths[0] for name, paths in _pairs(parsed.outputs).items()}
     try:
-        values = {**json.loads(parsed.options), **_searched(_verb(run), parsed.best, inputs)}
+        given = json.loads(parsed.options)
+        values = {**given, **_searched(_verb(run), parsed.best, inputs, given)}
         chosen = checked("--options", options, values)
         _run_whole(run, Request(_verb(run), parsed.model, parsed.target, chosen, inputs), finals)
     except KeyboardInterrupt:
@@ -225,11 +226,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _searched(verb: str, names: Collection[str], inputs: Mapping[str, list[str]]) -> dict[str, Any]:
-    """The options `names` of a stage as a search chose them."""
+def _searched(
+    verb: str, names: Collection[str], inputs: Mapping[str, list[str]], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The options `names` of a stage as a search chose them; of a table, the other entries are as given."""
     if not names:
         return {}
-    found = with_chosen(group_of(verb), {}, read_best(Path(inputs["best"][0])))
+    found = with_chosen(group_of(verb), given, read_best(Path(inputs["best"][0])))
     return {name: found[name] for name in names}
 
 

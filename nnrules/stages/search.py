@@ -1,7 +1,8 @@
 """search: options and network arguments that give the best network, found by trying.
 
-Inputs: network, dataset, optional data, weights (of training, where trials begin after it), and for instructions
-toolchain, kernels and costs. Outputs: best (JSON: value by parameter), study (JSON: all trials), report (HTML), table
+Inputs: network, dataset, optional data, weights (of training, where trials begin after it), best (of a search before
+this one, which chose arguments of the network), and for instructions toolchain, kernels and costs. Outputs: best (JSON:
+value by parameter, the network's arguments of the search before too), study (JSON: all trials), report (HTML), table
 (text).
 """
 
@@ -27,6 +28,7 @@ import torch
 
 from nnrules.catalog.identity import REPORTS, stage_identity
 from nnrules.catalog.sources import Sources
+from nnrules.catalog.space import NETWORK, read_best
 from nnrules.catalog.stages import SearchOptions
 from nnrules.error import UserError, suggest
 from nnrules.stages import trial as trials
@@ -129,8 +131,13 @@ def _write(request: Request[SearchOptions], study: Study) -> None:
         faults = [each.fault for each in known if each.fault]
         fault = f"none of its {len(known)} trials came to its end" + (f" ({faults[0]})" if faults else "")
         raise UserError(f"search {request.model}", fault, "mend that, or change the space")
-    request.output("best").write_text(json.dumps(best.chosen, indent=1) + "\n", encoding="utf-8")
-    found = search_page.Search(
+    before = request.optional("best")
+    network = {
+        name: value for name, value in (read_best(before) if before else {}).items() if name.startswith(f"{NETWORK}.")
+    }
+    found = {**network, **best.chosen}
+    request.output("best").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    told = search_page.Search(
         model=request.model,
         metric=study.metric_name,
         cost=unit(options) if options.minimize else "",
@@ -140,9 +147,9 @@ def _write(request: Request[SearchOptions], study: Study) -> None:
         front=[each.number for each in front(known)],
         importances=study.importances(),
     )
-    request.output("study").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
-    request.output("report").write_text(search_page.render(found), encoding="utf-8")
-    request.output("table").write_text(search_page.table(found), encoding="utf-8")
+    request.output("study").write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n")
+    request.output("report").write_text(search_page.render(told), encoding="utf-8")
+    request.output("table").write_text(search_page.table(told), encoding="utf-8")
 
 
 class Search:

@@ -75,8 +75,8 @@ class TrialRequest(Request[Any]):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """See Request."""
-        return arguments_of(self.chosen)
+        """See Request; those that a search before this one chose too."""
+        return {**super().arguments, **arguments_of(self.chosen)}
 
     def require_seen(self, imported: Collection[str] | None = None) -> None:
         """The request of the search does, whose files are those of all its stages."""
@@ -139,7 +139,9 @@ class Trial:
         self._stages = stage_options(request.options, chosen)
         self._data = request.optional("data")
         self._parts = Parts(request.reference("dataset"), request.options.validation)
-        self._given = {name: request.inputs[name] for name in ("dataset", "data", "files") if name in request.inputs}
+        self._given = {
+            name: request.inputs[name] for name in ("dataset", "data", "files", "best") if name in request.inputs
+        }
         self._network = {"network": request.inputs["network"]}
 
     def run(self) -> Result:

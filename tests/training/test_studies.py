@@ -11,15 +11,17 @@ import pytest
 from nnrules.catalog.space import Parameter
 from nnrules.catalog.stages import SearchOptions, TrainOptions
 from nnrules.error import UserError
+from nnrules.stages import search as search_module
 from nnrules.stages import trial as trials_module
-from nnrules.stages.runner import Request
-from nnrules.stages.trial import Result
+from nnrules.stages.runner import Request, _searched
+from nnrules.stages.trial import Result, TrialRequest
 from nnrules.training.search import storage as storage_module
 from nnrules.training.search import study as study_module
 from nnrules.training.search.draw import value_of
 from nnrules.training.search.parts import Parts, require_mixed
 from nnrules.training.search.storage import _bare, opened, resolved
 from nnrules.training.search.study import Study, Trial, front, winner
+from nnrules.verify import search_page
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +32,7 @@ def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 RATE = Parameter(name="train.learning_rate", low=0.001, high=0.1, log=True)
 WIDTH = Parameter(name="network.width", low=4, high=16, whole=True, step=4)
+BITS = Parameter(name="quantize.last_bits", values=(4, 8))
 WORDS = Parameter(name="train.optimizer", values=("adamw", "sgd"))
 
 
@@ -136,6 +139,31 @@ def test_a_metric_that_is_no_number_fails_the_trial(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Request, "require_seen", lambda *_: None)
     found = trials_module._found(Request("search", "it", "", options, inputs), {}, tmp_path)
     assert found.fault == f"{file}:Halves: score is nan; return a finite number from metric(outputs)"
+
+
+def test_what_a_search_before_chose_for_the_network_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = tmp_path / "before.json"
+    before.write_text('{"network.width": 6, "train.learning_rate": 0.5}')
+    play(tmp_path, 2, (BITS,))
+    monkeypatch.setattr(search_page, "render", lambda _: "")
+    outputs = {name: str(tmp_path / name) for name in ("best", "study", "report", "table")}
+    options = SearchOptions(space=(BITS,), trials=2)
+    request = Request("search", "it", "", options, {"best": [str(before)]}, outputs)
+    with opened("search it", "", tmp_path) as storage:
+        search_module._write(request, Study(storage, "name", options, 2))
+    assert json.loads((tmp_path / "best").read_text()) == {"network.width": 6, "quantize.last_bits": 8}
+    trial = TrialRequest(
+        "train", "it", "", None, {"best": [str(before)]}, chosen={"network.depth": 2, "train.epochs": 1}
+    )
+    assert trial.arguments == {"width": 6, "depth": 2}
+
+
+def test_what_is_chosen_of_a_table_leaves_the_rest_of_it(tmp_path: Path) -> None:
+    best = tmp_path / "best.json"
+    best.write_text('{"quantize.layers.conv": [4, 8], "quantize.weight_bits": 2}')
+    given = {"layers": {"conv": [2, 8], "head": [8, 8]}, "weight_bits": 8}
+    found = _searched("fit", ["layers"], {"best": [str(best)]}, given)
+    assert found == {"layers": {"conv": [4, 8], "head": [8, 8]}}
 
 
 def trial(number: int, metric: float | None, cost: float | None = None, state: str = "complete") -> Trial:
