@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 
 class Mask(nn.Module):
@@ -22,6 +23,20 @@ class Mask(nn.Module):
 
     def __deepcopy__(self, _: Any) -> Mask:
         return self
+
+
+def hold_zeros(network: nn.Module) -> None:
+    """Put masks on the convolutions and fully connected layers that were pruned."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear) and (mask := of_zeros(layer.weight.detach())) is not None:
+            parametrize.register_parametrization(layer, "weight", Mask(mask))
+
+
+def release_zeros(network: nn.Module) -> None:
+    """Leave plain layers, zeros in their weights."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear) and parametrize.is_parametrized(layer, "weight"):
+            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
 
 
 def of_zeros(weight: Tensor) -> Tensor | None:

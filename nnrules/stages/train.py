@@ -1,4 +1,4 @@
-"""train: a network from its first weights to its trained ones.
+"""train: a network from its first weights to its trained ones; zeros in weights to begin with stay.
 
 Inputs: network, dataset; optional data, weights to begin with, teacher (weights) and teacher_network. Outputs: weights
 (safetensors), log (loss of each epoch, metric).
@@ -7,6 +7,7 @@ Inputs: network, dataset; optional data, weights to begin with, teacher (weights
 from typing import TYPE_CHECKING
 
 from nnrules.catalog.stages import TrainOptions
+from nnrules.compress.zeros import hold_zeros, release_zeros
 from nnrules.stages.runner import Request, Work, main
 from nnrules.stages.teachers import find_teacher
 from nnrules.training.launchers import launch
@@ -34,10 +35,13 @@ def train(fabric: "Fabric", work: Work[TrainOptions]) -> None:
     if given := request.optional("weights"):
         load_weights(network, given)
     teacher = find_teacher(request, network if given else None)
+    if given:
+        hold_zeros(network)
     losses = fit(
         network, dataset, options, options.epochs, work.checkpoints, f"train {request.model}", fabric,
         after_epoch=request.after_epoch, teacher=teacher,
     )  # fmt: skip
+    release_zeros(network)
     if is_writer(fabric, options):
         test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
         finish(network, test, {"loss": losses}, request.output("weights"), request.output("log"))

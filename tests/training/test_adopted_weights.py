@@ -6,12 +6,12 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
-from nnrules.catalog.stages import LoadOptions
+from nnrules.catalog.stages import LoadOptions, TrainOptions
 from nnrules.error import UserError
-from nnrules.stages import load
+from nnrules.stages import load, train
 from nnrules.training.adopted import adopt
 
 from .task_files import Residual
@@ -153,3 +153,21 @@ def test_the_stage(tmp_path, trained, monkeypatch, reference, request_for):
     load.run(request_for("load", LoadOptions(), outputs, file=file, **task))
     assert json.loads((tmp_path / "log.json").read_text())["metric"]["samples"] == 64
     assert torch.equal(adopted(tmp_path / "w.safetensors")(*EXAMPLES), trained(*EXAMPLES))
+
+
+def test_training_goes_on_from_pruned_weights(tmp_path, trained, monkeypatch, reference, request_for):
+    """Their zeros stay, in an average too; a layer that is all zero was not pruned."""
+    monkeypatch.chdir(tmp_path)
+    state = trained.state_dict()
+    state["stem.0.weight"][:, :, 0] = 0
+    state["depthwise.0.weight"][3, 0, 1, 1] = 0
+    state["head.weight"].zero_()
+    save_file(state, tmp_path / "first")
+    task = {"network": reference("Residual"), "dataset": reference("Halves")}
+    recipe = TrainOptions(epochs=2, average=0.5, optimizer="pid", learning_rate=0.001, workers=0)
+    train.run(request_for("train", recipe, {"weights": "w", "log": "log"}, weights=tmp_path / "first", **task))
+    found = load_file(tmp_path / "w")
+    assert sorted(found) == sorted(state)
+    for name in ("stem.0.weight", "depthwise.0.weight", "pointwise.0.weight"):
+        assert torch.equal(found[name] == 0, state[name] == 0)
+    assert found["head.weight"].all()

@@ -35,7 +35,7 @@ OUTPUTS = {
             "prune",
             {"method": "pointwise", "sparsity": 0.5, "retrain_epochs": 5, "importance": "skeleton", "average": 0.9},
         ),
-        ("prune", {"method": "channel", "sparsity": 0.3, "retrain_epochs": 4, "ramp": 0.8}),
+        ("prune", {"method": "channel", "sparsity": 0.4, "retrain_epochs": 4, "ramp": 0.8}),
         ("fit", {"method": "lsq", "weight_bits": 3, "activation_bits": 4, "epochs": 5, **MORE}),
         ("fit", {"method": "qil", "weight_bits": 3, "activation_bits": 3, "epochs": 6}),
     ],
