@@ -103,6 +103,13 @@ def require_option(place: str, verb: str, name: str) -> None:
         raise UserError(place, f"{verb} has no option {name!r}", suggest(name, types))
 
 
+def require_table(place: str, verb: str, name: str) -> None:
+    """Raises UserError where an option is no table, whose entries may be named."""
+    require_option(place, verb, name)
+    if get_origin(_types(STAGES[verb].options)[name]) is not dict:
+        raise UserError(place, f"{verb} option {name!r} is no table", f"write {verb}.{name}")
+
+
 def refuse_unused(overrides: Overrides, stages: Mapping[str, list[str]]) -> None:
     """Raises UserError for an override that no stage took; `stages`: the stages of every model that was read."""
     for (model, verb), values in overrides.items():
@@ -202,7 +209,7 @@ def named_values(kind: Any) -> list[str]:
 def _told(fault: msgspec.ValidationError, value: Any) -> str:
     """What is wrong with a value of another type: `'five' is not a whole number`."""
     expected = re.fullmatch(r"Expected `(\w+)(?: \| null)?`, got `\w+`", str(fault))
-    kind = {"int": "a whole number", "float": "a number"}.get(expected[1]) if expected else None
+    kind = {"int": "a whole number", "float": "a number", "array": "a list"}.get(expected[1]) if expected else None
     return f"{value!r} is not {kind}" if kind else str(fault)
 
 

@@ -12,7 +12,7 @@ from SCons.Node import NodeList
 from nnrules.catalog import pruners, quantizers
 from nnrules.catalog.names import check_model_name
 from nnrules.catalog.sources import reference_file
-from nnrules.catalog.space import group_of
+from nnrules.catalog.space import NETWORK, group_of
 from nnrules.catalog.stages import STAGES, GateOptions, Options, QuantizeOptions, Recipe, ReportOptions
 from nnrules.catalog.toolchain import toolchain_path
 from nnrules.error import UserError, suggest
@@ -54,11 +54,12 @@ class Step(NodeList):
 
 class Declaration(msgspec.Struct, frozen=True, eq=False):
     """A model as its SConscript names it. Any stage's options may have `resources`, what it takes while it runs.
-    `searched`: what a search says to its steps."""
+    `searched`: what a search says to its steps; `line`: the models whose variant this is."""
 
     workspace: Workspace
     subject: Subject
     searched: Searched | None = None
+    line: tuple[str, ...] = ()
 
     def variant(self, name: str) -> "Declaration":
         """The same under another name; made only when it is asked for wherever that is so of this one."""
@@ -68,7 +69,7 @@ class Declaration(msgspec.Struct, frozen=True, eq=False):
             workspace.dear.add(name)
         workspace.stages[name] = []
         subject = replace(self.subject, model=name, resources=dict(self.subject.resources))
-        return msgspec.structs.replace(self, subject=subject)
+        return msgspec.structs.replace(self, subject=subject, line=(*self.line, model))
 
     def options(self, verb: str, declared: Mapping[str, Any]) -> Options:
         """The options of one of the model's stages, checked; the command line has the last word."""
@@ -76,16 +77,21 @@ class Declaration(msgspec.Struct, frozen=True, eq=False):
         workspace.stages.setdefault(name, []).append(verb)
         declared = dict(declared)
         if resources := declared.pop("resources", None):
+            if not isinstance(resources, Mapping):
+                fault = f"{verb} option 'resources': {resources!r} is no table"
+                raise UserError(caller(), fault, 'write it like resources={"gpu": 1}')
             self.subject.resources[verb] = resources
         overrides = workspace.arguments.overrides.pop((name, verb), {})
         if self.searched:
             declared = self.searched.declared(name, verb, declared, overrides)
         chosen = arguments.options(caller(), verb, declared, overrides, name)
         self.require_methods(verb, chosen, overrides)
-        if isinstance(chosen, Recipe) and not self.is_searched(verb, "optimizer"):
-            require_effect(caller(), f"{name}.{verb}", chosen, overrides)
+        searched = self.searched.taken.get((name, verb), ()) if self.searched else ()
+        if isinstance(chosen, Recipe) and "optimizer" not in searched:
+            most: Any = self.searched.most(verb, chosen, searched) if self.searched else chosen
+            require_effect(caller(), f"{name}.{verb}", most, overrides)
         if verb == "quantize":
-            require_heeded(caller(), name, chosen, declared, overrides)
+            require_heeded(caller(), name, chosen, declared, overrides, searched)
         return chosen
 
     def add(
@@ -108,6 +114,11 @@ class Declaration(msgspec.Struct, frozen=True, eq=False):
             given["best"] = [self.searched.best]
         subject = with_teacher(replace(self.subject, references=named), teacher)
         return self.workspace.add(verb, subject, options, given, outputs, searched=names, alternatives=alternatives)
+
+    def is_taken(self, group: str) -> bool:
+        """Whether a step up to here has what a search chose of its options; the network's arguments always are had."""
+        known = self.searched.taken if self.searched else {}
+        return group == NETWORK or any((name, group) in known for name in (*self.line, self.subject.model))
 
     def is_searched(self, group: str, option: str) -> bool:
         """Whether a search chooses an option of a step, which has been declared."""
@@ -175,6 +186,8 @@ class Weights(Step):
     def Quantize(self, method: str | None = None, **options: Any) -> "Quantized":  # noqa: N802
         """Export to ONNX, choose scales and zero points, and lower to the exact integer program."""
         model = self.model
+        if model.searched:
+            model.searched.require_steps(model.is_taken)
         weights = {"weights": self.nodes["weights"], **_data(model)}
         export, lower = model.options("export", {}), model.options("lower", {})
         chosen, teacher = recipe(model, "quantize", _with_method(method, options))

@@ -102,6 +102,8 @@ class Project:
         gc.freeze()
         workspace = self.workspace
         refuse_unused(workspace.arguments.overrides, workspace.stages)
+        for promise in workspace.promises:
+            promise()
         if self._benchmark:
             self.env.Alias(BENCH, self._benchmark.declare(workspace, self._whole))
         if tune.is_asked_for():

@@ -10,12 +10,17 @@ _WIDTHS = {"weight_bits": "weights", "first_bits": "weights", "last_bits": "weig
 
 
 def require_heeded(
-    place: str, model: str, chosen: Any, declared: Mapping[str, Any], overrides: Mapping[str, str]
+    place: str,
+    model: str,
+    chosen: Any,
+    declared: Mapping[str, Any],
+    overrides: Mapping[str, str],
+    searched: Sequence[str] = (),
 ) -> None:
     """Raises UserError for an option that the method of `chosen` would not look at, and for a width that it has not.
 
     `declared`: what was said at `place`, which counts for another method where the command line (`overrides`, as
-    written) names one.
+    written) names one. `searched`: what a search chooses, whose values it has looked at itself.
     """
     given = dict.fromkeys(() if "method" in overrides else declared, place)
     given |= {name: f"{model}.quantize.{name}={text}" for name, text in overrides.items()}
@@ -27,7 +32,7 @@ def require_heeded(
         if name not in heeded:
             cure = ", ".join(quantizers.users(name))
             raise UserError(where, f"{chosen.method} does not use {name}", f"it is for {cure}" if cure else "")
-        if missing := _missing(name, chosen):
+        if name not in searched and (missing := _missing(name, chosen)) and not _governs(searched, name):
             raise UserError(where, f"{name} has no effect", missing)
     places = {name: given.get(name, place) for name in (*_WIDTHS, "layers")}
     _require_widths(base, chosen, {name: where for name, where in places.items() if name in heeded})
@@ -46,20 +51,30 @@ def _require_widths(base: quantizers.Method, chosen: Any, places: Mapping[str, s
             raise UserError(where, f"{label}{fault}", cure)
 
 
-def require_tried(place: str, method: str, searched: Mapping[str, Sequence[Any]]) -> None:
-    """Raises UserError for a method that trials of a search cannot have, and for an option (with what it may be) or a
-    width that it has not."""
-    if method == quantizers.MIXES:
-        raise UserError(place, f"{method} has no trials, it measures for itself", "search with the method of its base")
-    known = quantizers.method(method)
-    for name, values in searched.items():
-        if name not in known.options:
-            raise UserError(place, f"{method} does not use {name}", f"it is for {', '.join(quantizers.users(name))}")
-        kind = _WIDTHS.get(name, "")
-        widths = known.weight_bits if kind == "weights" else known.activation_bits
-        for bits in values if kind and widths else ():
-            if bits not in widths:
-                raise UserError(place, *quantizers.no_width(method, kind, bits, widths))
+def require_tried(place: str, every: Sequence[Any], searched: Sequence[str], given: Mapping[str, Any]) -> None:
+    """The same for the trials of a search, and raises UserError for methods that they cannot have or of which some are
+    trained and some are not; an option that is short of another one must have an effect in some of them.
+
+    ``every``: what the trials may have; ``searched``: the options that are chosen; ``given``: those that are said.
+    """
+    names = tuple(dict.fromkeys((*searched, *given)))
+    for chosen in every:
+        if chosen.method == quantizers.MIXES:
+            cure = "search with the method of its base"
+            raise UserError(place, f"{chosen.method} has no trials, it measures for itself", cure)
+        method = quantizers.method(chosen.method)
+        for name in names:
+            if name not in method.options:
+                cure = f"it is for {', '.join(quantizers.users(name))}"
+                raise UserError(place, f"{chosen.method} does not use {name}", cure)
+        _require_widths(method, chosen, {name: place for name in (*_WIDTHS, "layers") if name in method.options})
+    for name in names:
+        faults = [_missing(name, chosen) for chosen in every]
+        if all(faults):
+            raise UserError(place, f"{name} has no effect", faults[0])
+    if len({quantizers.method(chosen.method).trains for chosen in every}) > 1:
+        fault = "quantize.method: some of these are trained and some are not"
+        raise UserError(place, fault, "search among those of one kind")
 
 
 def _base(place: str, chosen: Any) -> quantizers.Method:
@@ -70,6 +85,11 @@ def _base(place: str, chosen: Any) -> quantizers.Method:
     if chosen.size is None and chosen.instructions is None:
         raise UserError(place, f"{chosen.method} has no limit", 'say size="20 KB" or the like')
     return quantizers.method(chosen.base)
+
+
+def _governs(searched: Sequence[str], name: str) -> bool:
+    """Whether a search chooses the option that another one is short of."""
+    return {"percentile": "range", "seed": "rounding"}.get(name) in searched
 
 
 def _missing(name: str, chosen: Any) -> str:

@@ -1,26 +1,26 @@
 """env.Search: options and network arguments are found by trying; the steps that follow take the best."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from nnrules.catalog import quantizers
-from nnrules.catalog.checked import parse_size
 from nnrules.catalog.space import NETWORK, Parameter, with_chosen
-from nnrules.catalog.stages import STAGES, Options
+from nnrules.catalog.stages import Options
 from nnrules.catalog.toolchain import toolchain_path
-from nnrules.error import UserError, suggest
+from nnrules.error import UserError
 from nnrules.plan.costs import costs_file
 from nnrules.rules import arguments
 from nnrules.rules.failure import caller
-from nnrules.rules.quantizing import require_heeded, require_tried
+from nnrules.rules.quantizing import require_tried
+from nnrules.rules.recipes import require_some_effect
+from nnrules.rules.space import GROUPS, outer, parameters, require_one_machine, tried
+from nnrules.training.search.storage import require_public
 
 if TYPE_CHECKING:
     from nnrules.rules.model import Declaration
 
-GROUPS = ("train", "prune", "quantize")
 TRIALS = 20  # where nothing else ends the study
 OUTPUTS = {"best": "{}.best.json", "study": "{}.search.json", "report": "{}.search.html", "table": "{}.search.txt"}
 _UNITS = {"s": ("seconds", 1), "min": ("seconds", 60), "h": ("seconds", 3600), "epochs": ("epochs", 1)}
@@ -44,7 +44,7 @@ class Searched(msgspec.Struct, frozen=True, eq=False):
     def declared(self, model: str, group: str, given: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
         """A step's options with those of the trials beneath, and for what the search chooses the least that it may be.
         Raises UserError for one that the search chooses."""
-        names = list(dict.fromkeys(_outer(each.option) for each in self.space if each.group == group))
+        names = list(dict.fromkeys(outer(each.option) for each in self.space if each.group == group))
         for name in names:
             if name in given:
                 fault = f"{group} option {name!r} is given, but the search chooses it"
@@ -59,6 +59,26 @@ class Searched(msgspec.Struct, frozen=True, eq=False):
         if found := [each.name for each in self.space if each.group == group]:
             fault = f"{word} takes no options of {group}, but the search chooses {found[0]}"
             raise UserError(caller(), fault, "leave it out here or out of its space")
+
+    def most(self, group: str, options: Options, names: Sequence[str]) -> Options:
+        """The options with the largest of what the search may choose, but for entries of tables."""
+        mine = [each for each in self.space if each.group == group and each.option in names]
+        return msgspec.structs.replace(options, **{each.option: each.largest for each in mine})
+
+    def require_steps(self, is_taken: Callable[[str], bool]) -> None:
+        """Raises UserError for what is chosen of training or pruning and no step before Quantize() has."""
+        for each in self.space if self.best is not None else ():
+            if each.group in ("train", "prune") and not is_taken(each.group):
+                fault = f"the search chooses {each.name}, but no {each.group.capitalize()}() comes before"
+                raise UserError(caller(), fault, "add it, or leave that out of the space")
+
+    def require_use(self, place: str, verbs: Sequence[str]) -> None:
+        """Raises UserError for what is chosen and no step has; `verbs`: the stages of its model that came later."""
+        groups = {group for _, group in self.taken} | {NETWORK}
+        if verbs and (lost := [each for each in self.space if each.group not in groups]):
+            step = lost[0].group.capitalize()
+            fault = f"the search chooses {lost[0].name}, but there is no {step}() to have it"
+            raise UserError(place, fault, f"call {step}() of what Search() returned, or leave it out of the space")
 
     def alternatives(self, options: Options, group: str, names: Sequence[str]) -> list[Options]:
         """The options with each of the words that the search may choose, such as methods."""
@@ -86,63 +106,43 @@ def search(
     stages. budget: seconds, or "90 s", "30 min", "2 h", "400 epochs", of all trials together.
     """
     place = caller()
-    if not isinstance(space, Mapping) or not space:
-        raise UserError(
-            place, "the space of a search is empty", 'write it like {"train.learning_rate": (1e-4, 1e-2, "log")}'
-        )
-    parameters = tuple(_parameter(place, name, given) for name, given in space.items())
-    base = _base(place, model, parameters, trained is not None, stages)
-    searched = Searched(None, parameters, base)
+    chosen_here = parameters(place, space)
+    base = _base(place, model, chosen_here, trained is not None, stages)
+    name, verbs = model.subject.model, model.workspace.stages.setdefault(model.subject.model, [])
+    if "search" in verbs:
+        raise UserError(place, f"{name} has a search already", f'give this one a variant: {name}.Variant("name")')
+    searched = _after(place, model, Searched(None, chosen_here, base))
     if model.workspace.seeded:
         return searched, {}
-    if "search" in model.workspace.stages.get(model.subject.model, ()):
-        fault = f"{model.subject.model} has a search already"
-        raise UserError(place, fault, f'give this one a variant: {model.subject.model}.Variant("name")')
-    plain = _plain(place, parameters, base, model)
+    plain = _plain(place, chosen_here, base, model)
     chosen: Any = model.options("search", {**_declared(place, options, budget), **plain})
+    require_public(place, chosen.storage)
     inputs, references = _inputs(place, model, chosen, trained)
     _share(model, chosen.jobs)
     nodes = model.add("search", chosen, inputs, OUTPUTS, *references)
     model.workspace.engine.journal.tell(nodes["table"])
-    return msgspec.structs.replace(searched, best=nodes["best"]), nodes
+    found = msgspec.structs.replace(searched, best=nodes["best"])
+    steps = len(verbs)
+    model.workspace.promises.append(lambda: found.require_use(place, verbs[steps:]))
+    return found, nodes
 
 
-def _parameter(place: str, name: str, given: Any) -> Parameter:
-    """One of the space, its values checked by the option that they are for."""
-    group, dot, option = name.partition(".")
-    if group not in (*GROUPS, NETWORK) or not dot or not option:
-        known = [f"{each}.OPTION" for each in GROUPS] + [f"{NETWORK}.ARGUMENT"]
-        fault = f"{name!r} names no option that can be searched"
-        cure = suggest(group, (*GROUPS, NETWORK)) if dot else f"write {', '.join(known)}"
-        raise UserError(place, fault, cure)
-    if isinstance(given, list) and given:
-        return Parameter(name=name, values=tuple(_checked(place, group, option, value) for value in given))
-    if not isinstance(given, tuple) or len(given) not in (2, 3):
-        cure = 'a list of values, (low, high), (low, high, "log") or (low, high, step)'
-        raise UserError(place, f"{name}: {given!r} is no part of a space", f"write {cure}")
-    low, high = (_checked(place, group, option, value) for value in given[:2])
-    whole = isinstance(low, int) and isinstance(high, int)
-    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in (low, high)):
-        raise UserError(place, f"{name}: {given!r} is no range of numbers", "write a list of values")
-    more = given[2] if len(given) == 3 else None
-    log, step = more == "log", None if more == "log" else more
-    if not low < high or (log and low <= 0):
-        fault = f"{name}: {given!r} is no range"
-        raise UserError(place, fault, "choose low above 0" if low < high else "choose low below high")
-    if step is not None and (isinstance(step, bool) or not isinstance(step, int | float) or not 0 < step <= high - low):
-        raise UserError(place, f"{name}: {step!r} is no step", 'write "log" or a number that fits into the range')
-    return Parameter(name=name, low=low, high=high, whole=whole, log=log, step=step)
-
-
-def _checked(place: str, group: str, option: str, value: Any) -> Any:
-    """A value as the option's type; of a table (stage.option.key), and for the network, any plain one."""
-    if group == NETWORK or "." in option:
-        if not isinstance(value, bool | int | float | str | list | None):
-            raise UserError(place, f"{group}.{option}: {value!r} is no plain value", "write numbers or words")
-        if "." in option:
-            arguments.require_option(place, group, _outer(option))
-        return value
-    return arguments.option_value(place, group, option, value)
+def _after(place: str, model: "Declaration", searched: Searched) -> Searched:
+    """With what a search before this one says to steps yet to come: arguments of the network, and options of the
+    trials. Raises UserError for an option that it chooses and that no step has, or that is chosen again."""
+    before = model.searched
+    if before is None:
+        return searched
+    names = {each.name for each in searched.space}
+    lost = [each for each in before.space if each.name in names or not model.is_taken(each.group)]
+    if lost and before.best is not None:
+        fault = f"the search before this one chooses {lost[0].name}, which no step has yet"
+        raise UserError(place, fault, "let the step come first, or search for both in one space")
+    return msgspec.structs.replace(
+        searched,
+        space=(*(each for each in before.space if each.group == NETWORK), *searched.space),
+        base={**before.base, **searched.base},
+    )
 
 
 def _base(
@@ -181,45 +181,25 @@ def _plain(
     name, found = model.subject.model, dict[str, Any](space=msgspec.to_builtins(space))
     for group, given in base.items():
         found[group] = msgspec.to_builtins(arguments.options(place, group, given, {}, name))
-        for tried in _tried(space, group):
-            largest = {each.name: each.largest for each in space} | tried
-            options = arguments.options(place, group, with_chosen(group, given, largest), {}, name)
+        every = tried(place, space, group, given, name)
+        for options in every:
             model.require_methods(group, options, {})
+        mine = [outer(each.option) for each in space if each.group == group]
+        require_one_machine(place, group, every)
+        require_some_effect(place, every, mine)
         if group == "quantize":
-            _require_quantizers(place, name, space, given)
+            require_tried(place, every, mine, given)
+        if group == "prune" and not any(each.sparsity for each in every):
+            fault = "prune: the trials of a search have no sparsity"
+            raise UserError(place, fault, 'say prune={"sparsity": 0.5} or the like, or search it')
     return found
-
-
-def _tried(space: Sequence[Parameter], group: str) -> list[dict[str, Any]]:
-    """Each word that a stage may be given by the search, by parameter name; nothing where there are none."""
-    words = [(each.name, value) for each in space if each.group == group for value in each.values]
-    return [{name: value} for name, value in words if isinstance(value, str)] or [{}]
-
-
-def _require_quantizers(place: str, model: str, space: Sequence[Parameter], given: Mapping[str, Any]) -> None:
-    """Raises UserError for a method that trials cannot have or that has not what is searched, and where of several
-    methods some are trained and some are not."""
-    default = given.get("method", STAGES["quantize"].options().method)  # type: ignore[attr-defined]
-    searched = [each for each in space if each.group == "quantize"]
-    for method in (methods := _words(space, "quantize.method") or [default]):
-        require_tried(place, method, {_outer(each.option): _bits(each) for each in searched})
-        least = {each.name: each.least for each in searched} | {"quantize.method": method}
-        values = with_chosen("quantize", given, least)
-        require_heeded(place, model, arguments.options(place, "quantize", values, {}, model), given, {})
-    if len({quantizers.method(method).trains for method in methods}) > 1:
-        fault = "quantize.method: some of these are trained and some are not"
-        raise UserError(place, fault, "search among those of one kind")
-
-
-def _bits(parameter: Parameter) -> Sequence[Any]:
-    """All values of a parameter, none where it is no whole number."""
-    whole = range(int(parameter.low), int(parameter.high) + 1, int(parameter.step or 1)) if parameter.whole else ()
-    return parameter.values or whole
 
 
 def _declared(place: str, options: Mapping[str, Any], budget: Any) -> dict[str, Any]:
     """The search's options with the budget's; without either, so many TRIALS."""
     found = dict(options)
+    if both := [name for name in ("seconds", "epochs") if name in options and budget is not None]:
+        raise UserError(place, f"budget= and {both[0]}= are both given", "say one of them")
     if budget is not None:
         match = re.fullmatch(
             r"(\d+(?:\.\d+)?)\s*(s|min|h|epochs)", f"{budget} s" if _is_number(budget) else str(budget)
@@ -262,13 +242,7 @@ def _inputs(place: str, model: "Declaration", chosen: Any, trained: Any) -> tupl
 
 def _share(model: "Declaration", jobs: int) -> None:
     """The resources that are given are those of one trial."""
-    needs = model.subject.resources.get("search", {})
-    times = {
-        name: (parse_size(name, value) if isinstance(value, str) else value) * jobs for name, value in needs.items()
+    counts = model.workspace.slots.checked(model.subject.resources.get("search", {}))
+    model.subject.resources["search"] = {
+        name: f"{count * jobs} GB" if name == "memory" else count * jobs for name, count in counts.items()
     }
-    model.subject.resources["search"] = times
-
-
-def _outer(option: str) -> str:
-    """Of an option that is a table, without the key."""
-    return option.partition(".")[0]

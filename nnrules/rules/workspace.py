@@ -49,6 +49,7 @@ class Workspace:
     names: see check_model_name. stages: the verbs of every model. wanted: the nodes of every model's last step.
     dear: models that are only built when they are named. firmwares: the Firmware of every model that has come so far.
     seeded: weights are drawn by lot, whatever the SConscripts say. given: the model of the command line's file.
+    promises: to be called once all SConscripts are read, what raises UserError where one of them was not kept.
     """
 
     env: Any
@@ -64,6 +65,7 @@ class Workspace:
     seeded: bool = False
     given: dict[str, Path] = field(default_factory=dict)
     firmwares: dict[str, Any] = field(default_factory=dict)
+    promises: list[Callable[[], None]] = field(default_factory=list)
     _nodes: dict[str, Any] = field(default_factory=dict)
     _named: dict[tuple[int, ...], str] = field(default_factory=dict)
 

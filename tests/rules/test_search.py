@@ -177,6 +177,65 @@ REFUSED = [
         "minimize='instructions' needs a target; say whose, like target=\"cortex-m7\"",
     ),
     ('{"train.epochs": [1]}, target="cortex-m7"', "target='cortex-m7' is of no use here; leave it out"),
+    (
+        '{"train.epochs": (1, 5, 1.5)}',
+        'train.epochs: 1.5 is no step; write "log" or a whole number that fits into the range',
+    ),
+    ('{"train.learning_rate": [1, 1.0]}', "train.learning_rate: 1.0 is in its list twice; leave one of them out"),
+    ('{"network.width": (0, float("inf"))}', "network.width: inf is not a finite number; write numbers or words"),
+    (
+        '{"train.seed.x": [1]}, train={"seed": 1}',
+        "train option 'seed' is no table; write train.seed",
+    ),
+    (
+        '{"quantize.layers.stem": [(4, 8), (5, 8)]}, quantize={"method": "lsq"}',
+        "layer 'stem': lsq has no 5-bit weights; choose 2, 3, 4, 8",
+    ),
+    (
+        '{"quantize.layers": [{}, {"stem": [4, 8]}], "quantize.layers.head": [[4, 8]]}, quantize={"method": "lsq"}',
+        "quantize.layers.head and quantize.layers are both searched; leave one of them out",
+    ),
+    ('{"quantize.skip": ["stem"]}', "quantize option 'skip': 'stem' is not a list; correct the value"),
+    ('{"train.k_i": (0.0, 10.0)}', "adamw does not use k_i; it is for pid"),
+    ('{"train.optimizer": ["adamw", "sgd"]}, train={"k_d": 3}', "adamw does not use k_d; it is for pid"),
+    ('{"train.patience": [2, 4]}', "patience has no effect; say validation=0.2 or the like too"),
+    (
+        '{"quantize.rounding": ["nearest", "adaptive"]}, quantize={"method": "ptq"}',
+        "rounding has no effect; say weight_bits, fewer than 8, too",
+    ),
+    (
+        '{"prune.retrain_epochs": [1, 2]}',
+        'prune: the trials of a search have no sparsity; say prune={"sparsity": 0.5} or the like, or search it',
+    ),
+    (
+        '{"train.epochs": [1]}, train={"nodes": 2, "launcher": "torchrun"}',
+        "train: nodes=2, but each trial has one machine; leave nodes out, and let machines share the study by storage=",
+    ),
+    ('{"train.epochs": [1]}, budget="90 s", seconds=5', "budget= and seconds= are both given; say one of them"),
+    (
+        '{"train.epochs": [1]}, storage="postgresql://me:s3cret@host/db"',
+        "a password does not belong into a SConscript; "
+        'put the URL into an environment variable and say storage="$NAME"',
+    ),
+    (
+        '{"train.epochs": [1]}, storage="$"',
+        "storage='$' names no variable; write it like storage=\"$NNRULES_STUDY\"",
+    ),
+    (
+        '{"train.epochs": [1]}, resources=3',
+        "search option 'resources': 3 is no table; write it like resources={\"gpu\": 1}",
+    ),
+]
+ACCEPTED = [
+    'env.Search(m, {"train.optimizer": ["sgd", "pid"], "train.k_i": (0.0, 10.0)}).Train().Quantize()',
+    'env.Search(m, {"train.patience": [2, 4], "train.validation": [0.0, 0.2]}).Train().Quantize()',
+    'env.Search(m, {"quantize.range": ["mse", "percentile"], "quantize.percentile": (99.0, 100.0)}, '
+    'quantize={"method": "ptq"}).Train().Quantize()',
+    'env.Search(m, {"quantize.rounding": ["nearest", "adaptive"], "quantize.weight_bits": [8, 4]}, '
+    'quantize={"method": "ptq"}).Train().Quantize()',
+    'env.Search(m, {"prune.sparsity": (0.1, 0.5), "network.width": [3, 6]}).Train().Variant("a").Prune().Quantize()',
+    'env.Search(env.Search(m, {"network.width": [3, 6]}, train={"epochs": 1}).Train().Variant("a"), '
+    '{"quantize.last_bits": [2, 4]}, quantize={"method": "lsq"}).Quantize()',
 ]
 LATER = [
     (
@@ -191,6 +250,16 @@ LATER = [
     (
         "env.Search(env.Search(m, SPACE), SPACE)",
         'MODEL has a search already; give this one a variant: MODEL.Variant("name")',
+    ),
+    (
+        'env.Search(m, {"prune.sparsity": [0.5]}).Train().Quantize()',
+        "the search chooses prune.sparsity, but no Prune() comes before; add it, or leave that out of the space",
+    ),
+    (
+        'env.Search(env.Search(m, {"quantize.last_bits": [4, 8]}, quantize={"method": "lsq"}).Train().Variant("a"), '
+        '{"quantize.first_bits": [4, 8]}, quantize={"method": "lsq"})',
+        "the search before this one chooses quantize.last_bits, which no step has yet; "
+        "let the step come first, or search for both in one space",
     ),
     (
         "env.Search(m.Train(), SPACE)",
@@ -220,13 +289,21 @@ def test_budgets(budget: object, options: dict[str, float]) -> None:
 
 
 CASES = [(f"env.Search(m, {words})", line) for words, line in REFUSED] + LATER
+CASES += [(text, "accepted") for text in ACCEPTED]
 
 
 @pytest.fixture(scope="module")
-def refusals(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What a build says about each of CASES."""
+def refused(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with a folder for a model."""
     project = Project.create(tmp_path_factory.mktemp("refused") / "project")
     (project.top / "models/bad").mkdir()
+    return project
+
+
+@pytest.fixture(scope="module")
+def refusals(refused: Project) -> list[str]:
+    """What a build says about each of CASES."""
+    project = refused
     (project.top / "models/bad/train.py").touch()
     text = BATCH.replace("TEXTS", repr([text for text, _ in CASES]))
     (project.top / "models/bad/SConscript").write_text(text)
@@ -239,4 +316,19 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_what_cannot_be_searched_is_refused(refusals: list[str], number: int) -> None:
     assert len(refusals) == len(CASES)
     line = CASES[number][1].replace("MODEL", f"bad{number}")
-    assert refusals[number] == f"models/bad/SConscript:4: {line}"
+    assert refusals[number] == (line if line == "accepted" else f"models/bad/SConscript:4: {line}")
+
+
+def test_what_no_step_takes_is_refused(refused: Project) -> None:
+    (refused.top / "models/bad/SConscript").write_text(
+        'Import("env")\n'
+        'm = env.Model("bad", network="#models/tiny/network.py:Tiny", dataset="#models/tiny/dataset.py:Bars")\n'
+        'env.Search(m, {"train.epochs": [1, 2]})\n'
+        "m.Train().Quantize()\n"
+    )
+    done = refused.build("-n", "model=bad")
+    assert (done.status, done.stderr.splitlines()[-1]) == (
+        2,
+        "models/bad/SConscript:3: the search chooses train.epochs, but there is no Train() to have it; "
+        "call Train() of what Search() returned, or leave it out of the space",
+    )

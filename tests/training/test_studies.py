@@ -207,7 +207,7 @@ def test_where_a_study_is() -> None:
         resolved("here", "$STUDY", {})
     told = "here: the environment variable STUDY is not set; set it to the URL of the database"
     assert str(fault.value) == told
-    for url in ("postgresql://me:s3cret@host/db", "postgresql://host/db?user=me&password=s3cret"):
+    for url in ("postgresql://me:s3cret@host/db", "postgresql://host/db?user=me&password=s3cret", "mssql://h/d?PWD=s"):
         with pytest.raises(UserError) as fault:
             resolved("here", url, {})
         told = "here: a password does not belong into a SConscript"

@@ -29,18 +29,29 @@ _EXISTS = re.compile("already exists|duplicate|UNIQUE constraint|Duplicate")
 _CURE = "mend that and build again: the trials that are over are kept"
 
 
+def require_public(place: str, storage: str) -> None:
+    """Raises UserError for a variable without a name, and for a password in the option itself, which is printed."""
+    if storage.startswith("$") and not _variable(storage):
+        raise UserError(place, f"storage={storage!r} names no variable", 'write it like storage="$NNRULES_STUDY"')
+    if not storage.startswith("$") and any(pattern.search(storage) for pattern in _SECRETS):
+        fault = "a password does not belong into a SConscript"
+        raise UserError(place, fault, 'put the URL into an environment variable and say storage="$NAME"')
+
+
 def resolved(place: str, storage: str, environment: Mapping[str, str]) -> str:
-    """The URL that the option means; empty: a file. Raises UserError for a variable that is not set, and for a password
-    in the option itself, which is printed and kept in signatures."""
+    """The URL that the option means; empty: a file. Raises UserError like require_public, and for a variable that is
+    not set."""
+    require_public(place, storage)
     if storage.startswith("$"):
-        name = storage[1:].strip("{}")
+        name = _variable(storage)
         if not environment.get(name):
             raise UserError(place, f"the environment variable {name} is not set", "set it to the URL of the database")
         return environment[name]
-    if any(pattern.search(storage) for pattern in _SECRETS):
-        fault = "a password does not belong into a SConscript"
-        raise UserError(place, fault, 'put the URL into an environment variable and say storage="$NAME"')
     return storage
+
+
+def _variable(storage: str) -> str:
+    return storage[1:].strip("{}")
 
 
 @contextmanager
@@ -140,7 +151,7 @@ def _root(fault: BaseException, url: str) -> str:
     return _bare(str(fault), url)
 
 
-_SECRETS = re.compile(r"(://[^/:@]*:)(.+)(?=@)"), re.compile(r"([?&]password=)([^&\s]+)")
+_SECRETS = re.compile(r"(://[^/:@]*:)(.+)(?=@)"), re.compile(r"(?i)([?&;]\w*(?:password|passwd|pwd)=)([^&;\s]+)")
 
 
 def _bare(text: str, url: str) -> str:
