@@ -194,7 +194,8 @@ def correct_biases(found: Prepared, exact: onnx.ModelProto, batches: Batches) ->
     model = found.model
     real = {node.output[0]: node for node in linear_layers(exact)}
     layers = [node for node in linear_layers(model) if node.input[1] in found.codes and node.op_type != "ConvTranspose"]
-    means = channel_means(exact, [real[node.output[0]].input[0] for node in layers], batches)
+    axes = {real[node.output[0]].input[0]: 1 if node.op_type == "Conv" else -1 for node in layers}
+    means = channel_means(exact, axes, batches)
     for node in layers:
         error = weights(model, node.input[1]) - weights(exact, node.input[1])
         mean = means[real[node.output[0]].input[0]]
@@ -205,23 +206,47 @@ def correct_biases(found: Prepared, exact: onnx.ModelProto, batches: Batches) ->
             shift = (per_input.reshape(groups, -1, per_input.shape[1]) * parts).sum(2).reshape(-1)
         else:
             shift = np.moveaxis(error, channel_axis(node), 0) @ mean
-        if len(node.input) < 3 or not node.input[2]:
-            name = f"{node.input[1]}/bias"
-            model.graph.initializer.append(numpy_helper.from_array(np.zeros(len(shift), np.float32), name))
-            del node.input[2:]
-            node.input.append(name)
-        store(model, node.input[2], weights(model, node.input[2]) - shift)
+        name = _bias(model, node, len(shift))
+        if name:
+            store(model, name, weights(model, name) - shift)
 
 
-def channel_means(model: onnx.ModelProto, values: Sequence[str], batches: Batches) -> dict[str, Reals]:
-    """The mean of each channel (axis 1, or the last one of vectors) over calibration data."""
-    run, sources = session(model, list(dict.fromkeys(values)))
-    names = list(dict.fromkeys(values))
+def _bias(model: onnx.ModelProto, node: onnx.NodeProto, channels: int) -> str:
+    """The initializer that holds a layer's bias alone, made where there is none; of a MatMul what is added behind it,
+    "" where that is nothing."""
+    held = {each.name: each for each in model.graph.initializer}
+    reads = Counter(value for each in model.graph.node for value in each.input)
+    if node.op_type == "MatMul":
+        users = [each for each in model.graph.node if node.output[0] in each.input]
+        if len(users) != 1 or users[0].op_type != "Add":
+            return ""
+        place, owner = int(users[0].input[0] == node.output[0]), users[0]
+        name = owner.input[place]
+        if name not in held or list(held[name].dims) != [channels]:
+            return ""
+    else:
+        place, owner = 2, node
+        name = node.input[2] if len(node.input) > 2 else ""
+    if reads[name] == 1 and name in held:
+        return name
+    own = f"{node.output[0]}/bias"
+    values = weights(model, name) if name else np.zeros(channels)
+    model.graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), own))
+    owner.input[:] = [*owner.input[:place], own, *owner.input[place + 1 :]]
+    return own
+
+
+def channel_means(model: onnx.ModelProto, channels: Mapping[str, int], batches: Batches) -> dict[str, Reals]:
+    """The mean of each channel over calibration data. ``channels``: by value, the axis that counts them."""
+    names = list(channels)
+    if not names:
+        return {}
+    run, sources = session(model, names)
     totals: dict[str, Reals] = {}
     count = 0
     for batch in batches():
         for name, array in zip(names, run.run(names, dict(zip(sources, batch, strict=True))), strict=True):
-            axes = (0, *range(2, array.ndim)) if array.ndim > 2 else tuple(range(array.ndim - 1))
+            axes = tuple(axis for axis in range(array.ndim) if axis != channels[name] % array.ndim)
             totals[name] = totals.get(name, 0.0) + array.astype(np.float64).mean(axes) * len(batch[0])
         count += len(batch[0])
     return {name: total / count for name, total in totals.items()}

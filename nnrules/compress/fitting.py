@@ -17,11 +17,13 @@ from nnrules.compress.zeros import Mask, of_zeros
 from nnrules.error import UserError
 
 _INPUT = "input_quantizer"
+Key = tuple[int, int]  # of a tensor: its id, and how often it was written
 
 
 def layers(network: nn.Module) -> dict[str, nn.Module]:
-    """Those that are quantized, in their order."""
-    return {name: each for name, each in network.named_modules() if isinstance(each, nn.Conv2d | nn.Linear)}
+    """Those that can be quantized, as they are defined."""
+    kinds = nn.Conv1d | nn.Conv2d | nn.Linear
+    return {name: each for name, each in network.named_modules() if isinstance(each, kinds)}
 
 
 def insert(network: nn.Module, examples: tuple[Tensor, ...], options: QuantizeOptions, place: str) -> dict[str, Widths]:
@@ -31,13 +33,13 @@ def insert(network: nn.Module, examples: tuple[Tensor, ...], options: QuantizeOp
     network's own inputs has no quantizer: the data set says how these are quantized, or calibration.
     """
     method: Any = importlib.import_module(f"nnrules.compress.quantizers.{options.method}")
-    found = layers(network)
-    if not found:
+    seen = _inputs(network, examples)
+    if not seen:
         raise UserError(place, "has no convolution and no fully connected layer", "there is nothing to quantize")
-    wanted = widths(list(found), options, place)
-    own = {id(each) for each in examples}
-    shared = dict[tuple[int, int], nn.Module]()
-    for name, (key, sample) in _inputs(network, examples).items():
+    wanted = widths(list(seen), options, place)
+    own = {(id(each), each._version) for each in examples}
+    shared = dict[tuple[Key, int], nn.Module]()
+    for name, (key, sample) in seen.items():
         layer: Any = network.get_submodule(name)
         bits, zeros = wanted[name], of_zeros(layer.weight.detach())
         if not bits.skipped:
@@ -62,14 +64,16 @@ def _quantize_input(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...
     return (layer.get_submodule(_INPUT)(inputs[0]), *inputs[1:])
 
 
-def _inputs(network: nn.Module, examples: tuple[Tensor, ...]) -> dict[str, tuple[int, Tensor]]:
-    """By layer, what stands for the tensor that is its input, the same for the same tensor, and the tensor."""
-    found: dict[str, tuple[int, Tensor]] = {}
+def _inputs(network: nn.Module, examples: tuple[Tensor, ...]) -> dict[str, tuple[Key, Tensor]]:
+    """By layer that runs, in the order in which they do, what stands for the tensor that is its input, the same for
+    the same tensor, and its values; of a layer that runs several times, those of all of them, one behind the other."""
+    calls: dict[str, list[tuple[Tensor, Key, Tensor]]] = {}
     handles = []
     for name, layer in layers(network).items():
 
         def keep(_: nn.Module, inputs: tuple[Any, ...], name: str = name) -> None:
-            found[name] = (id(inputs[0]), inputs[0])
+            x = inputs[0]  # kept, that no other tensor gets its id, and copied, as what follows may work in place
+            calls.setdefault(name, []).append((x, (id(x), x._version), x.clone()))
 
         handles.append(layer.register_forward_pre_hook(keep))
     was = network.training
@@ -79,6 +83,11 @@ def _inputs(network: nn.Module, examples: tuple[Tensor, ...]) -> dict[str, tuple
     network.train(was)
     for each in handles:
         each.remove()
+    found = {}
+    for name, seen in calls.items():
+        count = len(examples[0])
+        values = seen[0][2] if len(seen) == 1 else torch.cat([each.reshape(count, -1) for _, _, each in seen], 1)
+        found[name] = (seen[0][1] if len(seen) == 1 else (id(seen), -1)), values
     return found
 
 
@@ -119,7 +128,8 @@ def finish(network: nn.Module) -> tuple[dict[str, Tensor], dict[str, Fitted]]:
             slope, offset = (float(torch.as_tensor(each).detach()) for each in inputs.line())
             found[name] = Fitted(trained, inputs.lo, inputs.hi, float(inputs.scale().detach()), slope, offset)
             delattr(layer, _INPUT)
-            layer._forward_pre_hooks.clear()
+            for number in [number for number, hook in layer._forward_pre_hooks.items() if hook is _quantize_input]:
+                del layer._forward_pre_hooks[number]
         elif trained:
             found[name] = Fitted(trained)
     return codes, found

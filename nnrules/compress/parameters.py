@@ -149,26 +149,27 @@ def weight_scales(
             cure = "train again with a lower learning rate"
             raise UserError(f"{where}: '{node.input[1]}'", "holds NaN or infinite weights", cure)
         by_group = np.abs(bias).reshape(-1, len(channels) if bias.size > 1 else 1).max(0)
-        floor = np.maximum(by_group / (x * LARGEST_BIAS), SMALLEST_RATIO * y / x)
+        least = by_group / (x * LARGEST_BIAS)
+        floor = np.maximum(least, SMALLEST_RATIO * y / x)
         scales = np.maximum(largest / MAGNITUDE, floor)
         if not per_channel:
             scales = np.full_like(scales, scales.max())
         if node.input[1] in fitted:
             scales = _fitted_scales(node, channels, fitted[node.input[1]], where)
+            scales = np.where(scales > 0, np.maximum(scales, least), floor)
         found[node.input[1]] = np.maximum(scales, found.get(node.input[1], 0)).astype(np.float32)
     return {name: scales.tolist() for name, scales in found.items()}
 
 
 def _fitted_scales(node: onnx.NodeProto, channels: np.ndarray, codes: np.ndarray, where: str) -> np.ndarray:
-    """What a code of 1 stands for in each channel; 1 where all codes are zero. Negative where BatchNorm turned the
-    sign.
+    """What a code of 1 stands for in each channel, also where BatchNorm turned the sign; 0 where all weights are zero.
 
     Raises ArithmeticError where the weights are not codes times a scale.
     """
     axis = channel_axis(node)
     flat = np.moveaxis(codes, axis, 0).reshape(channels.shape).astype(np.float64)
     squares = (flat**2).sum(1)
-    scales = np.where(squares > 0, (channels * flat).sum(1) / np.maximum(squares, 1), 1.0)
+    scales = (channels * flat).sum(1) / np.maximum(squares, 1)
     error = np.abs(channels - scales[:, np.newaxis] * flat).max(1)
     if (error > 1e-3 * np.abs(scales)).any():
         raise ArithmeticError(f"{where}: '{node.input[1]}' is not what its codes stand for")

@@ -122,15 +122,16 @@ def _fitted(
     """What the fit stage says of the exported model's activations and weights, by their names there."""
     fitted = msgspec.json.decode(request.input("quantizers").read_bytes(), type=dict[str, Fitted])
     codes = load_file(request.input("codes"))
-    readers = {node.input[1]: node for node in model.graph.node if node.op_type in LINEAR}
-    stated = {
-        quantizer_of(model, readers[f"{name}.weight"].input[0]): Activation(
-            float(np.float32(each.scale)), each.zero_point
-        )
-        for name, each in fitted.items()
-        if each.inputs
-    }
-    return stated, {f"{name}.weight": each for name, each in codes.items()}
+    stated, by_initializer = {}, {}
+    for node in model.graph.node:  # a layer that runs several times has several
+        name = node.input[1].removesuffix(".weight") if node.op_type in LINEAR else ""
+        if name in codes:
+            by_initializer[node.input[1]] = codes[name].T if node.op_type == "MatMul" else codes[name]
+        if name in fitted and fitted[name].inputs:
+            chosen = fitted[name]
+            value = quantizer_of(model, node.input[0])
+            stated[value] = Activation(float(np.float32(chosen.scale)), chosen.zero_point)
+    return stated, by_initializer
 
 
 def _activations(

@@ -85,6 +85,7 @@ def _input_names(example: tuple[Tensor, ...]) -> list[str]:
 
 def tidy(model: onnx.ModelProto) -> None:
     """Name nodes after the network's modules and drop, in place, whatever is not part of the computation."""
+    _name_transposed(model)
     weights = {tensor.name for tensor in model.graph.initializer}
     outputs = {value.name for value in model.graph.output}
     taken: set[str] = set()
@@ -101,14 +102,38 @@ def tidy(model: onnx.ModelProto) -> None:
     model.producer_name, model.producer_version = "nnrules", ""
 
 
+def _name_transposed(model: onnx.ModelProto) -> None:
+    """Call the weights of fully connected layers over several rows as in the network, which torch stores transposed
+    under names of its own: of a layer that runs several times once each."""
+    held = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type != "MatMul" or _note(node, "class_hierarchy")[-1:] != ["aten.linear.default"]:
+            continue
+        name, wanted = node.input[1], f"{_scope(node)}.weight"
+        if name not in held or name.endswith(".weight") or not _scope(node):
+            continue
+        own = held.setdefault(wanted, held[name])
+        if own is held[name] and own.name == name:
+            own.name = wanted
+        elif (own.dims, own.raw_data) == (held[name].dims, held[name].raw_data):
+            if own is not held[name] and held[name] in model.graph.initializer:
+                model.graph.initializer.remove(held[name])
+        else:
+            continue
+        node.input[1] = own.name
+
+
 def _scope(node: onnx.NodeProto) -> str:
     """Dotted name of the innermost module the node comes from."""
+    return (_note(node, "name_scopes") or [""])[-2:][0]
+
+
+def _note(node: onnx.NodeProto, name: str) -> list[str]:
+    """What torch says of where a node comes from, from the network down to the operator."""
     import ast
 
-    for entry in node.metadata_props:
-        if entry.key == "pkg.torch.onnx.name_scopes":
-            return str((ast.literal_eval(entry.value) or [""])[-2:][0])
-    return ""
+    key = f"pkg.torch.onnx.{name}"
+    return next((list(ast.literal_eval(each.value)) for each in node.metadata_props if each.key == key), [])
 
 
 def _node_name(node: onnx.NodeProto, weights: set[str]) -> str:
