@@ -11,8 +11,10 @@ import msgspec
 from nnrules.catalog.paths import KERNELS, files_in
 from nnrules.catalog.stages import Options
 from nnrules.catalog.toolchain import Runner, Toolchain
+from nnrules.error import UserError
 from nnrules.rules.arguments import Arguments
 from nnrules.rules.engine import Engine
+from nnrules.rules.failure import caller
 from nnrules.rules.slots import Slots
 from nnrules.rules.stage import Stage
 from nnrules.rules.step import Step, StepAction
@@ -155,8 +157,11 @@ class Workspace:
         return dict(stage.outputs)
 
     def declare(self, step: Step, **settings: Any) -> Any:
-        """Tell SCons of a step; the node of its first output."""
+        """Tell SCons of a step; the node of its first output. Raises UserError for a second one of its kind."""
         nodes = list(step.outputs.values())
+        if step.first.has_builder():
+            cure = 'give this one a variant: .Variant("name") before it'
+            raise UserError(caller(), f"{step.model} has a {step.name} already", cure)
         sources = [node for given in step.inputs.values() for node in given]
         self.env.Command(nodes, sources, StepAction(step, self.engine), **settings)
         for node in nodes:

@@ -153,6 +153,10 @@ def test_options_without_effect(fresh: Project, word: str, fault: str) -> None:
             "models/bad/SConscript:4: channel does not use n; it is for pointwise",
         ),
         (
+            'tiny.Train().Prune("channel", sparsity=0.5).Prune("magnitude", sparsity=0.5)',
+            'models/bad/SConscript:4: tiny has a prune already; give this one a variant: .Variant("name") before it',
+        ),
+        (
             'tiny.Train().Prune("spatial", round_to=8)',
             "models/bad/SConscript:4: spatial does not use round_to; it is for channel",
         ),
