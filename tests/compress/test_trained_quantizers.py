@@ -81,13 +81,27 @@ def test_weights_are_codes_times_a_step(method: str, bits: int, per_channel: boo
 @pytest.mark.parametrize("per_channel", [False, True])
 @pytest.mark.parametrize("method", ["dorefa", "pact"])
 def test_one_bit_is_a_sign_times_the_mean(method: str, per_channel: bool) -> None:
-    """sign(w) E|w|, of the layer or of a channel; its gradient is that of w (Zhou et al., 2016, section 2.3)."""
+    """sign(w) E|w|, of the layer or of a channel, of what was not pruned; its gradient is that of w (Zhou et al., 2016,
+    section 2.3)."""
     weight = torch.tensor([[1.0, -3.0], [0.5, 0.0]], requires_grad=True)
     quantizer = made("Weights", method, 1, weight.detach(), per_channel=per_channel)
-    means = torch.tensor([[2.0], [0.25]]) if per_channel else torch.tensor(1.125)
+    means = torch.tensor([[2.0], [0.5]]) if per_channel else torch.tensor(1.5)
     torch.testing.assert_close(quantizer(weight), torch.tensor([[1.0, -1.0], [1.0, 1.0]]) * means)
     (quantizer(weight) * torch.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
     torch.testing.assert_close(weight.grad, torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize(
+    ("method", "bits", "most"), [("lsq", 4, 0.01), ("lsq", 2, 0.1), ("qil", 2, 0.1), ("dorefa", 1, 0.1)]
+)
+def test_pruned_weights_do_not_shrink_the_step(method: str, bits: int, most: float, per_channel: bool) -> None:
+    """What is left of a tenth of the weights is not clipped; a filter without any gives numbers."""
+    weight = random(8, 16, 3, 3)
+    weight = weight * (weight.abs() > weight.abs().quantile(0.9))
+    weight[3] = 0
+    found = made("Weights", method, bits, weight, per_channel=per_channel)(weight).detach() * (weight != 0)
+    assert float((found - weight).square().sum() / weight.square().sum()) < most
 
 
 @pytest.mark.parametrize(("method", "bits"), [each for each in WEIGHTS if each[0] == "lsq"])

@@ -1,7 +1,7 @@
 """DoReFa (Zhou et al., DoReFa-Net, 2016, arXiv:1606.06160): weights through tanh onto odd levels, inputs clipped at 1.
 
 w = 2 quant_k(tanh w / (2 max |tanh w|) + 1/2) - 1, so its codes are odd: -(2^k - 1), ..., -1, 1, ..., 2^k - 1. With one
-bit w = sign(w) mean |w|, whose gradient is that of w.
+bit w = sign(w) mean |w|, whose gradient is that of w; the mean is of the weights that were not pruned.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class Weights(WeightQuantizer):
 
     def step(self, weight: Tensor) -> Tensor:
         if self.top == 1:
-            return weight.abs().mean(self.axes, keepdim=True).detach().clamp(min=LEAST)
+            left = (weight != 0).sum(self.axes, keepdim=True).clamp(min=1)
+            return (weight.abs().sum(self.axes, keepdim=True) / left).detach().clamp(min=LEAST)
         return self.largest / self.top
 
 

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from nnrules.catalog.stages import QuantizeOptions
-from nnrules.compress.fake import InputQuantizer, WeightQuantizer, by_channel, gradient_scaled, level_range, rounded
+from nnrules.compress.fake import InputQuantizer, WeightQuantizer, gradient_scaled, level_range, rounded
+from nnrules.compress.quantizers.qil import closest_step
+from nnrules.compress.zeros import of_zeros
 
 WEIGHT_BITS = ACTIVATION_BITS = (2, 3, 4, 8)
 OPTIONS = ()
@@ -20,20 +22,24 @@ LEAST = 1e-8
 
 class Weights(WeightQuantizer):
     """Codes -2^(bits - 1) to 2^(bits - 1) - 1, but -127 to 127 with eight bits; a step for each output channel, or
-    (``per_channel`` off) one."""
+    (``per_channel`` off) one. Of a pruned layer N counts what is left, of whose size the mean of all weights says
+    little: the step begins where rounding has the least squared error.
+    """
 
     def __init__(self, weight: Tensor, bits: int, options: QuantizeOptions) -> None:
         super().__init__()
         self.lo, self.hi = max(-(2 ** (bits - 1)), -127), 2 ** (bits - 1) - 1
-        axes = list(range(weight.ndim)) if options.per_channel is False else by_channel(weight)
-        start = 2 * weight.detach().abs().mean(axes) / math.sqrt(self.hi)
-        self.steps = nn.Parameter(start.reshape(-1).clamp(min=LEAST))
+        rows = weight.detach().reshape(1 if options.per_channel is False else len(weight), -1)
+        pruned = of_zeros(rows) is not None
+        start = closest_step(rows, self.lo, self.hi) if pruned else 2 * rows.abs().mean(1) / math.sqrt(self.hi)
+        self.steps = nn.Parameter(start.clamp(min=LEAST))
+        self.size = max(int(rows.count_nonzero()) / len(rows), 1.0)  # N
 
     def codes(self, weight: Tensor) -> Tensor:
         return rounded(torch.clamp(weight / self.step(weight), self.lo, self.hi))
 
     def step(self, weight: Tensor) -> Tensor:
-        factor = 1 / math.sqrt(weight.numel() / self.steps.numel() * self.hi)
+        factor = 1 / math.sqrt(self.size * self.hi)
         steps = gradient_scaled(self.steps, factor).abs().clamp(min=LEAST)
         return steps.reshape(-1, *[1] * (weight.ndim - 1))
 
