@@ -311,7 +311,7 @@ class RowOptions(Options, frozen=True):
     method: str = ""
     weight_bits: Natural = 8
     activation_bits: Natural = 8
-    sparsity: NotNegative = 0.0
+    sparsity: Annotated[float, Meta(ge=0, lt=1)] = 0.0
 
 
 class StudyOptions(Options, frozen=True):

@@ -1,5 +1,6 @@
 """env.Study: variants of models side by side in one table, each row from several seeds; `scons study` makes it."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from SCons.Script import COMMAND_LINE_TARGETS
 
 from nnrules.catalog.stages import RowOptions, StudyOptions
 from nnrules.error import UserError
+from nnrules.rules import arguments
 from nnrules.rules.arguments import Arguments
 from nnrules.rules.failure import caller, explained
 from nnrules.rules.model import Quantized
@@ -23,6 +25,9 @@ class Study:
     """`file`: where the tables go, without its ending, from the top; `title`: what they are headed with."""
 
     def __init__(self, workspace: Workspace, file: str, title: str) -> None:
+        self._place = caller()
+        if not file:
+            raise UserError(self._place, "the study has no file", 'name one, without its ending, like "docs/study"')
         self._workspace, self._file, self._title = workspace, file, title
         self._rows: dict[RowOptions, list[str]] = {}
 
@@ -42,16 +47,25 @@ class Study:
         "float" stands for the network before it is quantized, whose bits are 32."""
         if not isinstance(built, Quantized):
             raise UserError(caller(), "a row needs a quantized model", "give it what Quantize returned")
+        place, bits = caller(), (FLOAT_BITS,) * 2 if method == FLOAT else (weight_bits, activation_bits)
+        labels: dict[str, Any] = {"model": model, "method": method, "sparsity": sparsity}
+        labels |= dict(zip(("weight_bits", "activation_bits"), bits, strict=True))
+        row: Any = arguments.options(place, "row", labels, {}, model)
+        for word in ("model", "method"):
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", labels[word]):
+                cure = "write letters, digits and _ . + -"
+                raise UserError(place, f"row option {word!r}: {labels[word]!r} is no name", cure)
+        if other := next((each for each in self._rows if each != row and _name(each) == _name(row)), None):
+            fault = f"rows of {other.method} and {row.method} would both be called {_name(row)}"
+            raise UserError(place, fault, "call one of them otherwise")
         built.Firmware(**options)
-        weight_bits, activation_bits = (FLOAT_BITS,) * 2 if method == FLOAT else (weight_bits, activation_bits)
-        row = RowOptions(
-            model=model, method=method, weight_bits=weight_bits, activation_bits=activation_bits, sparsity=sparsity
-        )
         self._rows.setdefault(row, []).append(built.model.subject.model)
 
     def declare(self, whole: bool) -> list[Any]:
         """The stages of rows and tables; the nodes of the tables. Those of a run that leaves nothing out go where the
         study says, others into the folder of the build."""
+        if not self._rows:
+            raise UserError(self._place, "the study has no rows", "enter some by Row()")
         workspace, target = self._workspace, self._workspace.targets[0].name
         rows = []
         for row, variants in self._rows.items():

@@ -21,10 +21,21 @@ for seed in (1, 2):
 """
 
 
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose study is wrong."""
+    return with_study(tmp_path_factory.mktemp("refusing") / "project")
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """The project with a study; not built."""
-    project = Project.create(tmp_path / "project")
+    return with_study(tmp_path / "project")
+
+
+def with_study(top: Path) -> Project:
+    """In a new folder."""
+    project = Project.create(top)
     (project.top / "benchmarks/study").mkdir(parents=True)
     (project.top / "benchmarks/study/SConscript").write_text(STUDY)
     return project
@@ -76,21 +87,30 @@ def test_what_leaves_something_out_stays_in_the_build(project: Project) -> None:
     assert "docs/study.json" not in listed
 
 
-def test_what_is_no_quantized_model_is_refused(project: Project) -> None:
-    path = project.top / "benchmarks/study/SConscript"
-    path.write_text(path.read_text() + 'study.Row(trained, "tiny", "lsq")\n')
-    done = project.build("study")
-    assert done.status == 2
-    assert done.stderr.splitlines()[-1] == (
-        "benchmarks/study/SConscript:11: a row needs a quantized model; give it what Quantize returned"
-    )
+ROW = 'study.Row(trained.Variant("a").Quantize("minmax"), '
 
 
-def test_two_variants_of_one_name_are_refused(project: Project) -> None:
-    path = project.top / "benchmarks/study/SConscript"
-    path.write_text(path.read_text() + 'trained.Variant("lsq")\n')
-    done = project.build("study")
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('study.Row(trained, "tiny", "lsq")', "a row needs a quantized model; give it what Quantize returned"),
+        ('trained.Variant("lsq")', "there are two models 'tiny-s2-lsq'; rename one of them"),
+        (f'{ROW}"tiny", "minmax", "4")', "row option 'weight_bits': '4' is not a whole number; correct the value"),
+        (
+            f'{ROW}"tiny", "minmax", sparsity=50)',
+            "row option 'sparsity': 50 is out of range; choose 0 or more and less than 1",
+        ),
+        (f'{ROW}"tiny", "a/b")', "row option 'method': 'a/b' is no name; write letters, digits and _ . + -"),
+        (
+            f'{ROW}"tiny", "a+b"); study.Row(narrow, "tiny", "a-b")',
+            "rows of a+b and a-b would both be called tiny-a-b-w8a8; call one of them otherwise",
+        ),
+        ('env.Study("")', 'the study has no file; name one, without its ending, like "docs/study"'),
+        ('env.Study("docs/other")', "the study has no rows; enter some by Row()"),
+    ],
+)
+def test_what_is_no_row_is_refused(refusing: Project, text: str, line: str) -> None:
+    (refusing.top / "benchmarks/study/SConscript").write_text(f"{STUDY}{text}\n")
+    done = refusing.build("-n", "study")
     assert done.status == 2
-    assert done.stderr.splitlines()[-1] == (
-        "benchmarks/study/SConscript:11: there are two models 'tiny-s2-lsq'; rename one of them"
-    )
+    assert done.stderr.splitlines()[-1] == f"benchmarks/study/SConscript:11: {line}"
