@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from nnrules.catalog.checked import parse_size
+from nnrules.catalog.names import EVERY
 from nnrules.catalog.stages import STAGES, Options
 from nnrules.error import UserError, suggest
 
@@ -65,7 +66,7 @@ def parse(words: Mapping[str, str], targets: list[str], models: list[str], forei
     _require_import(plain)
     return Arguments(
         targets=_chosen("target", plain.get("target", "x86-64"), targets),
-        models=[] if "onnx" in plain else _chosen("model", plain.get("model", "all"), models),
+        models=[] if "onnx" in plain else _chosen("model", plain.get("model", EVERY), models),
         named="model" in plain,
         onnx=plain.get("onnx"),
         samples=plain.get("samples"),
@@ -146,7 +147,7 @@ def _require_import(words: Mapping[str, str]) -> None:
 
 def _chosen(variable: str, text: str, known: list[str]) -> list[str]:
     names = list(dict.fromkeys(text.split(",")))
-    if names == ["all"]:
+    if names == [EVERY]:
         return known
     for name in names:
         if name not in known:
@@ -182,7 +183,8 @@ def _value(place: str, verb: str, types: Mapping[str, Any], name: str, value: An
     except msgspec.ValidationError as fault:
         if str(fault).partition("` ")[2][:1] in ("<", ">"):
             raise UserError(place, f"{verb} option {name!r}: {value} is out of range", _range(types[name])) from None
-        raise UserError(place, f"{verb} option {name!r}: {_told(fault, value)}", "correct the value") from None
+        told, cure = _told(fault, value, types[name])
+        raise UserError(place, f"{verb} option {name!r}: {told}", cure) from None
     if isinstance(found, float) and not math.isfinite(found):
         raise UserError(place, f"{verb} option {name!r}: {value} is not a finite number", _range(types[name]))
     return found
@@ -206,11 +208,19 @@ def named_values(kind: Any) -> list[str]:
     return [word for each in (kind, *get_args(kind)) if get_origin(each) is Literal for word in get_args(each)]
 
 
-def _told(fault: msgspec.ValidationError, value: Any) -> str:
-    """What is wrong with a value of another type: `'five' is not a whole number`."""
+def _told(fault: msgspec.ValidationError, value: Any, kind: Any) -> tuple[str, str]:
+    """What is wrong with a value of another type, and the cure: `'five' is not a whole number; correct the value`."""
+    kinds = {get_origin(each) for each in (kind, *get_args(kind))}
+    if dict in kinds:
+        return f"{value!r} is no table", 'write it like {"conv1": (4, 8)}, bits of weights and inputs'
+    if tuple in kinds:
+        return f"{value!r} is no list of names", 'write it like ["one", "two"]'
+    if words := named_values(kind):
+        return f"{value!r} is none of its values", suggest(str(value), words)
     expected = re.fullmatch(r"Expected `(\w+)(?: \| null)?`, got `\w+`", str(fault))
-    kind = {"int": "a whole number", "float": "a number", "array": "a list"}.get(expected[1]) if expected else None
-    return f"{value!r} is not {kind}" if kind else str(fault)
+    names = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "True or False"}
+    name = names.get(expected[1]) if expected else None
+    return f"{value!r} is not {name}" if name else str(fault), "correct the value"
 
 
 def _range(kind: Any) -> str:

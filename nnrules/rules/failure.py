@@ -1,8 +1,9 @@
 """How mistakes end a build: one line, exit code 2, no traceback."""
 
 import functools
+import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
@@ -12,7 +13,7 @@ from SCons.Node.FS import get_default_fs
 from SCons.Script import Main
 
 import nnrules
-from nnrules.error import UserError
+from nnrules.error import UserError, suggest
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,6 +21,7 @@ R = TypeVar("R")
 _OURS = tuple(  # modules that stand between what a user wrote and us
     str(Path(file).resolve().parent) for file in (nnrules.__file__, SCons.__file__, functools.__file__)
 )
+_GIVEN = ("self", "env", "workspace")  # parameters that no user writes
 
 
 class StageError(BuildError):
@@ -54,16 +56,33 @@ def stop(fault: UserError) -> NoReturn:
 
 
 def explained(function: Callable[P, R]) -> Callable[P, R]:
-    """For what a SConstruct or SConscript calls: a UserError ends the build with its one line."""
+    """For what a SConstruct or SConscript calls: a UserError, and a call that does not fit, ends the build with its one
+    line."""
+    signature = inspect.signature(function)
 
     @functools.wraps(function)
     def guarded(*positional: P.args, **named: P.kwargs) -> R:
         try:
+            _require_fit(signature, positional, named)
             return function(*positional, **named)
         except UserError as fault:
             stop(fault)
 
     return guarded
+
+
+def _require_fit(signature: inspect.Signature, positional: Sequence[Any], named: Mapping[str, Any]) -> None:
+    """Raises UserError for arguments that a function has not, and where some are missing."""
+    try:
+        signature.bind(*positional, **named)
+    except TypeError as fault:
+        parameters = signature.parameters.values()
+        known = [each.name for each in parameters if each.name not in _GIVEN and each.kind is not each.VAR_KEYWORD]
+        takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters)
+        for name in () if takes_any else named:
+            if name not in known:
+                raise UserError(caller(), f"there is no argument {name!r}", suggest(name, known)) from None
+        raise UserError(caller(), str(fault), f"the arguments are {', '.join(known)}") from None
 
 
 def caller() -> str:

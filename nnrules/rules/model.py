@@ -87,11 +87,11 @@ class Declaration(msgspec.Struct, frozen=True, eq=False):
         chosen = arguments.options(caller(), verb, declared, overrides, name)
         self.require_methods(verb, chosen, overrides)
         searched = self.searched.taken.get((name, verb), ()) if self.searched else ()
-        if isinstance(chosen, Recipe) and "optimizer" not in searched:
-            most: Any = self.searched.most(verb, chosen, searched) if self.searched else chosen
-            require_effect(caller(), f"{name}.{verb}", most, overrides)
         if verb == "quantize":
             require_heeded(caller(), name, chosen, declared, overrides, searched)
+        if isinstance(chosen, Recipe):
+            most: Any = self.searched.most(verb, chosen, searched) if self.searched else chosen
+            require_effect(caller(), f"{name}.{verb}", most, overrides, searched)
         return chosen
 
     def add(
@@ -174,6 +174,8 @@ class Model(Step):
         files that it writes beside the weights.
         """
         model = self.model
+        if outputs and script is None:
+            raise UserError(caller(), "outputs has no effect", "say script too: they are what a script writes")
         if model.workspace.seeded:
             return Trained(*_seeded(model, {}))
         return _train(model, {}, options) if script is None else _scripted(model, script, outputs, options)
@@ -292,6 +294,7 @@ class Quantized(Step):
         return NodeList(wanted)
 
 
+@explained
 def declare(
     workspace: Workspace,
     name: str,

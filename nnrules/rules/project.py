@@ -168,9 +168,8 @@ class Project:
     def _import(self, env: Any, name: str, onnx: str, **options: Any) -> Any:
         return import_model(self.workspace, name, onnx, **options)
 
-    @explained
-    def _model(self, env: Any, name: str, network: str, dataset: str, **options: Any) -> Any:
-        return declare(self.workspace, name, network, dataset, **options)
+    def _model(self, env: Any, *given: Any, **named: Any) -> Any:
+        return declare(self.workspace, *given, **named)
 
     @explained
     def _study(self, env: Any, file: str, title: str = "") -> studies.Study:

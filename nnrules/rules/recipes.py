@@ -1,29 +1,33 @@
 """Options of training that would have no effect, found before anything runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from nnrules.catalog import optimizers
-from nnrules.catalog.stages import Recipe
+from nnrules.catalog.stages import PruneOptions, Recipe
 from nnrules.error import UserError
 
 
-def require_effect(place: str, word: str, chosen: Recipe, overrides: Mapping[str, Any]) -> None:
-    """Raises UserError for an option that other optimizers have and this one does not, and for a patience with no loss
-    to look at.
+def require_effect(
+    place: str, word: str, chosen: Recipe, overrides: Mapping[str, Any], searched: Collection[str] = ()
+) -> None:
+    """Raises UserError for an option that other optimizers have and this one does not, and for one that needs another:
+    a patience with no loss to look at, the temperature of no teacher.
 
     ``place``: where the options are declared; ``word``: how the command line calls the stage; ``overrides``: those that
-    it says.
+    it says; ``searched``: those that a search chooses.
     """
     defaults = type(chosen)()
     for name in type(chosen).__struct_fields__:
         users, value = optimizers.users(name), getattr(chosen, name)
-        if users and chosen.optimizer not in users and value != getattr(defaults, name):
-            where = f"{word}.{name}={value}" if name in overrides else place
+        where = f"{word}.{name}={value}" if name in overrides else place
+        if value == getattr(defaults, name) or name in searched:
+            continue
+        if users and chosen.optimizer not in users and "optimizer" not in searched:
             raise UserError(where, f"{chosen.optimizer} does not use {name}", f"it is for {', '.join(users)}")
-    if chosen.patience and not chosen.validation:
-        where = f"{word}.patience={chosen.patience}" if "patience" in overrides else place
-        raise UserError(where, "patience has no effect", "say validation=0.2 or the like too")
+        needed, cure = _missing(name, chosen)
+        if cure and needed not in searched:
+            raise UserError(where, f"{name} has no effect", cure)
 
 
 def require_some_effect(place: str, every: Sequence[Any], searched: Sequence[str]) -> None:
@@ -33,9 +37,25 @@ def require_some_effect(place: str, every: Sequence[Any], searched: Sequence[str
     """
     defaults, first = type(every[0])(), every[0]
     for name in type(first).__struct_fields__:
+        if name not in searched and getattr(first, name) == getattr(defaults, name):
+            continue
         users = optimizers.users(name)
-        said = name in searched or getattr(first, name) != getattr(defaults, name)
-        if users and said and not any(each.optimizer in users for each in every):
+        if users and not any(each.optimizer in users for each in every):
             raise UserError(place, f"{first.optimizer} does not use {name}", f"it is for {', '.join(users)}")
-    if any(each.patience for each in every) and not any(each.validation for each in every):
-        raise UserError(place, "patience has no effect", "say validation=0.2 or the like too")
+        needed, cure = _missing(name, first)
+        if needed not in searched and all(_missing(name, each)[1] for each in every):
+            raise UserError(place, f"{name} has no effect", cure)
+
+
+def _missing(name: str, chosen: Recipe) -> tuple[str, str]:
+    """The option for want of which another one has no effect, and the cure."""
+    if name == "patience" and not chosen.validation:
+        return "validation", "say validation=0.2 or the like too"
+    if name in ("teacher_share", "temperature") and chosen.teacher == "none":
+        return "teacher", "say teacher too"
+    if isinstance(chosen, PruneOptions):
+        if name == "skeleton_penalty" and chosen.importance != "skeleton":
+            return "importance", "say importance='skeleton' too"
+        if name == "ramp" and not chosen.retrain_epochs:
+            return "retrain_epochs", "say retrain_epochs too"
+    return "", ""

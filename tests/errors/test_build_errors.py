@@ -148,6 +148,28 @@ def test_options_without_effect(fresh: Project, word: str, fault: str) -> None:
             "tiny.Train(patience=3)",
             "models/bad/SConscript:4: patience has no effect; say validation=0.2 or the like too",
         ),
+        ("tiny.Train(temperature=2)", "models/bad/SConscript:4: temperature has no effect; say teacher too"),
+        (
+            "tiny.Train().Quantize('minmax', temperature=2)",
+            "models/bad/SConscript:4: minmax does not use temperature; it is for dorefa, lsq, pact, qil",
+        ),
+        (
+            'tiny.Train(outputs=["history.json"])',
+            "models/bad/SConscript:4: outputs has no effect; say script too: they are what a script writes",
+        ),
+        (
+            'tiny.Train().Quantize("lsq", method="qil")',
+            "models/bad/SConscript:4: multiple values for argument 'method'; the arguments are method",
+        ),
+        (
+            "env.Search(tiny)",
+            "models/bad/SConscript:4: missing a required argument: 'space'; "
+            "the arguments are step, space, budget, train, prune, quantize",
+        ),
+        (
+            'env.Model("bad2", network="network.py:Tiny", dataset="dataset.py:Bars", weight="a.pth")',
+            "models/bad/SConscript:4: there is no argument 'weight'; did you mean 'weights'?",
+        ),
         (
             'tiny.Train().Prune("channel", n=4)',
             "models/bad/SConscript:4: channel does not use n; it is for pointwise",

@@ -195,7 +195,10 @@ REFUSED = [
         '{"quantize.layers": [{}, {"stem": [4, 8]}], "quantize.layers.head": [[4, 8]]}, quantize={"method": "lsq"}',
         "quantize.layers.head and quantize.layers are both searched; leave one of them out",
     ),
-    ('{"quantize.skip": ["stem"]}', "quantize option 'skip': 'stem' is not a list; correct the value"),
+    (
+        '{"quantize.skip": ["stem"]}',
+        "quantize option 'skip': 'stem' is no list of names; write it like [\"one\", \"two\"]",
+    ),
     ('{"train.k_i": (0.0, 10.0)}', "adamw does not use k_i; it is for pid"),
     ('{"train.optimizer": ["adamw", "sgd"]}, train={"k_d": 3}', "adamw does not use k_d; it is for pid"),
     ('{"train.patience": [2, 4]}', "patience has no effect; say validation=0.2 or the like too"),
