@@ -158,11 +158,12 @@ def _descended(choice: Choice, budget: float, bias: float) -> Choice:
         flat = torch.cat([each.flatten() for each in stripes])
         order = flat.argsort(stable=True)
         many = int((torch.cat(costs)[order].cumsum(0) <= excess / SHARE).sum()) + 1
-        limit = flat[order[:many]].max()
+        few = flat[order[:many]]
+        few = few[few.isfinite()]  # those that can go
         worst = min((ratios[each] for each in firsts), default=torch.tensor(torch.inf))
         if torch.isinf(torch.minimum(worst, flat.min())):
             return choice
-        limit = torch.minimum(limit, torch.maximum(worst, flat.min()))
+        limit = torch.minimum(few.max(), torch.maximum(worst, flat.min())) if len(few) else worst
         for each, own in zip(choice.stripes, stripes, strict=True):
             each.logical_and_(own > limit)
         for channel in firsts:

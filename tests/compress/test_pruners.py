@@ -402,6 +402,23 @@ def test_the_selection_against_all_there_are() -> None:
     assert np.mean(shares) > 0.99
 
 
+@pytest.mark.parametrize("seed", [6, 7, 8, 9])
+@pytest.mark.parametrize("share", [0.25, 0.15])
+def test_the_selection_under_a_small_budget(seed: int, share: float) -> None:
+    """What stays has a stripe at least, down to what costs least."""
+    given = problem(seed)
+    budget = selection.Choice(given).cost() * share
+    found = selection.choose(given, budget)
+    assert found.cost() <= budget
+    least = selection.choose(given, 0.0)
+    assert least.cost() == 14
+    for choice in (found, least):
+        assert choice.alive[:3].any()
+        assert choice.alive[3:5].any()
+        for layer, stripes in zip(given.layers, choice.stripes, strict=True):
+            assert torch.equal(stripes.any(1), choice.alive[layer.made])
+
+
 @pytest.mark.parametrize(
     ("skip", "cure"),
     [((), "choose another method"), (("stem", "inner", "outer"), "choose another method, or skip less")],
