@@ -36,7 +36,7 @@ def insert(network: nn.Module, examples: tuple[Tensor, ...], options: QuantizeOp
     seen = _inputs(network, examples)
     if not seen:
         raise UserError(place, "has no convolution and no fully connected layer", "there is nothing to quantize")
-    wanted = widths(list(seen), options, place)
+    wanted = widths(list(seen), options, place, layers(network).keys() - seen.keys())
     own = {(id(each), each._version) for each in examples}
     shared = dict[tuple[Key, int], nn.Module]()
     for name, (key, sample) in seen.items():

@@ -47,13 +47,17 @@ class Fitted(msgspec.Struct, frozen=True):
         return min(127 - self.hi, max(0, -128 - self.lo))
 
 
-def widths(names: Sequence[str], options: QuantizeOptions, place: str) -> dict[str, Widths]:
-    """Of every layer. ``names``: of all, in their order.
+def widths(names: Sequence[str], options: QuantizeOptions, place: str, idle: Collection[str] = ()) -> dict[str, Widths]:
+    """Of every layer. ``names``: of all, in their order; ``idle``: of those that the network has and never runs.
 
-    Raises UserError for the name of a layer that there is not, and where the method has no such width.
+    Raises UserError for the name of a layer that there is not or that never runs, and where the method has no such
+    width.
     """
     for option, given in (("skip", options.skip), ("layers", tuple(options.layers))):
         for name in given:
+            if name in idle:
+                cure = f"leave it out. The layers that run are {', '.join(names)}"
+                raise UserError(place, f"{option} names {name!r}, which the network never runs", cure)
             if name not in names:
                 raise UserError(place, f"{option} names {name!r}, which is no layer", nearest(name, names))
     for name in options.layers:

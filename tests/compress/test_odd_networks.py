@@ -15,6 +15,7 @@ from nnrules.catalog.stages import ExportOptions, QuantizeOptions
 from nnrules.compress import fitting
 from nnrules.compress.parameters import QuantizationRecord
 from nnrules.compress.widths import Widths
+from nnrules.error import UserError
 from nnrules.graph.formats import quantized_inputs, real_outputs
 from nnrules.graph.ir import Graph
 from nnrules.graph.lowering import lower
@@ -171,6 +172,17 @@ def test_the_first_layer_is_the_one_that_runs_first() -> None:
     options = QuantizeOptions(method="lsq", weight_bits=4, activation_bits=4)
     found = fitting.insert(Line(), (torch.rand(4, 1, 8, 8),), options, "here")
     assert found == {"stem": Widths(8, 8), "a": Widths(4, 4), "last": Widths(8, 8)}
+
+
+@pytest.mark.parametrize("option", [{"skip": ("aux",)}, {"layers": {"aux": (4, 4)}}])
+def test_a_layer_that_never_runs_is_named_in_vain(option: dict[str, Any]) -> None:
+    network = Line()
+    network.aux = nn.Linear(2, 2)
+    with pytest.raises(UserError) as caught:
+        fitting.insert(network, (torch.rand(4, 1, 8, 8),), QuantizeOptions(method="lsq", **option), "here")
+    (name,) = option
+    cure = "leave it out. The layers that run are stem, a, last"
+    assert str(caught.value) == f"here: {name} names 'aux', which the network never runs; {cure}"
 
 
 def test_what_is_changed_in_place_is_another_input() -> None:
