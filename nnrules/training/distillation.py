@@ -27,23 +27,26 @@ def distance(teacher: nn.Module, inputs: Any, outputs: Any, targets: Any, temper
     with torch.no_grad():
         taught = teacher(*inputs) if isinstance(inputs, list) else teacher(inputs)
     learnt, taught = _listed(outputs), _listed(taught)
-    for ours, theirs in zip(learnt, taught, strict=False):
-        if ours.shape != theirs.shape or len(learnt) != len(taught):
-            fault = f"gives outputs of the shape {_shape(theirs)}, the network {_shape(ours)}"
-            raise UserError("teacher", fault, "name a network for the same task")
+    ours, theirs = (", ".join(_shape(each) for each in some) for some in (learnt, taught))
+    if ours != theirs:
+        fault = f"gives outputs of the shape {theirs}, the network {ours}"
+        raise UserError("teacher", fault, "name a network for the same task")
     if are_classes(outputs, targets):
-        ours, theirs = (torch.log_softmax(each[0].float() / temperature, 1) for each in (learnt, taught))
-        divergence = torch.nn.functional.kl_div(ours, theirs, reduction="none", log_target=True)
+        q, p = (torch.log_softmax(each[0].float() / temperature, 1) for each in (learnt, taught))
+        divergence = torch.nn.functional.kl_div(q, p, reduction="none", log_target=True)
         return temperature**2 * divergence.sum(1).mean()
-    each = [torch.nn.functional.mse_loss(ours, theirs) for ours, theirs in zip(learnt, taught, strict=True)]
+    each = [torch.nn.functional.mse_loss(one, other) for one, other in zip(learnt, taught, strict=True)]
     return torch.stack(each).sum()
 
 
 def are_classes(outputs: Any, targets: Any) -> bool:
-    """Whether outputs are logits (N, classes, ...), and targets the numbers of classes."""
+    """Whether outputs are logits (N, classes, ...) of two classes at least, and targets (N, ...) their numbers."""
     import torch
 
-    return isinstance(outputs, torch.Tensor) and outputs.ndim > 1 and not targets.is_floating_point()
+    if not isinstance(outputs, torch.Tensor) or not isinstance(targets, torch.Tensor) or outputs.ndim < 2:
+        return False
+    alike = outputs.shape[1] > 1 and targets.shape == outputs.shape[:1] + outputs.shape[2:]
+    return alike and not targets.is_floating_point() and targets.dtype != torch.bool
 
 
 def _listed(outputs: Any) -> list[Tensor]:

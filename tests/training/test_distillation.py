@@ -54,6 +54,21 @@ def test_other_outputs_are_compared_by_their_squares():
     assert found.item() == (1 + 9) / 2
 
 
+@pytest.mark.parametrize(("outputs", "targets"), [
+    (torch.tensor([[2.0], [1.0]]), torch.tensor([0, 1])),  # one logit, whose softmax is 1 whatever it is
+    (torch.tensor([[2.0, 1.0], [1.0, 0.0]]), torch.tensor([[0, 1], [1, 1]])),  # a label for each output
+    (torch.tensor([[2.0, 1.0], [1.0, 0.0]]), torch.tensor([True, False])),
+    (torch.tensor([[2.0, 1.0], [1.0, 0.0]]), [torch.tensor([0, 1]), torch.tensor([0, 1])]),
+])  # fmt: skip
+def test_whole_numbers_that_are_no_classes(outputs, targets):
+    """Outputs are compared by their squares, and label smoothing is refused."""
+    assert distance(Given(outputs + 1), torch.ones(()), outputs, targets, 4.0).item() == 1
+    network = nn.Linear(1, 1)
+    network.loss = lambda outputs, targets: outputs.sum()
+    with pytest.raises(UserError, match=r"^label_smoothing: is for logits of classes"):
+        objective(network, Recipe(label_smoothing=0.1))(None, outputs, targets)
+
+
 def test_the_share_of_the_teacher():
     class Network(nn.Module):
         def loss(self, outputs, targets):
