@@ -43,6 +43,12 @@ def adopt(network: nn.Module, path: Path, place: str, examples: tuple[Any, ...])
         parts = [f"{word} {_some(names)}" for word, names in (("has no", missing), ("has", unknown)) if names]
         wrong = " but ".join(parts)
         raise UserError(place, wrong if missing else f"{wrong}, which the network has not", _CURE)
+    for name, each in own.items():
+        if each.is_floating_point() and not state[name].is_floating_point():
+            kind = str(state[name].dtype).removeprefix("torch.")
+            raise UserError(
+                place, f"{name} is {kind}, the network's is of real numbers", "save it before it is quantized"
+            )
     refuse_not_finite(state, place, "train it again")
     network.eval()
     with torch.no_grad():

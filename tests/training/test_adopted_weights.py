@@ -139,6 +139,13 @@ def test_shapes_that_are_not_the_networks(tmp_path, trained):
     assert refused(path) == f"model.pth: head.weight is (2, 192), the network's (1, 192) (2 tensors differ); {CURE}"
 
 
+def test_codes_are_no_weights(tmp_path, trained):
+    path = saved(tmp_path / "a", {**trained.state_dict(), "head.bias": torch.ones(1, dtype=torch.int8)})
+    assert refused(path) == (
+        "model.pth: head.bias is int8, the network's is of real numbers; save it before it is quantized"
+    )
+
+
 def test_a_value_that_is_not_finite(tmp_path, trained):
     path = saved(tmp_path / "a", {**trained.state_dict(), "head.bias": torch.tensor([float("nan")])})
     assert refused(path) == "model.pth: tensor 'head.bias' holds NaN or infinity; train it again"
