@@ -1,6 +1,7 @@
 """What every stage process shares: command line, checked options, outputs that appear whole or not at all, errors."""
 
 import argparse
+import errno
 import hashlib
 import json
 import os
@@ -28,6 +29,7 @@ from nnrules.error import UserError
 from nnrules.stages.references import imported_files, load_reference
 
 INTERRUPTED = 130  # exit code
+_FULL = os.strerror(errno.ENOSPC)
 
 O = TypeVar("O", bound=Options, default=Any)  # noqa: E741
 
@@ -258,7 +260,10 @@ def content_digest(path: Path) -> str:
 
 
 def blame(fault: Exception, inputs: Mapping[str, list[str]]) -> UserError | None:
-    """The user's error where the exception passed through a file that a reference names; else None."""
+    """The user's error where the exception passed through a file that a reference names, or the disk is full; else
+    None."""
+    if _FULL in str(fault):
+        return UserError(str(Path.cwd()), "there is no space left on its disk", "make room and build again")
     texts = [text for given in inputs.values() for text in given if ".py:" in text]
     files = {str(path.resolve()): str(path) for path, _ in map(reference_file, texts)}
     cure = "fix the exception and build again"

@@ -31,8 +31,11 @@ def save_checkpoint(
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{_FILE}.{os.getpid()}"
-    save_file(tensors, partial, metadata={"state": json.dumps({"progress": progress, "plain": plain})})
-    os.replace(partial, folder / _FILE)
+    try:
+        save_file(tensors, partial, metadata={"state": json.dumps({"progress": progress, "plain": plain})})
+        os.replace(partial, folder / _FILE)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_checkpoint(

@@ -25,7 +25,6 @@ import signal
 import socket
 import subprocess
 import sys
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 
 JOB = "job.pickle"
 _RANK = "nnrules.training.rank"
-_PORTS = range(20000, 30000)
+_OTHERS = ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK")  # of what may run around the build
 
 
 def launch(function: Callable[[Fabric, Any], None], given: Given, recipe: Recipe, place: str) -> None:
@@ -65,6 +64,7 @@ def _spawn(job: Job) -> None:
         fault = f"nodes={job.recipe.nodes}, but launcher spawn starts processes on this machine alone"
         raise UserError(job.place, fault, "take launcher torchrun, srun or kubernetes")
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
+    others = {name: os.environ.pop(name) for name in _OTHERS if name in os.environ}
     try:
         make_fabric(job.recipe).launch(job.run)
     except ProcessExitedException as fault:
@@ -73,6 +73,9 @@ def _spawn(job: Job) -> None:
     except ProcessRaisedException:
         job.raise_told()
         raise
+    finally:
+        os.environ.pop("MASTER_PORT", None)  # which Fabric leaves
+        os.environ.update(others)
 
 
 def _torchrun(job: Job) -> None:
@@ -122,7 +125,7 @@ def _rendezvous(job: Job) -> str:
     if recipe.nodes == 1:
         return "127.0.0.1:0"
     host, _, port = recipe.rendezvous.rpartition(":")
-    if not host or not port.isdecimal():
+    if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         fault = f"rendezvous {recipe.rendezvous!r} is no host:port" if recipe.rendezvous else "there is no rendezvous"
         cure = f'set rendezvous="{socket.gethostname()}:29400", an address of a machine that the others reach'
         raise UserError(job.place, fault, cure)
@@ -158,11 +161,27 @@ def _srun(job: Job) -> None:
         "--kill-on-bad-exit=1",
         *_command(job),
     ]
-    port = _PORTS[zlib.crc32(job.given.checkpoints.name.encode()) % len(_PORTS)]
-    status = subprocess.run(words, env={"MASTER_PORT": str(port), **os.environ}, check=False).returncode
+    status = _waited(subprocess.Popen(words, env={"MASTER_PORT": str(_free_port()), **os.environ}))
     if status:
         job.raise_told()
         raise UserError(job.place, f"srun ended with {_cause(status)}", f"see what it told, and {AGAIN}")
+
+
+def _waited(process: subprocess.Popen[bytes]) -> int:
+    """Its status; ended with this process, so that it ends its tasks, too."""
+    try:
+        return process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+
+
+def _free_port() -> int:
+    """Here; on another machine with luck, else the next build has another one."""
+    with socket.socket() as one:
+        one.bind(("", 0))
+        return int(one.getsockname()[1])
 
 
 def _join(job: Job) -> None:

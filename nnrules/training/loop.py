@@ -7,6 +7,8 @@ whole batch.
 from __future__ import annotations
 
 import math
+import os
+import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,28 +18,28 @@ import numpy as np
 from nnrules.catalog.stages import Recipe
 from nnrules.error import UserError
 from nnrules.training.checkpoint import load_checkpoint, save_checkpoint
+from nnrules.training.faults import explaining
 from nnrules.training.objective import objective
 from nnrules.training.optimizers import make_optimizer
 from nnrules.training.progress import Progress
-from nnrules.training.ranks import GOES_ON, alone
+from nnrules.training.ranks import GOES_ON, alone, average_alike
 from nnrules.training.schedules import learning_rate_at
 from nnrules.training.task import Dataset, VaryingDataset
+from nnrules.training.weights import refuse_not_finite
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import Tensor, nn
 
 
-_NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"  # which torch tells in no exception of its own
-
-
 def prepare(seed: int, threads: int) -> None:
     """Make torch repeatable; call it before the network is constructed, for its initial weights."""
     import torch
 
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without which cuBLAS refuses to be deterministic
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
-    torch.manual_seed(seed)
+    _seed(seed)
 
 
 def fit(
@@ -85,9 +87,12 @@ class _Run:
         if teacher is not None:
             teacher.to(fabric.device).eval().requires_grad_(False)
         self.loss = objective(network, recipe, penalty, teacher)
-        self.training, self.apart = _parts(len(dataset), recipe)
-        wrapped: Any = fabric.setup(network, make_optimizer(network, recipe))
+        self.training, self.apart = _parts(len(dataset), recipe, title)
+        with explaining(title, recipe):
+            wrapped: Any = fabric.setup(network, make_optimizer(network, recipe))
         self.module, self.optimizer = wrapped
+        if fabric.world_size > 1:
+            average_alike(self.module)
         self.average: Any = _averaged(network, recipe.average) if recipe.average else None
         self.scaling: Any = fabric.strategy.precision
         self.states = {"network": network, **({"average": self.average} if self.average else {})}
@@ -117,8 +122,9 @@ class _Run:
                 if before_epoch:
                     before_epoch(epoch)
                 losses.append(self._epoch(epoch, epochs, bar))
+                self._require_finite(epoch)
                 if self.apart:
-                    progress["apart"].append(self._loss_apart())
+                    progress["apart"].append(self._loss_apart(epoch))
                 bar.epoch(losses[-1])
                 self._save(progress)
                 if after_epoch and self.fabric.is_global_zero:
@@ -129,10 +135,8 @@ class _Run:
     def _epoch(self, epoch: int, epochs: int, bar: Progress) -> float:
         """One pass over the items; everything random in it follows from seed and epoch. The mean loss of its
         batches."""
-        import torch
-
         recipe = self.recipe
-        torch.manual_seed(recipe.seed * 100_003 + epoch)
+        _seed(recipe.seed * 100_003 + epoch)
         self.module.train()
         order = _order(self.training, recipe, epoch)
         steps, warmup = epochs * len(order), round(recipe.warmup_epochs * len(order))
@@ -144,7 +148,8 @@ class _Run:
                 group["lr"] = rate
             value = self._step(share, inputs, targets)
             if not math.isfinite(value):
-                raise self._not_finite(value, epoch, batch)
+                place = f"{self.title}, epoch {epoch + 1}, batch {batch + 1}"
+                raise UserError(place, f"the loss is {value}", self._cure(epoch))
             if self.average:
                 self.average.update_parameters(self.network)
             total += value
@@ -153,9 +158,7 @@ class _Run:
 
     def _step(self, share: float, inputs: Any, targets: Any) -> float:
         """The loss of the whole batch; ``share``: what this process's part of it counts."""
-        import torch
-
-        try:
+        with explaining(self.title, self.recipe):
             outputs = self.module(*inputs) if isinstance(inputs, list) else self.module(inputs)
             loss = self.loss(inputs, outputs, targets) * share
             self.optimizer.zero_grad(set_to_none=True)
@@ -164,11 +167,6 @@ class _Run:
                 clip = self.recipe.gradient_clip
                 self.fabric.clip_gradients(self.module, self.optimizer, max_norm=clip, error_if_nonfinite=False)
             self.optimizer.step()
-        except (RuntimeError, MemoryError) as fault:
-            if not isinstance(fault, torch.OutOfMemoryError | MemoryError) and _NO_MEMORY not in str(fault):
-                raise
-            cure = f"lower batch_size (now {self.recipe.batch_size})"
-            raise UserError(self.title, "there is not enough memory", cure) from fault
         if self.fabric.world_size == 1:
             return float(loss.item())
         reduced: Any = self.fabric.all_reduce(loss.detach(), reduce_op="mean")
@@ -181,10 +179,14 @@ class _Run:
         parts = [batch[rank::world] or batch[:1] for batch in order]
         shares = [len(batch[rank::world]) * world / len(batch) for batch in order]
         for share, (inputs, targets) in zip(shares, self._loaded(parts), strict=True):
-            yield share, *self.fabric.to_device((inputs, targets))
+            with explaining(self.title, self.recipe):
+                moved = self.fabric.to_device((inputs, targets))
+            yield share, *moved
 
     def _loaded(self, order: list[list[int]]) -> Iterator[Any]:
-        """Stacked (inputs, targets); what the dataset raises is raised in this process, with its traceback."""
+        """Stacked (inputs, targets); what the dataset raises is raised in this process, with its traceback.
+
+        Raises UserError where the items of a batch cannot be stacked."""
         from torch.utils.data import DataLoader
 
         loader = iter(DataLoader(self.dataset, batch_sampler=order, num_workers=self.recipe.workers))  # type: ignore[arg-type]
@@ -192,19 +194,25 @@ class _Run:
             try:
                 batch = next(loader)
             except Exception as fault:
-                for index in indices:
-                    self.dataset[index]
+                items = [self.dataset[index] for index in indices]
                 if str(fault).startswith("DataLoader worker"):
-                    cure = f"build again, with less workers (now {self.recipe.workers}): {GOES_ON}"
+                    cure = f"build again, with fewer workers (now {self.recipe.workers}): {GOES_ON}"
                     raise UserError(self.title, "a process that prepares batches was killed", cure) from fault
+                _require_alike(items, self.title)
                 raise
             yield batch
 
-    def _loss_apart(self) -> float:
+    def _loss_apart(self, epoch: int) -> float:
         """Of the items that are kept apart, by the weights that would be the result now: those of the first process,
-        which alone are kept."""
+        which alone are kept. Items that vary are always those of the first epoch."""
+        if isinstance(self.dataset, VaryingDataset):
+            self.dataset.set_epoch(0)
         found = self._evaluated() if self.fabric.is_global_zero else 0.0
-        return float(self.fabric.broadcast(found))
+        told = float(self.fabric.broadcast(found))
+        if not math.isfinite(told):
+            fault = f"the loss on the items kept apart is {told}"
+            raise UserError(f"{self.title}, epoch {epoch + 1}", fault, self._cure(epoch))
+        return told
 
     def _evaluated(self) -> float:
         import torch
@@ -214,7 +222,7 @@ class _Run:
         size = self.recipe.batch_size
         parts = [self.apart[start : start + size] for start in range(0, len(self.apart), size)]
         total = 0.0
-        with torch.no_grad():
+        with torch.no_grad(), explaining(self.title, self.recipe):
             for part, batch in zip(parts, self._loaded(parts), strict=True):
                 inputs, targets = self.fabric.to_device(batch)
                 outputs = network(*inputs) if isinstance(inputs, list) else network(inputs)
@@ -248,12 +256,36 @@ class _Run:
         self.network.to("cpu")
         self.network.eval()
 
-    def _not_finite(self, value: float, epoch: int, batch: int) -> UserError:
-        rate = self.recipe.learning_rate
-        cure = f"lower learning_rate (now {rate:g}) or look for bad values in the dataset"
-        if epoch:
-            cure += f"; the weights after epoch {epoch} are in {self.checkpoints}"
-        return UserError(f"{self.title}, epoch {epoch + 1}, batch {batch + 1}", f"the loss is {value}", cure)
+    def _require_finite(self, epoch: int) -> None:
+        """Raises UserError where the last step of an epoch spoilt the weights, whose checkpoint is not to replace the
+        one before."""
+        for network in self.states.values():
+            refuse_not_finite(network.state_dict(), f"{self.title}, epoch {epoch + 1}", self._cure(epoch))
+
+    def _cure(self, epoch: int) -> str:
+        """Of values that are not finite."""
+        cure = f"lower learning_rate (now {self.recipe.learning_rate:g}) or look for bad values in the dataset"
+        return cure + f"; the weights after epoch {epoch} are in {self.checkpoints}" * (epoch > 0)
+
+
+def _seed(number: int) -> None:
+    """Of torch, and of what else a network or a data set may draw from."""
+    import torch
+
+    torch.manual_seed(number)
+    random.seed(number)
+    np.random.seed(number % 2**32)
+
+
+def _require_alike(items: list[Any], place: str) -> None:
+    """Raises UserError where items cannot be stacked."""
+    from torch.utils.data import default_collate
+
+    try:
+        default_collate(items)
+    except (RuntimeError, TypeError, KeyError) as fault:
+        told = str(fault).splitlines()[0]
+        raise UserError(place, f"its items cannot be stacked: {told}", "give all of them one shape and type") from fault
 
 
 def _averaged(network: nn.Module, keep: float) -> Any:
@@ -264,9 +296,12 @@ def _averaged(network: nn.Module, keep: float) -> Any:
     return AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
 
 
-def _parts(count: int, recipe: Recipe) -> tuple[list[int], list[int]]:
-    """The items to train on and those that are kept apart."""
+def _parts(count: int, recipe: Recipe, place: str) -> tuple[list[int], list[int]]:
+    """The items to train on and those that are kept apart. Raises UserError where there would be none of either."""
     aside = round(count * recipe.validation)
+    if recipe.validation and aside in (0, count):
+        fault = f"validation={recipe.validation:g} keeps {'all' if aside else 'none'} of {count} items apart"
+        raise UserError(place, fault, "lower it" if aside else "raise it")
     if not aside:
         return list(range(count)), []
     shuffled = np.random.default_rng([recipe.seed, 2**32 - 1]).permutation(count).tolist()

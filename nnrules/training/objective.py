@@ -28,7 +28,7 @@ def objective(
     """
 
     def loss(inputs: Any, outputs: Any, targets: Any) -> Tensor:
-        found: Tensor = network.loss(outputs, targets)
+        found = _scalar(network.loss(outputs, targets), type(network).__name__)
         if recipe.label_smoothing:
             found = (1 - recipe.label_smoothing) * found + recipe.label_smoothing * _all_alike(outputs, targets)
         if teacher is not None:
@@ -37,6 +37,16 @@ def objective(
         return found if penalty is None else found + penalty()
 
     return loss
+
+
+def _scalar(found: Any, place: str) -> Tensor:
+    """What a network's loss gave. Raises UserError where it is no scalar tensor."""
+    import torch
+
+    if isinstance(found, torch.Tensor) and found.numel() == 1:
+        return found
+    what = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
+    raise UserError(place, f"loss() gives {what}", "return the mean over the batch, a scalar tensor")
 
 
 def _all_alike(outputs: Any, targets: Any) -> Tensor:

@@ -81,9 +81,11 @@ class Job(NamedTuple):
         return self.given.blamed(fault)
 
     def raise_told(self) -> None:
-        """Raise the first mistake that a process told, if there is one."""
-        for path in sorted(self.folder.glob("*.json"), key=lambda path: int(path.stem)):
-            raise UserError(*json.loads(path.read_text(encoding="utf-8")))
+        """Raise the first mistake that a process told, if there is one, sooner than that it lost the others."""
+        paths = sorted(self.folder.glob("*.json"), key=lambda path: int(path.stem))
+        told = [UserError(*json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+        for fault in sorted(told, key=lambda fault: fault.cure == AGAIN):
+            raise fault
 
     def raise_ended(self, rank: int, cause: str) -> NoReturn:
         """A process was ended by ``cause`` and told nothing."""
@@ -126,10 +128,34 @@ def make_fabric(recipe: Recipe) -> Fabric:
         accelerator=_accelerator(),
         devices=recipe.devices,
         num_nodes=recipe.nodes,
-        strategy="auto" if not many else "ddp_spawn" if launcher == "spawn" else "ddp",
+        strategy=_together(launcher) if many else "auto",
         precision=precision,
         plugins=kinds[launcher if many else "spawn"](),
     )
+
+
+def _together(launcher: str) -> Any:
+    """DDP, also for networks not all of whose parameters take part in the loss, or in what `forward` gives."""
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    return DDPStrategy(start_method="spawn" if launcher == "spawn" else "popen", static_graph=True)
+
+
+def average_alike(module: Any) -> None:
+    """Have DDP average each parameter's gradient for itself: where it gathers them in buckets, which it arranges anew
+    after its first batch, a sum of three and more is rounded as the bucket lies, and otherwise after a kill."""
+    module._forward_module.register_comm_hook(None, lambda _, bucket: _average_each(bucket))
+
+
+def _average_each(bucket: Any) -> Any:
+    """A communication hook of DDP, whose types it would not know as they are written here."""
+    from torch import distributed
+
+    world = distributed.get_world_size()
+    works: list[Any] = [distributed.all_reduce(each.div_(world), async_op=True) for each in bucket.gradients()]
+    for each in works:
+        each.wait()
+    return works[-1].get_future().then(lambda _: bucket.buffer())
 
 
 def require_devices(recipe: Recipe, place: str) -> None:

@@ -112,11 +112,16 @@ class Plain(nn.Module):
 
 
 class Watching(Plain):
-    """Keeps something of what its own process has seen, like BatchNorm; nothing depends on it."""
+    """Keeps something of what its own process has seen, like BatchNorm; nothing depends on it. Of its parameters one
+    has a part in the loss alone, and one in nothing."""
 
     def __init__(self):
         super().__init__()
         self.register_buffer("seen", torch.zeros(()))
+        self.doubt, self.spare = nn.Parameter(torch.zeros(())), nn.Parameter(torch.ones(2, 2))
+
+    def loss(self, output, target):
+        return super().loss(output, target) * torch.exp(-self.doubt) + 0.5 * self.doubt
 
     def forward(self, x):
         if self.training:

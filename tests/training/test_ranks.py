@@ -21,7 +21,8 @@ from safetensors.numpy import load_file
 from nnrules.catalog.stages import QuantizeOptions, TrainOptions
 from nnrules.error import UserError
 from nnrules.stages.runner import Request
-from nnrules.training.ranks import Job, alone
+from nnrules.training.launchers import _waited
+from nnrules.training.ranks import Job, _average_each, alone
 
 from .conftest import ROOT, started
 
@@ -66,12 +67,10 @@ def run(folder, verb="train", variables=None, inputs=None, **options):
     kind = {"train": TrainOptions, "fit": QuantizeOptions}[verb]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.delenv("MASTER_PORT", raising=False)
         for name, value in {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **(variables or {})}.items():
             patch.setenv(name, value)
         stage = importlib.import_module(f"nnrules.stages.{verb}")
         stage.run(Request(verb, "halves", "", kind(**{**OPTIONS, **options}), given, outputs))
-        os.environ.pop("MASTER_PORT", None)  # which torch leaves
 
 
 def finished(process):
@@ -87,9 +86,10 @@ def weights(folder):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """The folder of a run of two processes that the stage starts itself."""
+    """The folder of a run of two processes that the stage starts itself, whatever else the build is part of."""
     folder = tmp_path_factory.mktemp("two")
-    run(folder, devices=2)
+    variables = {"MASTER_ADDR": "192.0.2.1", "MASTER_PORT": "1", "NODE_RANK": "3"}
+    run(folder, variables=variables, devices=2)
     return folder
 
 
@@ -199,6 +199,56 @@ def raising(fabric, given):
     raise UserError("here", "is wrong: in two ways; or three")
 
 
+def test_gradients_are_averaged_one_by_one(monkeypatch):
+    """However they lie in a bucket, which after a kill is otherwise than before: sums of three are rounded alike."""
+
+    class Work:
+        def wait(self):
+            waited.append(self)
+
+        def get_future(self):
+            future = torch.futures.Future()
+            future.set_result(None)
+            return future
+
+    class Bucket:
+        def buffer(self):
+            return flat
+
+        def gradients(self):
+            return [flat[:2], flat[2:].view(2, 2)]
+
+    def reduce(each, async_op):
+        reduced.append(each.tolist())
+        return Work()
+
+    flat, reduced, waited = torch.arange(6.0), [], []
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 2)
+    monkeypatch.setattr("torch.distributed.all_reduce", reduce)
+    assert _average_each(Bucket()).value() is flat
+    assert reduced == [[0.0, 0.5], [[1.0, 1.5], [2.0, 2.5]]]
+    assert len(waited) == 2
+
+
+def test_what_happened_is_told_before_what_came_of_it(tmp_path):
+    job = Job.of(raising, Given(tmp_path), TrainOptions(), "train halves")
+    job.folder.mkdir()
+    told = {0: ["train halves", "process 0 lost the others", AGAIN], 1: ["train halves", "the loss is nan", "look"]}
+    for rank, fields in told.items():
+        (job.folder / f"{rank}.json").write_text(json.dumps(fields))
+    with pytest.raises(UserError, match=r"^train halves: the loss is nan; look$"):
+        job.raise_told()
+
+
+def test_an_interrupted_srun_ends(monkeypatch):
+    process = subprocess.Popen(["sleep", "60"])
+    wait, stops = process.wait, [KeyboardInterrupt]
+    monkeypatch.setattr(process, "wait", lambda: raise_(stops.pop()) if stops else wait())
+    with pytest.raises(KeyboardInterrupt):
+        _waited(process)
+    assert process.returncode == -signal.SIGTERM
+
+
 def test_a_mistake_without_a_cure(tmp_path):
     job = Job.of(raising, Given(tmp_path), TrainOptions(), "train halves")
     job.folder.mkdir()
@@ -279,6 +329,12 @@ def free_port():
             {},
             f"rendezvous 'here' is no host:port; set rendezvous=\"{socket.gethostname()}:29400\", an address of a "
             "machine that the others reach",
+        ),
+        (
+            {"nodes": 2, "launcher": "torchrun", "rendezvous": "here:65536"},
+            {},
+            f"rendezvous 'here:65536' is no host:port; set rendezvous=\"{socket.gethostname()}:29400\", an address of "
+            "a machine that the others reach",
         ),
         (
             {"devices": 2, "launcher": "srun"},

@@ -1,8 +1,10 @@
 """Training that was interrupted anywhere ends in the bytes of a run that was not: precisions, pruning, quantizers."""
 
 import importlib
+import random
 from contextlib import suppress
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -64,6 +66,24 @@ def test_stages(verb, options, tmp_path, monkeypatch, reference, request_for, ca
     pieces = run("pieces", [75, 75, 75, -1])
     assert capsys.readouterr().err.count("resumed after epoch") >= 3
     assert run("whole", [-1]) == pieces
+
+
+def test_networks_that_draw_from_other_generators(tmp_path):
+    """Python's and numpy's, which follow from the seed too."""
+
+    class Lazy(Residual):
+        def forward(self, x):
+            return super().forward(x) * random.random() + float(np.random.rand())
+
+    def trained(name):
+        prepare(seed=3, threads=1)
+        network = Lazy()
+        with torch.no_grad():
+            network.head.weight.mul_(float(np.random.rand()) + random.random())
+        losses = fit(network, Stopping("train"), Recipe(**RECIPE), 1, tmp_path / name, "test")
+        return losses, network.head.weight.tolist()
+
+    assert trained("one") == trained("other")
 
 
 @pytest.mark.parametrize("growth", [1, 2000])
