@@ -23,6 +23,7 @@ ChooseRange = Callable[[Histogram, QuantizeOptions, int], tuple[float, float]]
 Reals = NDArray[np.float64]
 
 ROUNDS = 20  # of evening out
+LEAST = 1e-30  # of scales
 SHARES = np.linspace(1.0, 0.3, 71)  # of the largest weight, that are tried as the end of the range
 
 
@@ -157,15 +158,16 @@ def narrow_inputs(
 
 def narrow_weights(found: Prepared, node: onnx.NodeProto, bits: int, per_channel: bool = True) -> None:
     """Round a layer's weights to so many bits, symmetric, with the scale that has the least error, of each channel or
-    of all."""
+    of all; of one bit to their sign times the mean."""
     real = weights(found.model, node.input[1])
-    axis, top = channel_axis(node), 2 ** (bits - 1) - 1
+    axis, top = channel_axis(node), max(1, 2 ** (bits - 1) - 1)
     channels = np.moveaxis(real, axis, 0).reshape(real.shape[axis], -1)
     found.tops[node.input[1]] = top
-    scales = best_scales(channels if per_channel else channels.reshape(1, -1), top).repeat(
-        1 if per_channel else len(channels)
-    )
-    codes = np.clip(np.rint(channels / scales[:, np.newaxis]), -top, top)
+    rows = channels if per_channel else channels.reshape(1, -1)
+    best = best_scales(rows, top) if bits > 1 else np.maximum(np.abs(rows).mean(1), LEAST)
+    scales = best.repeat(1 if per_channel else len(channels))
+    signs = np.where(channels < 0, -1.0, 1.0)
+    codes = np.clip(np.rint(channels / scales[:, np.newaxis]), -top, top) if bits > 1 else signs
     shape = np.moveaxis(real, axis, 0).shape
     found.codes[node.input[1]] = np.ascontiguousarray(np.moveaxis(codes.reshape(shape), 0, axis)).astype(np.int8)
     rounded = (codes * scales[:, np.newaxis]).reshape(shape)

@@ -78,12 +78,12 @@ def _adapted(layer: Layer, real: np.ndarray, step: np.ndarray, x: Tensor, target
     below = torch.from_numpy(np.floor(real / step)).float()
     share = (torch.from_numpy(real / step).float() - below - STRETCH[1]) / STRETCH[0]
     v = torch.logit(share.clamp(1e-3, 1 - 1e-3)).requires_grad_()
-    scale = torch.from_numpy(step).float()
+    scale, there = torch.from_numpy(step).float(), torch.from_numpy(real != 0)  # what was pruned stays zero
     optimizer = torch.optim.Adam([v], lr=RATE)
     for number in range(STEPS):
         part = torch.randint(len(x), (min(BATCH, len(x)),))
         h = (torch.sigmoid(v) * STRETCH[0] + STRETCH[1]).clamp(0, 1)
-        soft = (below + h).clamp(-top, top) * scale
+        soft = (below + h).clamp(-top, top) * scale * there
         loss = (layer(x[part], soft) - target[part]).pow(2).mean()
         progress = (number / STEPS - WARMUP) / (1 - WARMUP)
         if progress > 0:
@@ -93,7 +93,7 @@ def _adapted(layer: Layer, real: np.ndarray, step: np.ndarray, x: Tensor, target
         optimizer.step()
     with torch.no_grad():
         h = torch.sigmoid(v) * STRETCH[0] + STRETCH[1]
-        chosen: np.ndarray = (below + (h >= 0.5)).clamp(-top, top).numpy() * (real != 0)  # what was pruned stays zero
+        chosen: np.ndarray = ((below + (h >= 0.5)).clamp(-top, top) * there).numpy()
         return chosen
 
 

@@ -79,7 +79,8 @@ def with_allotted(options: QuantizeOptions, path: Path | None) -> QuantizeOption
     if path is None:
         return options
     found = msgspec.json.decode(path.read_bytes(), type=dict[str, Widths])
-    layers = {name: (each.weights, each.inputs) for name, each in found.items() if name not in options.skip}
+    layers = {name: (each.weights, each.inputs) for name, each in found.items() if not each.skipped}
+    layers = {name: bits for name, bits in layers.items() if name not in options.skip}
     return msgspec.structs.replace(options, layers=layers)
 
 

@@ -18,12 +18,12 @@ import torch
 from nnrules.catalog.kernel import Kernel, load_kernel
 from nnrules.catalog.stages import QuantizeOptions
 from nnrules.catalog.toolchain import load_toolchain
-from nnrules.compress.after_training import prepare
+from nnrules.compress.after_training import linear_layers, prepare
 from nnrules.compress.calibration import histograms, session
 from nnrules.compress.parameters import UNIT_RANGE, Activation, QuantizationRecord, carriers, weight_scales
 from nnrules.compress.qdq import quantized_model
 from nnrules.compress.quantizers import minmax
-from nnrules.compress.quantizers.mixed_precision import Spent, allot, draw
+from nnrules.compress.quantizers.mixed_precision import Spent, allot, draw, is_skipped, own_layers
 from nnrules.compress.widths import widths
 from nnrules.graph.ir import Graph
 from nnrules.graph.lowering import lower
@@ -72,13 +72,15 @@ def spent(
     then."""
     layers: dict[str, dict[int, int]] = {name: {} for name in tried}
     rest, kernels = 0, tuple(kernels)
+    own = {node.input[1]: name for name, node in own_layers(model).items()}
+    owners = {node.name: own[node.input[1]] for node in linear_layers(model) if own[node.input[1]] in tried}
     for bits in sorted({each for those in tried.values() for each in those}):
         taken = {name: bits if bits in those else those[-1] for name, those in tried.items()}
         graph = of_width(model, dataset, options, taken)
         offers, found = Offers(graph, kernels, isa, costs), Counter[str]()
         for node, (candidate, _) in zip(graph.nodes, offers.select()[0], strict=True):
             if candidate is not None:
-                found[node.name if node.name in tried else ""] += round(candidate.instructions)
+                found[owners.get(node.name, "")] += round(candidate.instructions)
         rest = max(rest, found[""])
         for name in tried:
             layers[name][taken[name]] = found[name]
@@ -87,10 +89,11 @@ def spent(
 
 def of_width(model: onnx.ModelProto, dataset: Dataset, options: QuantizeOptions, bits: Mapping[str, int]) -> Graph:
     """The integer graph with weights of these bits, rounded as they are: its scales are of no account here."""
-    given = widths(list(bits), msgspec.structs.replace(options, method="ptq"), "allot")
-    layers = {name: (each, given[name].inputs) for name, each in bits.items() if name not in options.skip}
+    given = widths(list(bits), msgspec.structs.replace(options, method=options.base), "allot")
+    skipped = {name for name, node in own_layers(model).items() if is_skipped(node, options)} | set(options.skip)
+    layers = {name: (each, given[name].inputs) for name, each in bits.items() if name not in skipped}
     plain = msgspec.structs.replace(
-        options, method="minmax", weight_bits=8, first_bits=8, last_bits=8, layers=layers, rounding="nearest",
+        options, method=options.base, weight_bits=8, first_bits=8, last_bits=8, layers=layers, rounding="nearest",
         correct_bias=False, equalize=False, samples=BATCH,
     )  # fmt: skip
     changed = onnx.ModelProto()

@@ -135,6 +135,21 @@ def test_rounding_up_or_down_keeps_outputs_better_than_to_the_nearest() -> None:
     assert np.abs(adapted - codes).max() == 1
 
 
+def test_weights_that_were_pruned_count_for_nothing() -> None:
+    """Neither while the others' rounding is found, nor after: they find the rounding that they would without them."""
+    x, top = torch.rand(64, 6, generator=torch.Generator().manual_seed(1)) + 1, 3
+    real, step = np.array([[0.31, -0.42, 0.93, 0.0, 0.0, 0.0]]), np.array([[0.3]])
+
+    def adapted(columns: int) -> np.ndarray:
+        given, weight = x[:, :columns], torch.from_numpy(real[:, :columns]).float()
+        torch.manual_seed(0)
+        layer = lambda inputs, weights: inputs @ weights.T  # noqa: E731
+        return rounding._adapted(layer, real[:, :columns], step, given, layer(given, weight) + 0.4, top)
+
+    assert adapted(6)[:, :3].tolist() == adapted(3).tolist()
+    assert not adapted(6)[:, 3:].any()
+
+
 def test_rounding_makes_up_for_the_layers_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a layer is to give is what it gives in the exact model, behind its Relu, from what it saw there; what it
     sees is what the rounded layers before it give."""
@@ -259,6 +274,14 @@ def test_entropy_takes_what_is_cut_off_for_the_last_level() -> None:
         high = entropy.choose_range(histogram, QuantizeOptions(), 256)[1]
         assert high <= kept * 1.05
         assert high >= 0.95
+
+
+def test_entropy_has_a_bin_for_each_level() -> None:
+    """A range of fewer bins than levels would look as if nothing was lost in it."""
+    values = np.append(np.random.default_rng(1).uniform(0, 0.02, 5_000_000), 1.0)
+    histogram = Histogram(0.0, 1.0)
+    histogram.add(values)
+    assert entropy.choose_range(histogram, QuantizeOptions(), 256)[1] >= 256 / 4096
 
 
 def test_the_percentile_counts_each_tail_alone() -> None:

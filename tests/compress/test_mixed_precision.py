@@ -20,6 +20,7 @@ from nnrules.plan.costs import Costs, costs_file, load_costs
 from nnrules.plan.planner import make_plan
 from nnrules.stages.allot import of_width, spent
 from tests.compress.test_after_training import SHAPE, model, run
+from tests.graph.floats import FloatModel
 
 
 def limits(**given: Any) -> QuantizeOptions:
@@ -117,6 +118,26 @@ def test_what_the_loss_grows_by_is_measured(tmp_path: Path) -> None:
     assert (tmp_path / "widths.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.parametrize("base", ["lsq", "ptq"])
+def test_layers_that_are_not_chosen_for(base: str, tmp_path: Path) -> None:
+    """One that runs twice is one; a transposed convolution has 8 bits, as its kernels do; a base that trains does not
+    know it, nor what is no layer of torch's."""
+    m = FloatModel(SHAPE)
+    shared = ["a.weight", "a.bias"]
+    first = m.conv("x", "a", (3, 3, 1, 1))
+    again = m.node("Conv", [m.node("Relu", [first], "relu"), *shared], "a_2", kernel_shape=[1, 1])
+    up = m.node("ConvTranspose", [again, m.weights("up.weight", 3, 2, 2, 2)], "up", strides=[2, 2])
+    built = m.build(m.node("Conv", [up, m.weights("w", 2, 2, 1, 1)], "conv", kernel_shape=[1, 1]))
+    options = QuantizeOptions(method="mixed_precision", base=base, activation_bits=4, size=40, last_bits=4)
+    found = allot(built, options, lambda tried: 0.0, "here")
+    assert {name: (each.weights, each.inputs, each.skipped) for name, each in found.items()} == {
+        "a": (2, 8, False), "up": (8, 8, True), "conv": (8, 8, True),
+    } if base == "lsq" else {"a": (2, 8, False), "up": (8, 4, False), "conv": (2, 8, False)}  # fmt: skip
+    file = tmp_path / "widths.json"
+    file.write_bytes(msgspec.json.encode(found))
+    assert set(with_allotted(options, file).layers) == ({"a"} if base == "lsq" else {"a", "up", "conv"})
+
+
 class Noise:
     """Inputs of `model`."""
 
@@ -141,5 +162,7 @@ def test_instructions_are_those_of_the_kernels_that_a_target_has() -> None:
         layers = make_plan(graph, kernels, "cortex-m7", toolchain.isa, costs=costs).layers
         every = sum(round(layer.instructions) for layer in layers)
         assert sum(each.get(bits, each[8]) for each in found.layers.values()) + found.rest == every
+    signs = of_width(model(), Noise(), limits(base="dorefa", layers={"c": (1, 8)}), {"a": 8, "b": 8, "c": 1})
+    assert [node.operator.weight_bits for node in signs.nodes if node.name == "c"] == [1]
     portable = spent(model(), Noise(), options, {"a": [8], "b": [8], "c": [2, 8]}, kernels, ("portable",), Costs())
     assert portable.layers["c"][8] > 2 * found.layers["c"][8]

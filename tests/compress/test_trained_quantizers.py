@@ -176,10 +176,20 @@ def test_a_learned_step_has_the_gradient_of_the_paper() -> None:
 
 
 def test_a_learned_clip_has_the_gradient_of_the_paper() -> None:
-    """d/d alpha = 1 where x >= alpha, else 0."""
-    quantizer = made("Inputs", "pact", 4, torch.ones(1, 4))
+    """d/d alpha = 1 where x >= alpha, else 0; at first alpha is 6."""
+    quantizer = made("Inputs", "pact", 4, torch.full((1, 4), 9.0))
     quantizer(torch.tensor([[-1.0, 2.0, 5.9, 6.0, 7.0]])).sum().backward()
     assert quantizer.alpha.grad.item() == 2
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "start"), [(0.0, 0.5, 0.5), (-0.5, 1.0, 1.0), (-3.0, 1.0, 1.0), (0.0, 0.0, 0.0)]
+)
+def test_a_learned_clip_starts_where_inputs_end(low: float, high: float, start: float) -> None:
+    """Where they end below 6, on either side."""
+    quantizer = made("Inputs", "pact", 4, torch.tensor([[low, high]]))
+    assert quantizer.alpha.item() == pytest.approx(start, rel=0.1, abs=1e-7)
+    torch.testing.assert_close(quantizer(torch.tensor([low, high])), torch.tensor([low, high]), rtol=0.1, atol=1e-7)
 
 
 def test_a_learned_interval_prunes_and_clips() -> None:
@@ -193,6 +203,14 @@ def test_a_learned_interval_prunes_and_clips() -> None:
     u = (0.65 - 0.2) / 0.6
     expected = [0, 0, -7, round(7 * 0.25), -round(7 * u**2)]
     assert quantizer.codes(weight).tolist() == [expected]
+
+
+def test_an_exponent_stays_above_zero() -> None:
+    """Below, what lies between the ends would be more than 1."""
+    quantizer = made("Weights", "qil", 4, random(8, 5))
+    with torch.no_grad():
+        quantizer.exponent.fill_(-1.0)
+    assert quantizer.codes(random(8, 5)).abs().max() <= 7
 
 
 @pytest.mark.parametrize("per_channel", [False, True])

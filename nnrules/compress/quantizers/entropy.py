@@ -21,7 +21,8 @@ def choose_range(histogram: Histogram, options: QuantizeOptions, levels: int = 2
     edges = np.linspace(histogram.low, histogram.high, BINS + 1)
     zero = int(np.clip(np.searchsorted(edges, 0.0), 0, BINS))
     reach = max(zero, BINS - zero)
-    tried = [(max(0, zero - far), min(BINS, zero + far)) for far in range(max(levels // 2, STEP), reach + STEP, STEP)]
+    tried = [(max(0, zero - far), min(BINS, zero + far)) for far in range(STEP, reach + STEP, STEP)]
+    tried = [(first, last) for first, last in tried if last - first >= levels]  # of fewer bins each would have a level
     best = min(dict.fromkeys(tried), key=lambda ends: _divergence(histogram.counts, ends[0], ends[1], levels))
     return float(edges[best[0]]), float(edges[best[1]])
 

@@ -19,7 +19,7 @@ from nnrules.catalog import quantizers
 from nnrules.catalog.stages import QuantizeOptions
 from nnrules.compress.after_training import Prepared, linear_layers, narrow_weights
 from nnrules.compress.arrays import weights
-from nnrules.compress.widths import widths
+from nnrules.compress.widths import WIDEST, Widths, widths
 from nnrules.error import UserError
 from nnrules.plan.knapsack import Choice, cheapest
 
@@ -39,13 +39,15 @@ class Spent(msgspec.Struct, frozen=True):
 
 class Allotted(msgspec.Struct, frozen=True):
     """What a layer got: bits of its weights and its input, bytes of its weights; by width the growth of the loss, empty
-    where the options said the bits, and the instructions, empty where these are not limited."""
+    where there was no choice, and the instructions, empty where these are not limited. `skipped`: what the base does
+    not know of, and leaves to calibration."""
 
     weights: int
     inputs: int
     bytes: int
     growth: dict[str, float]
     instructions: dict[str, int] = {}
+    skipped: bool = False
 
 
 def allot(
@@ -60,15 +62,19 @@ def allot(
 
     Raises UserError where the limits are less than what the layers take.
     """
-    layers = {node.name: node for node in linear_layers(model)}
+    layers = own_layers(model)
     given = widths(list(layers), msgspec.structs.replace(options, method=options.base), place)
+    given |= {name: Widths(WIDEST, WIDEST, True) for name, node in layers.items() if is_skipped(node, options)}
     known = [bits for bits in quantizers.method(options.base).weight_bits if bits in WEIGHT_BITS]
     counts = {name: weights(model, node.input[1]).size for name, node in layers.items()}
     exact = loss(model)
     growths: dict[str, dict[int, float]] = {}
     for name in layers:
-        if name in options.layers or name in options.skip:
+        if name in options.layers or name in options.skip or is_skipped(layers[name], options):
             growths[name] = {given[name].weights: 0.0}
+            continue
+        if layers[name].op_type == "ConvTranspose":
+            growths[name] = {WIDEST: 0.0}
             continue
         growths[name] = {}
         for bits in known:
@@ -83,14 +89,28 @@ def allot(
         name: Allotted(
             bits, given[name].inputs, size_of(counts[name], bits),
             {str(each): growth for each, growth in growths[name].items()} if len(growths[name]) > 1 else {},
-            {str(each): count for each, count in spent.layers[name].items()} if spent else {},
+            {str(each): count for each, count in spent.layers[name].items()} if spent else {}, given[name].skipped,
         )
         for name, bits in chosen.items()
     }  # fmt: skip
 
 
+def own_layers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
+    """By name those that have weights of their own: one that runs several times counts once."""
+    found: dict[str, onnx.NodeProto] = {}
+    for node in linear_layers(model):
+        found.setdefault(node.input[1], node)
+    return {node.name: node for node in found.values()}
+
+
+def is_skipped(node: onnx.NodeProto, options: QuantizeOptions) -> bool:
+    """Whether a base that trains does not know a layer: transposed convolutions, and what is no layer in torch."""
+    known = node.op_type != "ConvTranspose" and node.input[1] == f"{node.name}.weight"
+    return quantizers.method(options.base).trains and not known
+
+
 def size_of(count: int, bits: int) -> int:
-    """Bytes of so many weights."""
+    """Bytes of so many weights, without a gap between them."""
     return -(-count * bits // 8)
 
 

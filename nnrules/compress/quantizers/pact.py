@@ -1,6 +1,7 @@
 """PACT (Choi et al., 2018, arXiv:1805.06085): inputs are clipped at a trained alpha; weights as in DoReFa.
 
-clip(x, 0, alpha), whose gradient for alpha is 1 where x >= alpha; alpha starts at 6 and is pulled to zero by L2.
+clip(x, 0, alpha), whose gradient for alpha is 1 where x >= alpha; alpha starts at 6 and is pulled to zero by L2. Where
+no input reaches 6 it starts at the largest: nothing but L2 would lower it, which takes more epochs than there are.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ WEIGHT_BITS = (1, 2, 3, 4, 8)
 ACTIVATION_BITS = (2, 3, 4, 8)
 OPTIONS = ("clip_decay",)
 START = 6.0
+LEAST = 1e-8
 
 Weights = dorefa.Weights
 
@@ -27,14 +29,15 @@ class Inputs(InputQuantizer):
         super().__init__()
         self.lo, self.hi = level_range(sample, bits, options.symmetric)
         self.decay = options.clip_decay
-        self.alpha = nn.Parameter(torch.tensor(START))
+        largest = torch.maximum(sample.max(), sample.min() * self.hi / self.lo) if self.lo else sample.max()
+        self.alpha = nn.Parameter(largest.detach().clamp(min=LEAST, max=START).clone())
 
     def scale(self) -> Tensor:
-        return self.alpha.abs().clamp(min=1e-8) / self.hi
+        return self.alpha.abs().clamp(min=LEAST) / self.hi
 
     def forward(self, x: Tensor) -> Tensor:
         """Apart from the rounding the gradients are those of min(max(x, 0), alpha): the step has none of its own."""
-        alpha, scale = self.alpha.abs().clamp(min=1e-8), self.scale().detach()
+        alpha, scale = self.alpha.abs().clamp(min=LEAST), self.scale().detach()
         low = alpha * (self.lo / self.hi)
         clipped = torch.where(x >= alpha, alpha, torch.where(x <= low, low, x))
         return rounded(clipped / scale) * scale

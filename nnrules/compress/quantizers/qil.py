@@ -68,7 +68,7 @@ class Weights(WeightQuantizer):
     def codes(self, weight: Tensor) -> Tensor:
         slope, offset = (each.reshape(self.shape) for each in self.interval.line())
         u = slope * (weight.abs() / self.interval.size.reshape(self.shape)) + offset
-        inside = u.clamp(min=LEAST, max=1.0) ** self.exponent.reshape(self.shape)
+        inside = u.clamp(min=LEAST, max=1.0) ** self.exponent.clamp(min=LEAST).reshape(self.shape)
         bent = torch.where(u <= 0, torch.zeros_like(u), torch.where(u >= 1, torch.ones_like(u), inside))
         return rounded(weight.sign() * bent * self.top)
 
