@@ -15,6 +15,7 @@ from nnrules.catalog.memory import Memory
 from nnrules.catalog.syntax import Import, digest_and_imports
 from nnrules.error import UserError
 
+REMEMBERED = Path(".nnrules/sources.json")  # where a build remembers them
 _TOP = str(Path(__file__).resolve().parents[2])
 _PACKAGE = f"{_TOP}/nnrules/"
 # Of the remembered facts; raised when other ones are found in the same file. A file may parse on one Python only.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from SCons.Script import GetOption
 
 from nnrules.cache import Settings
-from nnrules.catalog.sources import Sources
+from nnrules.catalog.sources import REMEMBERED, Sources
 from nnrules.catalog.tools import Tools
 from nnrules.error import UserError
 from nnrules.rules.journal import Journal
@@ -38,7 +38,7 @@ class Engine:
     def __init__(self, top: Path, build: Path, data: Path | None, wishes: Wishes) -> None:
         self.wishes = wishes
         self.settings: Settings | None = None
-        self.sources, self.tools = Sources(MEMORY / "sources.json"), Tools(MEMORY / "tools.json")
+        self.sources, self.tools = Sources(REMEMBERED), Tools(MEMORY / "tools.json")
         self.prints = Prints(MEMORY / "fingerprints.json", self.sources.members)
         self.keys = Keys(top, top / build, data)
         self.unsaved = Unsaved(build / ".unsaved")

@@ -22,7 +22,7 @@ from typing_extensions import TypeVar
 from nnrules.catalog.checked import checked
 from nnrules.catalog.identity import BUILD_PROCESS, REPORTS, python_files, stage_identity
 from nnrules.catalog.paths import files_in
-from nnrules.catalog.sources import Sources, reference_file
+from nnrules.catalog.sources import REMEMBERED, Sources, reference_file
 from nnrules.catalog.space import NETWORK, arguments_of, group_of, read_best, with_chosen
 from nnrules.catalog.stages import Options
 from nnrules.error import UserError
@@ -102,7 +102,7 @@ class Request(Generic[O]):
         """
         references = self.references
         identity = {
-            **stage_identity(self.verb, self.options, references, Sources()),
+            **stage_identity(self.verb, self.options, references, sources()),
             "model": [self.model, self.target],
             "references": references,
             "outputs": self.outputs,
@@ -162,7 +162,17 @@ def main(run: Callable[[Request[Any]], None], options: type[Options], arguments:
 @cache
 def _reached(roots: tuple[Path, ...]) -> frozenset[str]:
     """The files that a stage's own files import, for as long as it runs."""
-    return frozenset(Sources().reached(roots))
+    return frozenset(sources().reached(roots))
+
+
+def sources() -> Sources:
+    """The Python files as they are now; what the last build and this process have parsed is not parsed again."""
+    return _parsed().again()
+
+
+@cache
+def _parsed() -> Sources:
+    return Sources(REMEMBERED)
 
 
 def remove_partial(arguments: list[str]) -> None:

@@ -27,12 +27,11 @@ import msgspec
 import torch
 
 from nnrules.catalog.identity import REPORTS, stage_identity
-from nnrules.catalog.sources import Sources
 from nnrules.catalog.space import NETWORK, read_best
 from nnrules.catalog.stages import SearchOptions
 from nnrules.error import UserError, suggest
 from nnrules.stages import trial as trials
-from nnrules.stages.runner import Request, content_digest, main
+from nnrules.stages.runner import Request, content_digest, main, sources
 from nnrules.training.search.parts import VALIDATION, Parts, require_mixed
 from nnrules.training.search.storage import opened, resolved
 from nnrules.training.search.study import Begun, Study, front, winner
@@ -74,7 +73,7 @@ def run(request: Request[SearchOptions]) -> None:
 def study_name(request: Request[SearchOptions]) -> str:
     """The same on every machine with the same sources, options and inputs, however long the study is to be."""
     kept = msgspec.structs.replace(request.options, **_NOT_THE_STUDY)
-    identity = stage_identity(request.verb, kept, request.references, Sources())
+    identity = stage_identity(request.verb, kept, request.references, sources())
     inputs = {
         name: sorted(content_digest(Path(text)) for text in texts)
         for name, texts in request.inputs.items()

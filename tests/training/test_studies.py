@@ -141,6 +141,22 @@ def test_a_metric_that_is_no_number_fails_the_trial(tmp_path: Path, monkeypatch:
     assert found.fault == f"{file}:Halves: score is nan; return a finite number from metric(outputs)"
 
 
+@pytest.mark.parametrize(("pruner", "ended"), [("median", [4, 5]), ("none", [])])
+def test_the_pruner_ends_what_is_worse(tmp_path: Path, pruner: str, ended: list[int]) -> None:
+    """The first four trials set the median."""
+    chosen = SearchOptions(space=(RATE,), trials=6, pruner=pruner)  # type: ignore[arg-type]
+    found = []
+    with opened("search it", "", tmp_path) as storage:
+        study = Study(storage, "name", chosen, 2)
+        while begun := study.next():
+            if study.report(begun, 1, 0.9 - begun.number / 100):
+                study.pruned(begun, epochs=1)
+                found.append(begun.number)
+            else:
+                study.complete(begun, 0.9, None, epochs=2)
+    assert found == ended
+
+
 def test_what_a_search_before_chose_for_the_network_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = tmp_path / "before.json"
     before.write_text('{"network.width": 6, "train.learning_rate": 0.5}')
@@ -318,4 +334,7 @@ def test_a_machine_that_dies_before_it_says_anything_is_not_waited_for(
             time.sleep(0.1)
         assert again
         assert (again.chosen, again.first) == (dead.chosen, dead.number)
+        assert study.report(dead, 1, 0.9)
+        study.complete(dead, 0.9, None, epochs=2)  # it was asleep
+        assert [trial.metric for trial in other.trials()] == [None, None]
         assert other.next() is None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
@@ -99,10 +101,15 @@ class Study:
                 return begun
 
     def report(self, begun: Begun, step: int, value: float) -> bool:
-        """The metric after `step` epochs; whether the trial is to end here."""
-        if step not in self._study.trials[begun.number].intermediate_values:
-            begun.trial.report(value, step) if not self._options.minimize else None
-        return not self._options.minimize and bool(begun.trial.should_prune())
+        """The metric after `step` epochs; whether the trial is to end here, as one does that others gave up."""
+        if self._options.minimize:
+            return False
+        try:
+            if step not in self._study.trials[begun.number].intermediate_values:
+                begun.trial.report(value, step)
+        except UpdateFinishedTrialError:
+            return True
+        return bool(begun.trial.should_prune())
 
     def complete(self, begun: Begun, metric: float, cost: float | None, **attributes: Any) -> None:
         """The trial is over, with its objectives."""
@@ -197,10 +204,12 @@ class Study:
         return True
 
     def _end(self, begun: Begun, state: TrialState, values: list[float] | None, attributes: Mapping[str, Any]) -> None:
+        """To no effect where this machine was not heard of for so long that others try it again."""
         del self._mine[begun.number]
-        for name, value in attributes.items():
-            begun.trial.set_user_attr(name, value)
-        self._study.tell(begun.trial, values, state, skip_if_finished=True)
+        with suppress(UpdateFinishedTrialError):
+            for name, value in attributes.items():
+                begun.trial.set_user_attr(name, value)
+            self._study.tell(begun.trial, values, state, skip_if_finished=True)
 
     def _beat(self, begun: Begun) -> None:
         if isinstance(self._storage, RDBStorage):
