@@ -197,7 +197,7 @@ def _join(job: Job) -> None:
     if os.environ["WORLD_SIZE"] != str(recipe.nodes):
         fault = f"nodes={recipe.nodes}, but WORLD_SIZE is {os.environ['WORLD_SIZE']}"
         raise UserError(job.place, fault, "set nodes to the number of pods")
-    make_fabric(recipe).launch(job.run)
+    job.start(make_fabric(recipe))
 
 
 def _command(job: Job) -> list[str]:

@@ -17,7 +17,7 @@ def main() -> None:
     from torch import distributed
 
     try:
-        make_fabric(job.recipe).launch(job.run)
+        job.start(make_fabric(job.recipe))
     except UserError:
         sys.exit(2)
     if distributed.is_initialized():

@@ -59,6 +59,16 @@ class Job(NamedTuple):
         """Where the processes leave what went wrong."""
         return self.given.checkpoints / "ranks"
 
+    def start(self, fabric: Fabric) -> None:
+        """Find the other processes, then run. Raises UserError where they cannot be reached."""
+        from torch import distributed
+
+        try:
+            fabric.launch(self.run)
+        except distributed.DistError as fault:
+            told = f"process {fabric.global_rank} cannot reach the others: {str(fault).splitlines()[0]}"
+            raise self._tell(UserError(self.place, told, AGAIN), fabric) from fault
+
     def run(self, fabric: Fabric) -> None:
         """In one process: what the function raises is raised, and told in `folder` if it is the user's mistake."""
         try:
@@ -67,9 +77,13 @@ class Job(NamedTuple):
             told = self._told(fault, fabric)
             if told is None:
                 raise
-            fields = json.dumps([told.place, told.fault, told.cure])
-            (self.folder / f"{fabric.global_rank}.json").write_text(fields, encoding="utf-8")
-            raise told from fault
+            raise self._tell(told, fabric) from fault
+
+    def _tell(self, told: UserError, fabric: Fabric) -> UserError:
+        """Leave a mistake in `folder`."""
+        fields = json.dumps([told.place, told.fault, told.cure])
+        (self.folder / f"{fabric.global_rank}.json").write_text(fields, encoding="utf-8")
+        return told
 
     def _told(self, fault: Exception, fabric: Fabric) -> UserError | None:
         """Who lost another process waits to be ended, so that it is the other one's end that is told."""

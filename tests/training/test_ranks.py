@@ -273,6 +273,19 @@ def test_who_lost_another_process_waits_and_says_so(fault, tmp_path, monkeypatch
     assert waited == [10.0]
 
 
+def test_who_finds_no_other_process_says_so(tmp_path, monkeypatch):
+    fault = torch.distributed.DistNetworkError("The client socket has timed out\nwhile trying to connect")
+    fabric = alone()
+    monkeypatch.setattr(fabric, "launch", lambda function: raise_(fault))
+    job = Job(__name__, "raising", Given(tmp_path), TrainOptions(), "train halves")
+    job.folder.mkdir()
+    text = f"train halves: process 0 cannot reach the others: The client socket has timed out; {AGAIN}"
+    for action in (lambda: job.start(fabric), job.raise_told):
+        with pytest.raises(UserError) as raised:
+            action()
+        assert str(raised.value) == text
+
+
 def raise_(fault):
     raise fault
 
