@@ -1,12 +1,8 @@
 """Searches with real trials: what ends them, what they keep over kills, machines that share a study."""
 
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,14 +13,12 @@ from nnrules.catalog.sources import REMEMBERED, Sources
 from nnrules.catalog.stages import SearchOptions
 from nnrules.training.search.storage import opened
 from tests.training.postgres import PASSWORD, postgres
+from tests.training.search_worker import OUTPUTS, Worker, cases, search
 
-ROOT = Path(__file__).parents[2]
 FILE = "task_files.py"
-OUTPUTS = ("best", "study", "report", "table")
 RATE = {"name": "train.learning_rate", "low": 0.001, "high": 0.03, "log": True}
 RATES = {"name": "train.learning_rate", "values": [0.01, 0.008, 0.006, 1e-9, 2e-9, 3e-9]}
 BITS = {"name": "quantize.weight_bits", "values": [2, 8]}
-WIDTH = {"name": "network.width", "values": [4, 8]}
 TRAIN = {"epochs": 2, "batch_size": 16, "workers": 0}
 LSQ = {"method": "lsq", "epochs": 1, "batch_size": 16, "workers": 0, "activation_bits": 4}
 CASES = {
@@ -41,7 +35,7 @@ CASES = {
         "trials": 2,
     },
     "pareto": {
-        "space": [BITS, WIDTH],
+        "space": [BITS],
         "train": {**TRAIN, "learning_rate": 0.02},
         "quantize": LSQ,
         "trials": 9,
@@ -53,14 +47,6 @@ CASES = {
     "unknown": {"space": [{"name": "network.widht", "values": [4, 8]}], "train": TRAIN, "trials": 2},
     "small": {"space": [RATE], "train": TRAIN, "trials": 1, "validation": 0.001},
 }
-
-
-def command(*words):
-    return [sys.executable, "-m", "tests.training.search_worker", *map(str, words)]
-
-
-def environment(**more):
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +72,8 @@ def searches(tmp_path_factory, parsed):
     remember(folder, parsed)
     (folder / FILE).write_bytes(Path(__file__).with_name(FILE).read_bytes())
     inputs = {"network": f"{FILE}:Wide", "dataset": f"{FILE}:Halves"}
-    (folder / "cases").write_text(json.dumps({name: [options, inputs] for name, options in CASES.items()}))
-    subprocess.run(command("--cases", folder / "cases"), cwd=folder, env=environment(), check=True, timeout=300)
+    lines, status = Worker(cases, folder, {name: [options, inputs] for name, options in CASES.items()}).ended()
+    assert status == 0, lines
     return folder
 
 
@@ -144,12 +130,9 @@ def test_a_study_in_a_database_is_the_same_and_can_be_longer(searches):
 def test_trials_prune_and_quantize(searches):
     assert states(found(searches, "pruned")) == ["complete"] * 2
     trials = found(searches, "pareto")
-    assert states(trials) == ["complete"] * 4
-    assert {json.dumps(trial["chosen"]) for trial in trials} == {
-        json.dumps({"quantize.weight_bits": bits, "network.width": width}) for bits in (2, 8) for width in (4, 8)
-    }
-    costs = {tuple(trial["chosen"].values()): trial["cost"] for trial in trials}
-    assert costs[2, 4] < costs[8, 4] < costs[8, 8]
+    assert states(trials) == ["complete"] * 2
+    costs = {trial["chosen"]["quantize.weight_bits"]: trial["cost"] for trial in trials}
+    assert costs[2] < costs[8]
 
 
 def test_the_winner_of_two_objectives_is_the_cheapest_that_is_good_enough(searches):
@@ -175,7 +158,7 @@ def test_the_page_shows_everything(searches):
     assert "accuracy is at most 0.3 below the best" in page
     assert "Pareto" not in (searches / "jobs/report").read_text()
     assert (
-        (searches / "pareto/table").read_text().startswith("search halves: 4 trials\ntrial  accuracy  bytes of weights")
+        (searches / "pareto/table").read_text().startswith("search halves: 2 trials\ntrial  accuracy  bytes of weights")
     )
 
 
@@ -212,7 +195,7 @@ class Machine:
     """A folder with the task, and searches that run in it."""
 
     def __init__(self, folder, parsed, storage="", **variables):
-        self.folder, self.environment = folder, environment(**variables)
+        self.folder, self.variables = folder, variables
         self.options = {"space": [RATE], "train": TRAIN, "trials": 4, "pruner": "none", "storage": storage}
         folder.mkdir()
         remember(folder, parsed)
@@ -223,9 +206,7 @@ class Machine:
         words = ["--model", "halves", "--options", json.dumps({**self.options, **options})]
         words += ["--in", f"network={FILE}:Wide", "--in", f"dataset={FILE}:SlowHalves"]
         words += [word for name in OUTPUTS for word in ("--out", f"{name}={name}")]
-        return subprocess.Popen(
-            command(*words), cwd=self.folder, env=self.environment, stderr=subprocess.PIPE, text=True
-        )
+        return Worker(search, self.folder, words, **self.variables)
 
     def trials(self):
         """What a search has left."""
@@ -241,16 +222,10 @@ def until_trials(process, count):
     """What a search says until so many of its trials have ended."""
     lines = []
     while len(numbers(lines)) < count:
-        line = process.stderr.readline()
+        line = process.said.readline()
         assert line, lines
         lines.append(line)
     return lines
-
-
-def ended(process):
-    """The lines that a search says yet, and its exit code."""
-    text = process.communicate(timeout=200)[1]
-    return text.splitlines(), process.returncode
 
 
 def test_a_killed_search_goes_on(tmp_path, parsed):
@@ -258,13 +233,12 @@ def test_a_killed_search_goes_on(tmp_path, parsed):
     process = machine.start()
     first = until_trials(process, 1)
     time.sleep(0.3)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
     (study,) = (machine.folder / ".nnrules/studies").iterdir()
     time.sleep(0.5)
     with (study / "journal").open("ab") as journal:
         journal.write(b'{"op_code": 4, "half')
-    lines, status = ended(machine.start())
+    lines, status = machine.start().ended()
     assert status == 0, lines
     trials = machine.trials()
     assert states(trials) == ["complete"] * 4
@@ -285,9 +259,8 @@ def test_two_machines_share_a_study_and_one_dies(tmp_path, parsed, server):
     until_trials(first, 1)
     begun = until_trials(second, 1)
     time.sleep(0.3)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-    lines, status = ended(second)
+    first.kill()
+    lines, status = second.ended()
     assert status == 0, lines
     trials = two.trials()
     assert states(trials) == ["complete"] * 6
@@ -307,7 +280,7 @@ def test_a_database_that_is_gone_is_one_line_and_nothing_is_lost(tmp_path, parse
     process = machine.start(trials=2)
     first = until_trials(process, 1)
     server.stop()
-    lines, status = ended(process)
+    lines, status = process.ended()
     gone = [line for line in lines if not numbers([line])]
     assert status == 2, lines
     assert len(gone) == 1
@@ -315,7 +288,7 @@ def test_a_database_that_is_gone_is_one_line_and_nothing_is_lost(tmp_path, parse
     line += "mend that and build again: the trials that are over are kept"
     assert re.fullmatch(line, gone[0])
     server.start()
-    more, status = ended(machine.start(trials=2))
+    more, status = machine.start(trials=2).ended()
     assert status == 0, more
     assert states(machine.trials()) == ["complete"] * 2
     kept = re.search(r"accuracy ([\d.]+)", first[-1])[1]
