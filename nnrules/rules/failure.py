@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
-import SCons
+import SCons.Node
 from SCons.Errors import BuildError
 from SCons.Node.FS import get_default_fs
 from SCons.Script import Main
@@ -37,9 +37,21 @@ class _Quiet:
         if not isinstance(failure, StageError):
             super().failed()  # type: ignore[misc]
             return
+        _forget_failed(self.tm)
         self.exception = (failure, failure, None)
         self.do_failed(failure.exitstatus)
         self.exc_clear()
+
+
+def _forget_failed(taskmaster: Any) -> None:
+    """Before the end, where SCons takes what waits for failed nodes and has failed so itself for a cycle (-k)."""
+
+    def cleanup() -> None:
+        waiting = taskmaster.pending_children
+        taskmaster.pending_children = {each for each in waiting if each.get_state() != SCons.Node.failed}
+        type(taskmaster).cleanup(taskmaster)
+
+    taskmaster.cleanup = cleanup
 
 
 def explain_once() -> None:

@@ -5,6 +5,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+import SCons.Errors
+import SCons.Node
+from SCons.Taskmaster import Taskmaster
+
+from nnrules.rules.failure import StageError, _Quiet
 from tests.rules.project import Project, after
 
 
@@ -40,6 +46,19 @@ def test_keep_going_builds_the_other_model(project: Project) -> None:
     assert project.build("model=all", "-k").status == 2
     assert project.stages("failed") == {"dense train"}
     assert after("tiny", "quantize") - {"tiny gate"} <= project.stages("ran") <= after("tiny", "quantize")
+
+
+def test_what_waits_for_a_failed_step_is_no_cycle() -> None:
+    """With -k and -j2 SCons may look at it after the failure."""
+    waiting, taskmaster = SCons.Node.Node(), Taskmaster()
+    waiting.set_state(SCons.Node.failed)
+    taskmaster.pending_children = {waiting}
+    with pytest.raises(SCons.Errors.UserError, match="Found dependency cycle"):
+        taskmaster.cleanup()
+    parts = {"tm": taskmaster, "exc_info": lambda self: (StageError, StageError(status=2), None)}
+    parts |= {"do_failed": lambda self, status: None, "exc_clear": lambda self: None}
+    type("Task", (_Quiet,), parts)().failed()
+    taskmaster.cleanup()
 
 
 def test_clean_removes_what_was_built_and_keeps_checkpoints(project: Project) -> None:
