@@ -1,5 +1,6 @@
 """Studies without training: what is drawn, what is kept, who wins."""
 
+import errno
 import json
 import math
 import os
@@ -122,6 +123,25 @@ def test_half_a_line_at_the_end_of_a_journal_is_dropped(tmp_path: Path) -> None:
         journal.write(b'{"op_code": 4, "wor')
     (tmp_path / "journal.lock").symlink_to("nowhere")
     assert play(tmp_path, 4, (RATE,))[:3] == before
+
+
+def test_a_journal_that_is_damaged_or_cannot_grow_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    cure = "mend that and build again: the trials that are over are kept"
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(UserError) as fault:
+            play(tmp_path, 3, (RATE,))
+    told = "search it: the study's database does not answer"
+    assert str(fault.value) == f"{told} ([Errno 28] No space left on device); {cure}"
+    play(tmp_path, 3, (RATE,))
+    journal = tmp_path / "journal"
+    journal.write_bytes(journal.read_bytes().replace(b"{", b"[", 1))
+    with pytest.raises(UserError) as fault:
+        play(tmp_path, 4, (RATE,))
+    assert str(fault.value) == f"{told} ({journal} is damaged); {cure}"
 
 
 def test_one_build_at_a_time_has_a_journal(tmp_path: Path) -> None:

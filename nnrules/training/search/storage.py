@@ -12,10 +12,10 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from nnrules.error import UserError
@@ -99,8 +99,24 @@ def _connected(place: str, url: str) -> BaseStorage:
 
 
 def _journal(path: Path) -> BaseStorage:
+    from optuna.exceptions import StorageInternalError
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
+
+    class Backend(JournalFileBackend):
+        """With what goes wrong with the file as a storage's fault."""
+
+        def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+            try:
+                yield from super().read_logs(log_number_from)
+            except ValueError:
+                raise StorageInternalError(f"{path} is damaged") from None
+
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            try:
+                super().append_logs(logs)
+            except OSError as fault:
+                raise StorageInternalError from fault
 
     for left in path.parent.glob(f"{path.name}.lock*"):
         left.unlink()
@@ -109,7 +125,7 @@ def _journal(path: Path) -> BaseStorage:
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
             os.truncate(path, whole)
-    return JournalStorage(JournalFileBackend(str(path)))
+    return JournalStorage(Backend(str(path)))
 
 
 @contextmanager
