@@ -1,6 +1,5 @@
 """docs/lightweight.md is true: its tables have every option, its text every method, and its recipes work."""
 
-import json
 import re
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from nnrules.catalog import pruners, quantizers
 from nnrules.catalog.reference import TABLES, renewed, table, written
-from tests.recipes.test_readme import LISTING, LISTINGS, README, follow, passed, with_tests
+from tests.recipes.test_readme import LISTING, passed, with_tests
 from tests.rules.project import TOP, Project
 
 PAGE = (TOP / "docs/lightweight.md").read_text(encoding="utf-8")
@@ -47,19 +46,6 @@ def test_every_method_has_a_chapter_or_a_line() -> None:
     schedules = PAGE.partition("### Schedules")[2].partition("\n#")[0]
     for name in names:
         assert name in heads or f"`{name}`" in schedules, f"{name} is not in docs/lightweight.md"
-
-
-def test_the_model_of_the_readme(tmp_path: Path) -> None:
-    section = README.partition("## Training and lightweighting")[2].partition("\n## ")[0]
-    project = Project.create(tmp_path / "project")
-    follow(project, *(name for name in LISTINGS if name.startswith("models/bars/")))
-    (project.top / "models/bars/SConscript").write_text(section.partition("```python\n")[2].partition("```")[0])
-    project.rebuild("model=bars")
-    measured = json.loads((project.top / "build/bars/x86-64/bars.measured.json").read_text())
-    assert measured["verify"]["differing"] == 0
-    assert measured["metric"]["integer"] > 0.9
-    learned = json.loads((project.top / "build/bars/bars.quantizers.json").read_text())
-    assert learned["head"]["hi"] - learned["head"]["lo"] == 15
 
 
 def test_methods_of_ones_own(tmp_path: Path) -> None:

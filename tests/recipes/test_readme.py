@@ -48,13 +48,21 @@ def passed(project: Project, *words: str) -> int:
     return int(re.findall(r"(\d+) passed", output)[0])
 
 
-def test_a_model(tmp_path: Path) -> None:
+def test_models(tmp_path: Path) -> None:
+    """The first one, and the same trained, pruned and quantized otherwise, built together."""
     project = Project.create(tmp_path / "project")
     follow(project, *(name for name in LISTINGS if name.startswith("models/bars/")))
-    project.rebuild("model=bars")
-    measured = json.loads((project.top / "build/bars/x86-64/bars.measured.json").read_text())
-    assert measured["verify"]["differing"] == 0
-    assert measured["metric"]["integer"] > 0.9
+    shutil.copytree(project.top / "models/bars", project.top / "models/lean")
+    section = README.partition("## Training and lightweighting")[2].partition("\n## ")[0]
+    script = section.partition("```python\n")[2].partition("```")[0]
+    (project.top / "models/lean/SConscript").write_text(script.replace('"bars"', '"lean"'))
+    project.rebuild("model=bars,lean", "-j2")
+    for name in ("bars", "lean"):
+        measured = json.loads((project.top / f"build/{name}/x86-64/{name}.measured.json").read_text())
+        assert measured["verify"]["differing"] == 0
+        assert measured["metric"]["integer"] > 0.9
+    learned = json.loads((project.top / "build/lean/lean.quantizers.json").read_text())
+    assert learned["head"]["hi"] - learned["head"]["lo"] == 15
 
 
 def test_a_target(project: Project) -> None:
