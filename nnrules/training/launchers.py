@@ -47,8 +47,10 @@ def launch(function: Callable[[Fabric, Any], None], given: Given, recipe: Recipe
     Raises UserError where the machine has not what the recipe asks for, where one of the processes raised it, and where
     one of them was ended from outside.
     """
-    require_devices(recipe, place)
-    if recipe.devices * recipe.nodes == 1:
+    many = recipe.devices * recipe.nodes > 1
+    if not many or recipe.launcher != "srun":  # whose machines are others
+        require_devices(recipe, place)
+    if not many:
         function(make_fabric(recipe), given)
         return
     job = Job.of(function, given, recipe, place)

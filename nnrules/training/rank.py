@@ -7,7 +7,7 @@ from threading import Thread
 
 from nnrules.error import UserError
 from nnrules.training.launchers import read_job
-from nnrules.training.ranks import end_with_parent, make_fabric
+from nnrules.training.ranks import Job, end_with_parent, make_fabric, require_devices
 
 
 def main() -> None:
@@ -17,11 +17,20 @@ def main() -> None:
     from torch import distributed
 
     try:
+        _require_devices(job)
         job.start(make_fabric(job.recipe))
     except UserError:
         sys.exit(2)
     if distributed.is_initialized():
         distributed.destroy_process_group()
+
+
+def _require_devices(job: Job) -> None:
+    """Of this process's machine, which may not be the build's."""
+    try:
+        require_devices(job.recipe, job.place)
+    except UserError as fault:
+        raise job.tell(fault, int(os.environ.get("SLURM_PROCID") or os.environ.get("RANK", "0"))) from None
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ class Job(NamedTuple):
             fabric.launch(self.run)
         except distributed.DistError as fault:
             told = f"process {fabric.global_rank} cannot reach the others: {str(fault).splitlines()[0]}"
-            raise self._tell(UserError(self.place, told, AGAIN), fabric) from fault
+            raise self.tell(UserError(self.place, told, AGAIN), fabric.global_rank) from fault
 
     def run(self, fabric: Fabric) -> None:
         """In one process: what the function raises is raised, and told in `folder` if it is the user's mistake."""
@@ -77,12 +77,12 @@ class Job(NamedTuple):
             told = self._told(fault, fabric)
             if told is None:
                 raise
-            raise self._tell(told, fabric) from fault
+            raise self.tell(told, fabric.global_rank) from fault
 
-    def _tell(self, told: UserError, fabric: Fabric) -> UserError:
-        """Leave a mistake in `folder`."""
+    def tell(self, told: UserError, rank: int) -> UserError:
+        """Leave a mistake of a process in `folder`."""
         fields = json.dumps([told.place, told.fault, told.cure])
-        (self.folder / f"{fabric.global_rank}.json").write_text(fields, encoding="utf-8")
+        (self.folder / f"{rank}.json").write_text(fields, encoding="utf-8")
         return told
 
     def _told(self, fault: Exception, fabric: Fabric) -> UserError | None:

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ from safetensors.numpy import load_file
 from nnrules.catalog.stages import QuantizeOptions, TrainOptions
 from nnrules.error import UserError
 from nnrules.stages.runner import Request
-from nnrules.training.launchers import _waited
+from nnrules.training import rank
+from nnrules.training.launchers import _command, _waited
 from nnrules.training.ranks import Job, _average_each, alone
 
 from .conftest import ROOT, started
@@ -234,8 +236,8 @@ def test_what_happened_is_told_before_what_came_of_it(tmp_path):
     job = Job.of(raising, Given(tmp_path), TrainOptions(), "train halves")
     job.folder.mkdir()
     told = {0: ["train halves", "process 0 lost the others", AGAIN], 1: ["train halves", "the loss is nan", "look"]}
-    for rank, fields in told.items():
-        (job.folder / f"{rank}.json").write_text(json.dumps(fields))
+    for number, fields in told.items():
+        (job.folder / f"{number}.json").write_text(json.dumps(fields))
     with pytest.raises(UserError, match=r"^train halves: the loss is nan; look$"):
         job.raise_told()
 
@@ -271,6 +273,25 @@ def test_who_lost_another_process_waits_and_says_so(fault, tmp_path, monkeypatch
         job.run(alone())
     assert str(raised.value) == f"train halves: process 0 lost the others; {AGAIN}"
     assert waited == [10.0]
+
+
+def test_srun_asks_its_own_machines_for_gpus(tmp_path, monkeypatch):
+    """The build's may be one to log in."""
+    job = Job(__name__, "raising", Given(tmp_path), TrainOptions(devices=2, launcher="srun", precision="fp16"), "train")
+    job.folder.mkdir()
+    with pytest.raises(UserError, match=r"there is no srun"):
+        run(tmp_path, variables={"PATH": "/nowhere"}, devices=2, launcher="srun", precision="fp16")
+    monkeypatch.setattr("sys.argv", _command(job)[2:])
+    monkeypatch.setattr(rank, "Thread", Mock())
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    with pytest.raises(SystemExit) as ended:
+        rank.main()
+    assert ended.value.code == 2
+    assert json.loads((job.folder / "1.json").read_text()) == [
+        "train",
+        "precision fp16 needs a GPU",
+        "take bf16 or fp32",
+    ]
 
 
 def test_who_finds_no_other_process_says_so(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Training that was interrupted anywhere ends in the bytes of a run that was not: precisions, pruning, quantizers."""
 
 import importlib
+import os
 import random
 from contextlib import suppress
 
@@ -66,6 +67,13 @@ def test_stages(verb, options, tmp_path, monkeypatch, reference, request_for, ca
     pieces = run("pieces", [75, 75, 75, -1])
     assert capsys.readouterr().err.count("resumed after epoch") >= 3
     assert run("whole", [-1]) == pieces
+
+
+def test_a_gpu_is_to_be_repeatable_too(monkeypatch):
+    """cuBLAS refuses to be without."""
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    prepare(seed=1, threads=1)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 def test_networks_that_draw_from_other_generators(tmp_path):
