@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from nnrules.catalog.space import Parameter
-from nnrules.catalog.stages import SearchOptions, TrainOptions
+from nnrules.catalog.stages import SearchOptions
 from nnrules.error import UserError
 from nnrules.stages import search as search_module
-from nnrules.stages import trial as trials_module
 from nnrules.stages.runner import Request, _searched
-from nnrules.stages.trial import Result, TrialRequest
+from nnrules.stages.trial import TrialRequest
 from nnrules.training.search import storage as storage_module
 from nnrules.training.search import study as study_module
 from nnrules.training.search.draw import value_of
@@ -149,16 +148,6 @@ def test_one_build_at_a_time_has_a_journal(tmp_path: Path) -> None:
         pass
     line = "search it: another build is at this study; wait for it, or share a database by storage="
     assert str(fault.value) == line
-
-
-def test_a_metric_that_is_no_number_fails_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = Path(__file__).with_name("task_files.py")
-    options = SearchOptions(space=(RATE,), train=TrainOptions())
-    inputs = {"network": [f"{file}:Wide"], "dataset": [f"{file}:Halves"]}
-    monkeypatch.setattr(trials_module.Trial, "_found", lambda _: Result(metric=math.nan, name="score"))
-    monkeypatch.setattr(Request, "require_seen", lambda *_: None)
-    found = trials_module._found(Request("search", "it", "", options, inputs), {}, tmp_path)
-    assert found.fault == f"{file}:Halves: score is nan; return a finite number from metric(outputs)"
 
 
 @pytest.mark.parametrize(("pruner", "ended"), [("median", [4, 5]), ("none", [])])
