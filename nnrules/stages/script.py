@@ -31,6 +31,7 @@ from nnrules.training.task import example_inputs, make_dataset, make_network
 
 _OURS = ("weights", "log")
 _SEEN = ".imported"
+_REST = 10.0  # seconds for what it told last, whose end a process that it leaves behind may keep open
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -77,14 +78,14 @@ def _run(request: Request[ScriptOptions], script: Path, folder: Path, weights: P
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe)
         lock, last = Lock(), [""]
         readers = [
-            Thread(target=_tee, args=(stream, file, lock, kept))
+            Thread(target=_tee, args=(stream, file, lock, kept), daemon=True)
             for stream, kept in ((process.stdout, [""]), (process.stderr, last))
         ]
         for each in readers:
             each.start()
-        for each in readers:
-            each.join()
         status = process.wait()
+        for each in readers:
+            each.join(_REST)
     if status:
         ending = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
         told = f": {last[0]}" if last[0] else ""

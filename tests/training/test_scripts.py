@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -67,6 +68,12 @@ Path("told.json").write_text(json.dumps(told))
     (tmp_path / "partial/script").rmdir()
     run(text + SAVE, ["told.json"], seed=7, threads=2, words=("--deep", "3"))
     assert json.loads((tmp_path / "partial/told.json").read_text())["kept"]
+
+
+def test_a_process_that_a_script_leaves_behind_is_not_waited_for(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(script, "_REST", 0.5)
+    run(f'import subprocess\nPath("{tmp_path}/left").write_text(str(subprocess.Popen(["sleep", "600"]).pid))\n' + SAVE)
+    os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)
 
 
 LOG = "halves.script.log"
