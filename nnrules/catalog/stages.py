@@ -145,8 +145,8 @@ class QuantizeOptions(Recipe, frozen=True):
     and fully connected layers, but for the weights of the first layer and the last one, which have `first_bits` and
     `last_bits`, and what the first one sees, which has 8. `layers`: bits of the weights and inputs of single layers;
     `skip`: layers that have 8 of both, from calibration whatever the method is. `per_channel`: scales of weights by
-    output channel; None: where the method's paper has them. `symmetric`: the levels of activations that have values
-    below zero lie alike on both sides of it.
+    output channel; None: for all methods but qil, pact and dorefa. `symmetric`: the levels of activations that
+    have values below zero lie alike on both sides of it.
 
     After training, `samples`: how many training images calibrate; `range`: how method ptq chooses the ranges of
     activations; `percentile`: percent of these kept inside, either tail counted alone; `equalize`: even out the

@@ -11,6 +11,10 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
+LEAST = 1e-6  # of a step's range
+PARTS = 64  # of the largest value, one of which is the end
+ENOUGH = 2**16  # inputs to choose it by
+
 
 class WeightQuantizer(nn.Module):
     """Parametrizes a layer's weight (output channel first): ``forward`` gives codes times step."""
@@ -56,6 +60,26 @@ def level_range(sample: Tensor, bits: int, symmetric: bool) -> tuple[int, int]:
         return 0, top
     below = 2 ** (bits - 1) if symmetric else min(max(round(-low / (high - low) * top), 1), top - 1)
     return -below, top - below
+
+
+def thinned(sample: Tensor) -> Tensor:
+    """(1, count): not many more than ENOUGH of its values, with the least and the largest."""
+    values = sample.detach().flatten()
+    kept = [values.min().reshape(1), values.max().reshape(1), values[:: max(1, len(values) // ENOUGH)]]
+    return torch.cat(kept).reshape(1, -1)
+
+
+def closest_step(values: Tensor, lo: int, hi: int) -> Tensor:
+    """For each row of ``values`` (rows, count) the step whose levels ``lo`` to ``hi`` are nearest to them, by squared
+    error, of 64 up to the one that reaches the largest."""
+    most = values.amax(1) / hi
+    if lo < 0:
+        most = torch.maximum(most, values.amin(1) / lo)
+    most = most.clamp(min=LEAST)
+    steps = most * torch.arange(1, PARTS + 1).to(most).unsqueeze(1) / PARTS  # (parts, rows)
+    errors = [((values / step).round().clamp(lo, hi) * step - values).square().mean(1) for step in steps.unsqueeze(2)]
+    best = torch.stack(errors).argmin(0, keepdim=True)
+    return steps.gather(0, best)[0]
 
 
 def by_channel(weight: Tensor) -> list[int]:

@@ -231,6 +231,19 @@ def test_an_interval_starts_where_rounding_costs_least(bits: int, per_channel: b
         assert 0.4 < (quantizer.codes(weight) == 0).float().mean() < 0.6
 
 
+@pytest.mark.parametrize("sign", SIGNS)
+def test_a_fixed_clip_is_where_rounding_costs_least(sign: str) -> None:
+    """Not at the largest input, with which two bits would leave little but zeros."""
+    sample = random(4, 8, 16, 16) if sign else random(4, 8, 16, 16).relu()
+    quantizer = made("Inputs", "dorefa", 2, sample, symmetric=True)
+    assert quantizer.scale() < 0.6 * sample.max() / quantizer.hi
+    found = (quantizer(sample) - sample).square().mean()
+    for part in np.linspace(0.1, 1.0, 19):
+        step = sample.abs().max() * part
+        tried = ((sample / step).round().clamp(quantizer.lo, quantizer.hi) * step - sample).square().mean()
+        assert found <= tried * 1.01, part
+
+
 @pytest.mark.parametrize("kind", ["Weights", "Inputs"])
 def test_an_interval_goes_along_with_the_bits(kind: str) -> None:
     """To what it would have started with, in as far as it has not learned another."""

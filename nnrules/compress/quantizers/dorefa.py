@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 
 from nnrules.catalog.stages import QuantizeOptions
-from nnrules.compress.fake import InputQuantizer, WeightQuantizer, by_channel, level_range, rounded
+from nnrules.compress.fake import (
+    InputQuantizer,
+    WeightQuantizer,
+    by_channel,
+    closest_step,
+    level_range,
+    rounded,
+    thinned,
+)
 
 WEIGHT_BITS = (1, 2, 3, 4, 8)
 ACTIVATION_BITS = (2, 3, 4, 8)
@@ -54,15 +62,18 @@ class Weights(WeightQuantizer):
 
 
 class Inputs(InputQuantizer):
-    """Levels of [0, 1], here times the largest input of the start; of [-low, 1] where there are some below zero."""
+    """Levels of [0, 1], here times where those of the start's inputs end that are nearest to these; of [-low, 1] where
+    there are some below zero.
+
+    In the paper BatchNorm gives inputs to which 1 is about their deviation. An end at the largest of them would leave
+    two bits little but zeros, and it is not learned."""
 
     largest: Tensor
 
     def __init__(self, sample: Tensor, bits: int, options: QuantizeOptions) -> None:
         super().__init__()
         self.lo, self.hi = level_range(sample, bits, options.symmetric)
-        ends = [sample.max() / self.hi, sample.min() / self.lo] if self.lo else [sample.max() / self.hi]
-        self.register_buffer("largest", torch.stack(ends).max().clamp(min=LEAST) * self.hi)
+        self.register_buffer("largest", closest_step(thinned(sample), self.lo, self.hi)[0] * self.hi)
 
     def scale(self) -> Tensor:
         return self.largest / self.hi

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nnrules.catalog.stages import QuantizeOptions
-from nnrules.compress.fake import InputQuantizer, WeightQuantizer, gradient_scaled, level_range, rounded
-from nnrules.compress.quantizers.qil import closest_step
+from nnrules.compress.fake import InputQuantizer, WeightQuantizer, closest_step, gradient_scaled, level_range, rounded
 from nnrules.compress.zeros import of_zeros
 
 WEIGHT_BITS = ACTIVATION_BITS = (2, 3, 4, 8)

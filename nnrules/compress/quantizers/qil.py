@@ -16,14 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from nnrules.catalog.stages import QuantizeOptions
-from nnrules.compress.fake import InputQuantizer, WeightQuantizer, level_range, rounded
+from nnrules.compress.fake import InputQuantizer, WeightQuantizer, closest_step, level_range, rounded, thinned
 
 WEIGHT_BITS = ACTIVATION_BITS = (2, 3, 4, 8)
 OPTIONS = ("progressive_epochs",)
 PROGRESSIVE = 5  # bits at which training begins; it goes down by one
 LEAST = 1e-6
-PARTS = 64  # of the largest value, one of which is the end
-ENOUGH = 2**16  # inputs to choose it by
 
 
 class _Interval(nn.Module):
@@ -81,9 +79,7 @@ class Inputs(InputQuantizer):
 
     def __init__(self, sample: Tensor, bits: int, options: QuantizeOptions) -> None:
         super().__init__()
-        values = sample.detach().flatten()
-        kept = [values.min().reshape(1), values.max().reshape(1), values[:: max(1, len(values) // ENOUGH)]]
-        self.symmetric, self.start = options.symmetric, torch.cat(kept).reshape(1, -1)
+        self.symmetric, self.start = options.symmetric, thinned(sample)
         self.lo, self.hi = level_range(self.start, bits, self.symmetric)
         size, middle = self._size(), self._middle()
         self.interval = _Interval(size * (middle - 0.5), size * (middle + 0.5))
@@ -109,16 +105,3 @@ class Inputs(InputQuantizer):
     def line(self) -> tuple[Tensor | float, Tensor | float]:
         slope, offset = self.interval.line()
         return slope, offset * self.interval.size + self.lo * self.scale()
-
-
-def closest_step(values: Tensor, lo: int, hi: int) -> Tensor:
-    """For each row of ``values`` (rows, count) the step whose levels ``lo`` to ``hi`` are nearest to them, by squared
-    error, of 64 up to the one that reaches the largest."""
-    most = values.amax(1) / hi
-    if lo < 0:
-        most = torch.maximum(most, values.amin(1) / lo)
-    most = most.clamp(min=LEAST)
-    steps = most * torch.arange(1, PARTS + 1).to(most).unsqueeze(1) / PARTS  # (parts, rows)
-    errors = [((values / step).round().clamp(lo, hi) * step - values).square().mean(1) for step in steps.unsqueeze(2)]
-    best = torch.stack(errors).argmin(0, keepdim=True)
-    return steps.gather(0, best)[0]
