@@ -34,8 +34,8 @@ class Channels:
     ties: Tensor
 
     def makers(self, tie: int) -> list[str]:
-        """The layers whose weights the channels of a tie are computed with."""
-        return [name for name in self.taken if bool(chosen(self.ties == tie, self.made[name], fixed=False).any())]
+        """The layers that the channels of a tie are computed with, depthwise ones and BatchNorm too."""
+        return [name for name in self.made if bool(chosen(self.ties == tie, self.made[name], fixed=False).any())]
 
     def untaken(self, masks: dict[str, Tensor]) -> Tensor:
         """bool: the channels that no layer takes anything of; ``masks``: of the layers' weights. Of each tie the first

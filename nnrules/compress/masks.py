@@ -24,9 +24,9 @@ Masks = dict[str, Tensor]
 class Layers:
     """What a pruner chooses in.
 
-    ``modules``: fully connected layers and convolutions but grouped ones, by name, if they ever run; ``skip``: those
-    whose filters stay; ``example``: the network's inputs with batch; ``places``: see there; ``place``: for what is
-    told.
+    ``modules``: fully connected layers and convolutions but grouped ones, by name, if they ever run; ``skip``: layers,
+    grouped ones too, whose filters stay; ``example``: the network's inputs with batch; ``places``: see there;
+    ``place``: for what is told.
     """
 
     network: nn.Module
@@ -85,12 +85,12 @@ class Pruning:
     ) -> None:
         """Raises UserError where a layer would be empty or nothing be removed, or `skip` names no layer."""
         self.network, self.method, self.options, self.place = network, method, options, place
-        dense = {name: each for name, each in network.named_modules() if is_dense(each)}
+        known = {name: each for name, each in network.named_modules() if isinstance(each, nn.Conv2d | nn.Linear)}
         for name in options.skip:
-            if name not in dense:
-                raise UserError(place, f"skip names {name!r}, which is no layer", nearest(name, dense))
+            if name not in known:
+                raise UserError(place, f"skip names {name!r}, which is no layer", nearest(name, known))
         many = places(network, example)
-        modules = {name: each for name, each in dense.items() if name in many}
+        modules: dict[str, nn.Module] = {name: each for name, each in known.items() if is_dense(each) and name in many}
         self.layers = Layers(network, modules, frozenset(options.skip), example, many, place)
         self.before = dict(network.state_dict())
         self.channels = self.layers.channels if method.REMOVES_CHANNELS else None

@@ -64,7 +64,7 @@ def fit_to_tensors(module: nn.Module, tensors: dict[str, Tensor]) -> None:
     import torch
     from torch import nn
 
-    weight = tensors.get("weight")
+    weight = tensors.get("weight", tensors.get("running_mean"))
     if weight is None or not isinstance(module, nn.Conv2d | nn.Linear | nn.modules.batchnorm._BatchNorm):
         return
     if isinstance(module, nn.Conv2d) and weight.ndim == 4:

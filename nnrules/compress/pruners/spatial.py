@@ -54,8 +54,8 @@ def _problem(layers: Layers, weights: dict[str, Tensor], options: PruneOptions) 
         made, taken = (each % (count + 1) for each in (channels.made[name], channels.taken[name]))
         positions = importance.reshape(*importance.shape[:2], -1).transpose(1, 2)
         parts.append(selection.Layer(positions, made, taken, layers.places[name], closed=name in layers.skip))
-        if name in layers.skip:
-            stays[made] = True
+    for name in layers.skip & channels.made.keys():
+        stays[channels.made[name] % (count + 1)] = True
     worth, cost = _depthwise(layers, channels, options)
     return selection.Problem(parts, channels.ties, worth, cost, stays[:-1])
 
