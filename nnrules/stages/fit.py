@@ -63,7 +63,8 @@ def quantize(fabric: "Fabric", work: Work[QuantizeOptions]) -> None:
     if not is_writer(fabric, options):
         return
     test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
-    write_log({"loss": losses, "widths": msgspec.to_builtins(widths)}, evaluated(network, test), request.output("log"))
+    log = {"loss": losses, "widths": msgspec.to_builtins(widths)}
+    write_log(log, evaluated(network, test), request.output("log"), f"quantize {request.model}")
     codes, fitted = fitting.finish(network)
     save_weights(network, request.output("weights"))
     save_file({name: each.contiguous() for name, each in codes.items()}, request.output("codes"))

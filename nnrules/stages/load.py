@@ -16,7 +16,7 @@ def run(request: Request[LoadOptions]) -> None:
     network = make_network(request.reference("network"))
     file = request.input("file")
     adopt(network, file, str(file), example_inputs(test))
-    finish(network, test, {}, request.output("weights"), request.output("log"))
+    finish(network, test, {}, request.output("weights"), request.output("log"), f"load {request.model}")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,14 @@ def prune(fabric: "Fabric", work: Work[PruneOptions]) -> None:
     if is_writer(fabric, options):
         take_state(network, state)
         test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
-        finish(network, test, {"pruned": removed, "loss": losses}, request.output("weights"), request.output("log"))
+        finish(
+            network,
+            test,
+            {"pruned": removed, "loss": losses},
+            request.output("weights"),
+            request.output("log"),
+            f"prune {request.model}",
+        )
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def run(request: Request[ScriptOptions]) -> None:
     test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
     network = make_network(request.reference("network"))
     adopt(network, weights, f"{script}: its weights", example_inputs(test))
-    finish(network, test, {}, request.output("weights"), request.output("log"))
+    finish(network, test, {}, request.output("weights"), request.output("log"), f"script {request.model}")
 
 
 def _run(request: Request[ScriptOptions], script: Path, folder: Path, weights: Path, log: Path) -> None:

@@ -44,7 +44,9 @@ def train(fabric: "Fabric", work: Work[TrainOptions]) -> None:
     release_zeros(network)
     if is_writer(fabric, options):
         test = make_dataset(request.reference("dataset"), "test", request.optional("data"))
-        finish(network, test, {"loss": losses}, request.output("weights"), request.output("log"))
+        finish(
+            network, test, {"loss": losses}, request.output("weights"), request.output("log"), f"train {request.model}"
+        )
 
 
 if __name__ == "__main__":

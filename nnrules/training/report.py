@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def finish(network: nn.Module, test: Dataset, log: dict[str, Any], weights: Path, log_file: Path) -> None:
-    """Write the weights and `log` with the metric on `test` added, and print the metric."""
+def finish(network: nn.Module, test: Dataset, log: dict[str, Any], weights: Path, log_file: Path, title: str) -> None:
+    """Write the weights and `log` with the metric on `test` added, and print the metric after `title`."""
     save_weights(network, weights)
-    write_log(log, evaluated(network, test), log_file)
+    write_log(log, evaluated(network, test), log_file, title)
 
 
 def evaluated(network: nn.Module, test: Dataset) -> dict[str, Any] | None:
@@ -34,8 +34,9 @@ def evaluated(network: nn.Module, test: Dataset) -> dict[str, Any] | None:
     return measure(test, infer)
 
 
-def write_log(log: dict[str, Any], metric: dict[str, Any] | None, log_file: Path) -> None:
-    """Write `log` with the metric added, and print that."""
+def write_log(log: dict[str, Any], metric: dict[str, Any] | None, log_file: Path, title: str) -> None:
+    """Write `log` with the metric added, and print that after `title`, what is trained."""
     if metric:
-        print(f"{metric['name']} {metric['value']} on {metric['samples']} test samples", file=sys.stderr, flush=True)
+        told = f"{title}: {metric['name']} {metric['value']} on {metric['samples']} test samples"
+        print(told, file=sys.stderr, flush=True)
     log_file.write_text(json.dumps({**log, "metric": metric}, indent=1) + "\n", encoding="utf-8")

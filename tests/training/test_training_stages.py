@@ -18,6 +18,7 @@ from nnrules.catalog.stages import (
 )
 from nnrules.graph.ir import load
 from nnrules.stages import evaluate, export, lower, prune, quantize, sample, train
+from nnrules.training.report import write_log
 
 TRAIN = TrainOptions(epochs=6, batch_size=16, learning_rate=0.02, workers=0, threads=1)
 
@@ -74,3 +75,8 @@ def test_the_road_from_network_to_integers(files, reference):
     assert metric["name"] == "accuracy"
     assert metric["samples"] == 64
     assert abs(metric["float"] - metric["integer"]) <= 0.05
+
+
+def test_the_metric_is_told_with_what_it_is_of(tmp_path, capsys):
+    write_log({}, {"name": "right", "value": 0.5, "samples": 8}, tmp_path / "log.json", "train a")
+    assert capsys.readouterr().err == "train a: right 0.5 on 8 test samples\n"
