@@ -46,7 +46,7 @@ def tried(place: str, space: Sequence[Parameter], group: str, given: Mapping[str
     for combination in combined:
         base = {each.name: each.largest for each in mine} | dict(combination)
         for each in mine:
-            for value in (base[each.name],) if each in words else _values(each):
+            for value in _values(each):
                 values = base | {each.name: value}
                 chosen[msgspec.json.encode(values).decode()] = values
     return [
