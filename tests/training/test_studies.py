@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -320,6 +321,19 @@ def test_data_that_cannot_be_divided() -> None:
         "dataset.py:Sorted: the first 4 of 10 training items, to be measured on, have none of class 1; "
         'shuffle them, or have a split "validation" and name it in an attribute splits'
     )
+
+
+def test_what_another_machine_is_drawing_is_not_drawn_here(tmp_path: Path) -> None:
+    with opened("search it", f"sqlite:///{tmp_path}/study.db", tmp_path) as storage:
+        study = Study(storage, "name", SearchOptions(space=(BITS,), trials=2), 2)
+        other = study._study.ask()  # which says what it is only later
+        later = threading.Timer(0.5, other._suggest, (BITS.name, study._distributions[BITS.name]))
+        later.start()
+        mine = study.next()
+        later.join()
+        assert mine
+        assert [*other.params.values(), *mine.trial.params.values()] in (["4", "8"], ["8", "4"])
+        assert study.next() is None
 
 
 def test_a_machine_that_dies_before_it_says_anything_is_not_waited_for(

@@ -19,6 +19,7 @@ from nnrules.catalog.stages import SearchOptions
 from nnrules.training.search.draw import Drawer, combinations, distribution, lives, value_of
 from nnrules.training.search.storage import HEARTBEAT
 
+_DRAWING = 2.0  # seconds that another machine may take to say what it has drawn
 _LAST = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -194,7 +195,12 @@ class Study:
 
     def _is_to_run(self, begun: Begun) -> bool:
         """Not where somebody else began the last ones at the same time, or a trial had the same."""
-        before = [trial for trial in self._trials() if lives(trial) and trial.number < begun.number]
+        end = time.monotonic() + _DRAWING
+        while True:
+            before = [trial for trial in self._trials() if lives(trial) and trial.number < begun.number]
+            if all(self._distributions.keys() <= trial.params.keys() for trial in before) or time.monotonic() > end:
+                break
+            time.sleep(0.05)
         if self.limit is not None and len(before) >= self.limit:
             self._study.tell(begun.trial, state=TrialState.FAIL)
             return False
