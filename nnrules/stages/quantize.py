@@ -53,7 +53,8 @@ def run(request: Request[QuantizeOptions]) -> None:
         if "codes" in request.inputs:
             stated, codes = _fitted(request, model)
         else:
-            batches, choose = partial(_batches, dataset, options), _after_training(options.method).choose_range
+            batches = partial(_batches, dataset, options, _size(model))
+            choose = _after_training(options.method).choose_range
             prepared = prepare(model, options, batches, choose, request.model)
             stated, codes = prepared.stated, prepared.codes
         record = calibrated(model, dataset, options, where, stated, codes)
@@ -151,10 +152,14 @@ def _measured(
 ) -> dict[str, Activation]:
     """Parameters by calibration; a model of a fixed batch is run sample by sample."""
     choose_range = _after_training(options.method).choose_range
-    size = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or BATCH
-    seen = histograms(model, tensors, lambda: _batches(dataset, options, size), where)
+    seen = histograms(model, tensors, lambda: _batches(dataset, options, _size(model)), where)
     ranges = {name: choose_range(histogram, options) for name, histogram in seen.items()}
     return {name: Activation.covering(low, high, options.symmetric) for name, (low, high) in ranges.items()}
+
+
+def _size(model: onnx.ModelProto) -> int:
+    """The batch that a model takes."""
+    return model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or BATCH
 
 
 def _after_training(method: str) -> Any:

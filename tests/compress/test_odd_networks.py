@@ -23,6 +23,7 @@ from nnrules.stages import export, fit, quantize
 from nnrules.stages.runner import Request
 from nnrules.training.task import stacked
 from nnrules.training.weights import save_weights
+from tests.graph.floats import FloatModel
 
 COUNT = 40
 
@@ -206,3 +207,18 @@ def test_what_is_changed_in_place_is_another_input() -> None:
     first, second = (layer.get_submodule("input_quantizer") for layer in (network.a, network.b))
     assert first is not second
     assert (first.lo < 0, second.lo) == (True, 0)
+
+
+def test_a_model_of_a_fixed_batch_is_run_picture_by_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where its weights are made to have few bits."""
+    monkeypatch.chdir(tmp_path)
+    m = FloatModel((1, 8, 8))
+    layers = m.conv(m.conv(m.conv("x", "a", (4, 1, 1, 1)), "b", (4, 4, 1, 1)), "c", (4, 4, 1, 1))
+    model = m.build(layers)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, "model")
+    options = QuantizeOptions(method="ptq", weight_bits=4, activation_bits=4, samples=3)
+    given = {"dataset": [f"{__file__}:Pictures"], "model": ["model"]}
+    quantize.run(Request("quantize", "odd", "", options, given, {"model": "qdq", "qparams": "qparams"}))
+    assert lower(onnx.load("qdq"), "odd").outputs == ("c",)
