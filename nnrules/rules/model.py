@@ -241,7 +241,7 @@ class Trained(Weights):
 
     @explained
     def Prune(self, method: str | None = None, **options: Any) -> "Trained":  # noqa: N802
-        """Remove the least useful share (`sparsity`) of the channels and train again; left out where sparsity is 0."""
+        """Remove the least useful share (`sparsity`) of channels or weights and train again; left out where it is 0."""
         model = self.model
         chosen, teacher = recipe(model, "prune", _with_method(method, options))
         if (chosen.sparsity == 0 and not model.is_searched("prune", "sparsity")) or model.workspace.seeded:
