@@ -17,13 +17,13 @@ from tests.training.search_worker import OUTPUTS, Worker, cases, search
 
 FILE = "task_files.py"
 RATE = {"name": "train.learning_rate", "low": 0.001, "high": 0.03, "log": True}
-RATES = {"name": "train.learning_rate", "values": [0.01, 0.008, 0.006, 1e-9, 2e-9, 3e-9]}
+RATES = {"name": "train.learning_rate", "values": [0.008, 0.004, 0.006, 2e-09, 0.01, 1e-09]}
 BITS = {"name": "quantize.weight_bits", "values": [2, 8]}
 TRAIN = {"epochs": 2, "batch_size": 16, "workers": 0}
 LSQ = {"method": "lsq", "epochs": 1, "batch_size": 16, "workers": 0, "activation_bits": 4}
 CASES = {
     "jobs": {"space": [RATE], "train": TRAIN, "trials": 3, "jobs": 2, "seed": 2},
-    "hyperband": {"space": [RATES], "train": {**TRAIN, "epochs": 3}, "trials": 6, "pruner": "hyperband"},
+    "median": {"space": [RATES], "train": TRAIN, "trials": 6},
     "seconds": {"space": [RATE], "train": TRAIN, "seconds": 0.5, "seed": 3},
     "epochs": {"space": [RATE], "train": TRAIN, "epochs": 5},
     "database": {"space": [RATE], "train": TRAIN, "trials": 1, "storage": "sqlite:///study.db"},
@@ -98,15 +98,14 @@ def test_several_trials_run_at_a_time(searches):
 
 
 def test_a_bad_trial_ends_early(searches):
-    trials = found(searches, "hyperband")
-    assert len(trials) == 6
-    pruned = [trial for trial in trials if trial["state"] == "pruned"]
-    assert pruned
-    for trial in pruned:
-        assert trial["epochs"] < 3
-        assert [step for step, _ in trial["curve"]] == list(range(1, trial["epochs"] + 1))
-        assert f"trial {trial['number']}: ended early after {trial['epochs']} epoch" in said(searches, "hyperband")
-    assert [trial["curve"][-1][0] for trial in trials if trial["state"] == "complete"] == [3] * (6 - len(pruned))
+    """The last two learn nothing."""
+    trials = found(searches, "median")
+    assert states(trials) == ["complete"] * 4 + ["pruned"] * 2
+    assert [trial["chosen"]["train.learning_rate"] for trial in trials[4:]] == [1e-9, 2e-9]
+    for trial in trials[4:]:
+        assert [step for step, _ in trial["curve"]] == [1]
+        assert f"trial {trial['number']}: ended early after 1 epoch" in said(searches, "median")
+    assert [trial["curve"][-1][0] for trial in trials[:4]] == [2] * 4
 
 
 def said(folder, name):

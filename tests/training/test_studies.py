@@ -167,6 +167,17 @@ def test_the_pruner_ends_what_is_worse(tmp_path: Path, pruner: str, ended: list[
     assert found == ended
 
 
+def test_hyperband_ends_most_of_what_is_worse(tmp_path: Path) -> None:
+    with opened("search it", "", tmp_path) as storage:
+        study = Study(storage, "name", SearchOptions(space=(RATE,), trials=9, pruner="hyperband"), 9)
+        while begun := study.next():
+            steps = next((step for step in range(1, 9) if study.report(begun, step, 0.9 - begun.number / 100)), None)
+            study.pruned(begun, epochs=steps) if steps else study.complete(begun, 0.9, None, epochs=9)
+        states = [trial.state for trial in study.trials()]
+    assert states[0] == "complete"
+    assert states.count("pruned") > 4
+
+
 def test_what_a_search_before_chose_for_the_network_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = tmp_path / "before.json"
     before.write_text('{"network.width": 6, "train.learning_rate": 0.5}')
