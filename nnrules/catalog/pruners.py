@@ -14,11 +14,20 @@ def methods() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("[!_]*.py")))
 
 
-@cache
 def own_options(name: str) -> tuple[str, ...]:
     """Those that a method has beside the ones of all: its constant OPTIONS."""
+    return _constant(name, "OPTIONS")
+
+
+def scopes(name: str) -> tuple[str, ...]:
+    """What the option `scope` may be: its constant SCOPES; none: anything."""
+    return _constant(name, "SCOPES")
+
+
+@cache
+def _constant(name: str, constant: str) -> tuple[str, ...]:
     for statement in ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8")).body:
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "OPTIONS":
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == constant:
             found: tuple[str, ...] = ast.literal_eval(statement.value)
             return found
     return ()

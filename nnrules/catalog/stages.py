@@ -116,15 +116,15 @@ class ConvertOptions(Options, frozen=True):
 class PruneOptions(Recipe, frozen=True):
     """`method`: see compress/pruners; each has its own of the options. `sparsity`: share of what the method removes
     (channels, weights, vectors of weights; multiplications with spatial), 0 <= sparsity < 1; it rises over the share
-    `ramp` of the `retrain_epochs`. `norm`: 1 or 2, by which they are compared, within each layer or (`scope`) over all.
-    `n`: input channels of a vector, 0: all. `importance`: "skeleton" compares vectors by a factor that each learns
-    under an L1 penalty, of `skeleton_penalty`. `skip`: layers whose filters stay. What remains of channels is rounded
-    up to a multiple of `round_to`."""
+    `ramp` of the `retrain_epochs`. `norm`: 1 or 2, by which they are compared, within each layer or (`scope`) over all,
+    with "lamp" as shares of what is not lower in their layer. `n`: input channels of a vector, 0: all. `importance`:
+    "skeleton" compares vectors by a factor that each learns under an L1 penalty, of `skeleton_penalty`. `skip`: layers
+    whose filters stay. What remains of channels is rounded up to a multiple of `round_to`."""
 
     method: str = "channel"
     sparsity: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     norm: Annotated[int, Meta(ge=1, le=2)] = 1
-    scope: Literal["layer", "global"] = "layer"
+    scope: Literal["layer", "global", "lamp"] = "layer"
     n: Natural = 0
     importance: Literal["norm", "skeleton"] = "norm"
     skeleton_penalty: NotNegative = 0.0001

@@ -198,12 +198,26 @@ def _parametrizations(layer: nn.Module) -> Any:
 
 def lowest(scores: Mapping[str, Tensor], sparsity: float, options: PruneOptions) -> Masks:
     """Masks of the shape of the scores that leave the lowest ones out: of each layer, or with `scope` "global" of
-    all."""
+    all, with "lamp" of all by what they are in their layer."""
     if options.scope == "layer" or not scores:
         return {name: _above(each, sparsity) for name, each in scores.items()}
+    if options.scope == "lamp":
+        scores = {name: lamp(each) for name, each in scores.items()}
     flat = _above(torch.cat([each.flatten() for each in scores.values()]), sparsity)
     parts = torch.split(flat, [each.numel() for each in scores.values()])
     return {name: part.reshape(each.shape) for (name, each), part in zip(scores.items(), parts, strict=True)}
+
+
+def lamp(scores: Tensor) -> Tensor:
+    """Each score's square as a share of the squares of all that are not lower (Lee et al., Layer-adaptive Sparsity for
+    the Magnitude-based Pruning, ICLR 2021, arXiv:2010.07611): float64, 1 for the highest, so that no layer ends
+    empty."""
+    squares = scores.flatten().double().square()
+    order = squares.argsort(stable=True)
+    beyond = squares[order].flip(0).cumsum(0).flip(0)
+    shares = torch.zeros_like(squares)
+    shares[order] = squares[order] / beyond.clamp(min=torch.finfo(torch.float64).tiny)
+    return shares.reshape(scores.shape)
 
 
 def _above(scores: Tensor, sparsity: float) -> Tensor:

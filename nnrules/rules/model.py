@@ -148,13 +148,17 @@ class Declaration(msgspec.Struct, frozen=True, eq=False):
                 self._require_use(str(name), options, overrides)
 
     def _require_use(self, method: str, options: Options, overrides: Mapping[str, Any]) -> None:
-        """Raises UserError for an option that other pruners have and this one does not."""
+        """Raises UserError for an option, or a value of `scope`, that other pruners have and this one does not."""
         defaults = type(options)()
         for name in type(options).__struct_fields__:
             users, value = pruners.users(name), getattr(options, name)
             if users and method not in users and value != getattr(defaults, name):
                 place = f"{self.subject.model}.prune.{name}={value}" if name in overrides else caller()
                 raise UserError(place, f"{method} does not use {name}", f"it is for {', '.join(users)}")
+        known, scope = pruners.scopes(method), getattr(options, "scope", "")
+        if known and scope not in known:
+            place = f"{self.subject.model}.prune.scope={scope}" if "scope" in overrides else caller()
+            raise UserError(place, f"{method} has no scope {scope!r}", f"choose from {', '.join(known)}")
 
 
 class Model(Step):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from nnrules.catalog.stages import PruneOptions, QuantizeOptions
 from nnrules.compress import fitting, pruners, selection
 from nnrules.compress.channels import find_channels
-from nnrules.compress.masks import Pruning
+from nnrules.compress.masks import Pruning, lamp
 from nnrules.error import UserError
 from nnrules.training.loop import fit, prepare
 from nnrules.training.weights import take_state
@@ -334,6 +334,41 @@ def test_a_learned_sparsity_that_removes_nothing() -> None:
     with pytest.raises(UserError) as caught:
         pruning.before_epoch(pruning.rising)
     assert str(caught.value) == "here: sparsity 0.0001 removes nothing; raise it"
+
+
+def test_lamp_by_hand() -> None:
+    """The square over the sum of the squares that are not lower; a layer's highest is 1, a layer of zeros has none."""
+    shares = lamp(torch.tensor([[2.0, 1.0], [0.0, 3.0]]))
+    assert torch.allclose(shares, torch.tensor([[4 / 13, 1 / 14], [0.0, 1.0]], dtype=torch.float64), rtol=1e-12)
+    assert (lamp(torch.zeros(3)) == 0).all()
+
+
+@pytest.mark.parametrize("method", ["magnitude", "pointwise"])
+def test_lamp_does_not_depend_on_how_a_layer_is_scaled(method: str) -> None:
+    """Nor does it empty one: global magnitude would take all of it."""
+    found = []
+    for factor in (1.0, 1e-6):
+        net = network()
+        with torch.no_grad():
+            net.outer.weight.mul_(factor)
+        chosen = options(method, sparsity=0.6, scope="lamp", retrain_epochs=0)
+        found.append(Pruning(net, MODULES[method], (EXAMPLE,), chosen, "here").finish()[1]["weights"])
+    assert found[0] == found[1]
+    assert all(left for _, left in found[0].values())
+
+
+def test_lamp_of_channels() -> None:
+    """Each tie by itself: one whose weights are tiny, makers and takers, keeps as many as if they were not."""
+    found = []
+    for factor in (1.0, 1e-3):
+        net = Mixed(torch.relu).eval()
+        with torch.no_grad():
+            for each in (net.first, net.second, net.head):
+                each.weight.mul_(factor)
+        chosen = options("channel", sparsity=0.5, scope="lamp", round_to=1, retrain_epochs=0, skip=("second",))
+        found.append(Pruning(net, MODULES["channel"], (EXAMPLE,), chosen, "here").finish()[1]["layers"])
+    assert found[0] == found[1]
+    assert found[0]["first"] == [8, 4]
 
 
 @pytest.mark.parametrize("scope", ["layer", "global"])

@@ -183,6 +183,10 @@ def test_options_without_effect(fresh: Project, word: str, fault: str) -> None:
             "models/bad/SConscript:4: spatial does not use round_to; it is for channel",
         ),
         (
+            'tiny.Train().Prune("spatial", sparsity=0.5, scope="lamp")',
+            "models/bad/SConscript:4: spatial has no scope 'lamp'; choose from layer, global",
+        ),
+        (
             "tiny.Train().Quantize().Firmware(verify={'host_samples': 0})",
             "models/bad/SConscript:4: verify option 'host_samples': 0 is out of range; choose 1 or more",
         ),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nnrules.catalog.stages import PruneOptions
 from nnrules.compress.channels import Channels, chosen
-from nnrules.compress.masks import Layers, Masks
+from nnrules.compress.masks import Layers, Masks, lamp
 
 OPTIONS = ("norm", "scope", "round_to")
 REMOVES_CHANNELS = True
@@ -21,18 +21,24 @@ REMOVES_CHANNELS = True
 
 def choose(layers: Layers, sparsity: float, options: PruneOptions) -> Masks:
     """Of the channels that are added or scaled together, the share `sparsity` with the smallest norm goes, or (`scope`)
-    of all channels; how many of a tie stay is rounded up to a multiple of `round_to`. The network's outputs stay."""
+    of all channels, with "lamp" as shares of their tie's; how many of a tie stay is rounded up to a multiple of
+    `round_to`. The network's outputs stay."""
     channels, weights = layers.channels, layers.weights()
     scores = _scores(channels, weights, options.norm)
     alive = torch.ones(len(scores), dtype=torch.bool)
     ties = [each for each in sorted(set(channels.ties.tolist())) if _open(layers, each)]
     open_ones = torch.isin(channels.ties, torch.tensor(ties, dtype=torch.long)).nonzero().flatten()
+    if options.scope == "lamp":
+        shares = torch.zeros_like(scores, dtype=torch.float64)
+        for tie in ties:
+            shares[channels.ties == tie] = lamp(scores[channels.ties == tie])
+        scores = shares
     weakest = open_ones[scores[open_ones].argsort(stable=True)]
-    if options.scope == "global":
+    if options.scope != "layer":
         weakest = weakest[: _share(len(weakest), sparsity)]
     for tie in ties:
         members, count = weakest[channels.ties[weakest] == tie], int((channels.ties == tie).sum())
-        gone = len(members) if options.scope == "global" else _share(count, sparsity)
+        gone = _share(count, sparsity) if options.scope == "layer" else len(members)
         alive[members[: count - _kept(count - gone, count, options.round_to)]] = False
     return masked(channels, weights, alive) if ties else {}
 

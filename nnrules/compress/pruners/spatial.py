@@ -19,6 +19,7 @@ from nnrules.compress.masks import Layers, Masks
 from nnrules.error import UserError
 
 OPTIONS = ("norm", "scope")
+SCOPES = ("layer", "global")
 REMOVES_CHANNELS = True
 
 
