@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 
 from nnrules.error import UserError
+from nnrules.graph import runtime
 
 BINS = 4096
 NARROWEST = 2**-36  # of a range, to its magnitude: a bin is then some 16 steps of float64 wide
@@ -74,9 +75,5 @@ def session(model: onnx.ModelProto, tensors: list[str]) -> tuple[onnxruntime.Inf
     watched.CopyFrom(model)
     del watched.graph.output[:]
     watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    providers = ["CPUExecutionProvider"]
-    session = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers)
-    return session, [each.name for each in session.get_inputs()]
+    opened = runtime.session(watched.SerializeToString())
+    return opened, [each.name for each in opened.get_inputs()]

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from nnrules.graph.runtime import session
 from nnrules.graph.views import Index, View
 
 CARRIERS = {"DepthToSpace": np.float64, "SpaceToDepth": np.float64, "Resize": np.int32, "Upsample": np.int32}
@@ -53,7 +53,5 @@ def _run(
     stored = [numpy_helper.from_array(constants[value], value) for value in further]
     body = helper.make_graph([single], "view", [x], outputs, stored)
     small = helper.make_model(body, opset_imports=model.opset_import, ir_version=model.ir_version)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(small.SerializeToString(), options, ["CPUExecutionProvider"])
-    return [result.astype(np.int64) for result in session.run(None, {name: index.astype(kind)})]
+    results = session(small.SerializeToString()).run(None, {name: index.astype(kind)})
+    return [result.astype(np.int64) for result in results]

@@ -12,6 +12,7 @@ import numpy as np
 from nnrules.catalog.stages import EvaluateOptions
 from nnrules.graph.formats import quantized_inputs, real_outputs
 from nnrules.graph.ir import Graph, load
+from nnrules.graph.runtime import session
 from nnrules.stages.runner import Request, main
 from nnrules.training.metric import measure
 from nnrules.training.task import Floats, make_dataset
@@ -61,18 +62,14 @@ def _images(array: np.ndarray, channels: int, where: int) -> np.ndarray:
 
 
 def _session(path: Path) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
-    names, fixed = [each.name for each in session.get_inputs()], session.get_inputs()[0].shape[0]
+    opened = session(path)
+    names, fixed = [each.name for each in opened.get_inputs()], opened.get_inputs()[0].shape[0]
 
     def run(batch: Sequence[np.ndarray]) -> list[np.ndarray]:
         count = len(batch[0])
         step = fixed if isinstance(fixed, int) else count
         feeds = [dict(zip(names, (each[i : i + step] for each in batch), strict=True)) for i in range(0, count, step)]
-        parts = [session.run(None, feed) for feed in feeds]
+        parts = [opened.run(None, feed) for feed in feeds]
         return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
     return run

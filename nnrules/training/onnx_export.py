@@ -11,6 +11,7 @@ import numpy as np
 
 from nnrules.catalog.names import NOTE
 from nnrules.error import UserError
+from nnrules.graph.runtime import session
 from nnrules.training.task import Dataset, stacked
 
 if TYPE_CHECKING:
@@ -171,13 +172,10 @@ def _strip(message: Any) -> None:
 
 def _compare(data: bytes, network: nn.Module, example: tuple[Tensor, ...]) -> None:
     """Raises ArithmeticError where ONNX Runtime and torch do not agree."""
-    import onnxruntime
     import torch
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
     feed = dict(zip(_input_names(example), (each.numpy() for each in example), strict=True))
-    found = onnxruntime.InferenceSession(data, options, ["CPUExecutionProvider"]).run(None, feed)
+    found = session(data).run(None, feed)
     with torch.no_grad():
         outputs = network(*example)
     wanted = outputs if isinstance(outputs, tuple | list) else [outputs]

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 from nnrules.catalog.kernel import load_kernels
@@ -33,6 +32,7 @@ from nnrules.graph.lowering import lower
 from nnrules.graph.operator import Geometry
 from nnrules.graph.ops.conv2d import Conv2d
 from nnrules.graph.requant import Requantization
+from nnrules.graph.runtime import session
 from nnrules.plan.planner import make_plan
 from nnrules.stages.quantize import of_formats
 from nnrules.stages.report import draw_scene
@@ -108,14 +108,14 @@ def test_where_inputs_may_be_negative_there_is_no_zero_point() -> None:
 
 def test_every_format_is_nearer_to_the_float_network_than_the_static_one(graph: Graph) -> None:
     """Scenes much darker than those that scales were chosen on."""
-    session = onnxruntime.InferenceSession(network().SerializeToString(), providers=["CPUExecutionProvider"])
+    original = session(network().SerializeToString())
 
     def error(program: Graph, x: np.ndarray) -> float:
         arrays = quantized_inputs(program, [x])
         values = numpy_reference.run(program, arrays)
         chosen = {name: array for name, array in arrays.items() if name == program.selector}
         real = real_outputs(program, {"y": values["y"]} | chosen)["y"]
-        return float(np.abs(real - session.run(None, {"x": x})[0]).mean())
+        return float(np.abs(real - original.run(None, {"x": x})[0]).mean())
 
     own = graph.at(3)
     assert error(graph, DATA[0][0]) == error(own, DATA[0][0])
@@ -145,16 +145,11 @@ def test_the_result_is_that_of_the_formats_own_program(qdq: onnx.ModelProto, gra
 
 
 def test_the_model_for_other_tools_has_the_format_as_an_input(qdq: onnx.ModelProto) -> None:
-    x, plain = DATA[0][0], onnxruntime.SessionOptions()
-    plain.add_session_config_entry("session.disable_quant_qdq", "1")  # fused differently, they round ties differently
-    session = onnxruntime.InferenceSession(qdq.SerializeToString(), plain, providers=["CPUExecutionProvider"])
-    assert [(each.name, each.type, each.shape) for each in session.get_inputs()][1:] == [
-        ("format", "tensor(int8)", [1])
-    ]
+    x, opened = DATA[0][0], session(qdq.SerializeToString())
+    assert [(each.name, each.type, each.shape) for each in opened.get_inputs()][1:] == [("format", "tensor(int8)", [1])]
     for number, model in enumerate(untabled(qdq)):
-        own = onnxruntime.InferenceSession(model.SerializeToString(), plain, providers=["CPUExecutionProvider"])
-        expected = own.run(None, {"x": x})[0]
-        np.testing.assert_array_equal(session.run(None, {"x": x, "format": np.array([number], np.int8)})[0], expected)
+        expected = session(model.SerializeToString()).run(None, {"x": x})[0]
+        np.testing.assert_array_equal(opened.run(None, {"x": x, "format": np.array([number], np.int8)})[0], expected)
 
 
 def test_one_convolution_for_all_formats_in_the_integer_model(graph: Graph) -> None:

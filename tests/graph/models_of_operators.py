@@ -2,10 +2,10 @@
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from nnrules.graph.ir import Graph
 from nnrules.graph.lowering import lower
+from nnrules.graph.runtime import session
 from tests.graph.floats import FloatModel
 from tests.graph.test_lowering import Noise, quantized
 
@@ -25,11 +25,11 @@ def steps_apart(model: onnx.ModelProto, shape: tuple[int, ...]) -> tuple[Graph, 
     samples = np.stack([Noise(shape)[i][0] for i in range(8)])
     x = graph.tensors[graph.inputs[0]]
     values = graph.run(x.quantize(x.to_nhwc(samples)))
-    session = onnxruntime.InferenceSession(qdq.SerializeToString())
+    original = session(qdq.SerializeToString())
     largest = 0.0
     for name in graph.outputs:
         tensor = graph.tensors[name]
-        (real,) = session.run([name], {"x": samples[:1]}) if _fixed(qdq) else session.run([name], {"x": samples})
+        (real,) = original.run([name], {"x": samples[:1]}) if _fixed(qdq) else original.run([name], {"x": samples})
         got = tensor.from_nhwc(tensor.dequantize(values[name]))[: len(real)]
         assert got.shape == real.shape, (got.shape, real.shape)
         largest = max(largest, float((np.abs(got - real) / tensor.scale).max()))

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import numpy_helper
 
@@ -14,6 +13,7 @@ from nnrules.error import UserError
 from nnrules.graph.ir import Graph
 from nnrules.graph.lowering import lower
 from nnrules.graph.requant import certified_bias
+from nnrules.graph.runtime import session
 from nnrules.stages import quantize
 from tests.graph.floats import FloatModel
 
@@ -67,8 +67,9 @@ def test_every_operator_is_lowered_and_stays_near_the_qdq_model(method: str) -> 
     x = graph.tensors["x"]
     assert x.layout == "nchw"
     integers = graph.run(x.quantize(x.to_nhwc(samples)))
-    session = onnxruntime.InferenceSession(model.SerializeToString())
-    for name, real in zip(graph.outputs, session.run(list(graph.outputs), {"x": samples}), strict=True):
+    for name, real in zip(
+        graph.outputs, session(model.SerializeToString()).run(list(graph.outputs), {"x": samples}), strict=True
+    ):
         tensor = graph.tensors[name]
         steps = np.abs(tensor.dequantize(integers[name]) - real) / tensor.scale
         assert steps.max() <= 3.01, f"{name} differs by {steps.max():.1f} steps"

@@ -6,10 +6,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from onnxruntime import InferenceSession
 
 from nnrules.error import UserError
 from nnrules.graph.importers import import_model
+from nnrules.graph.runtime import session
 from tests.graph.floats import FloatModel
 from tests.graph.test_lowering import quantized
 from tests.importers.files.make import network, noise
@@ -120,7 +120,7 @@ def test_onnxruntime_quantization_with_asymmetric_weights(
     assert any((each != 128).any() for each in points)
     found = through(path, tmp_path, samples(tmp_path))
     require_near(found, 7)
-    original = InferenceSession(path, providers=["CPUExecutionProvider"])
+    original = session(path)
     exact = np.concatenate([original.run(None, {"image": each[None]})[0] for each in found.x])
     ((_, integer),) = found.outputs()
     assert np.abs(exact - integer).max() < np.abs(exact).max() * 0.05
@@ -164,8 +164,8 @@ def test_relu_between_two_quantizations(second: tuple[float, int], ops: list[str
     onnx.save(relu_between(second), tmp_path / "m.onnx")
     found = through(tmp_path / "m.onnx", tmp_path)
     assert [node.operator.op for node in found.graph.nodes] == ops
-    for exact, integer in found.outputs():
-        assert np.abs(exact - integer).max() <= second[0] * 1.001
+    for exact, integer in found.outputs():  # sums halfway between two levels of the convolution, 0.2 apart, are many
+        assert np.abs(exact - integer).max() <= 0.2 * 1.001
 
 
 @pytest.mark.parametrize("opset", [11, 12, 13, 19, 21, 23, 25])
@@ -247,7 +247,7 @@ def test_the_factors_of_a_dense_layer_are_folded(
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(made, tmp_path / "m.onnx")
     found = through(tmp_path / "m.onnx", tmp_path)
-    original = InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    original = session(made.SerializeToString())
     for exact, integer in found.outputs():
         np.testing.assert_allclose(exact, original.run(None, {"x": found.x})[0], atol=0.101)
         assert np.ptp(exact) > 1

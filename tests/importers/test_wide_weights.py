@@ -7,9 +7,9 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from onnxruntime import InferenceSession
 
 from nnrules.error import UserError
+from nnrules.graph.runtime import session
 from tests.importers.pipeline import Imported, through
 from tests.importers.test_tools import quantized_pair
 
@@ -58,7 +58,7 @@ def require_exact(made: onnx.ModelProto, folder: Path) -> Imported:
     """The imported model computes what the file does, and the integer graph what the imported model does."""
     onnx.save(made, folder / "m.onnx")
     found = through(folder / "m.onnx", folder)
-    original = InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    original = session(made.SerializeToString())
     ((exact, integer),) = found.outputs()
     np.testing.assert_array_equal(exact, original.run(None, {"x": found.x})[0])
     assert np.ptp(exact) > 1
