@@ -48,7 +48,7 @@ FLAGS = [
 HOST = ["gcc", *FLAGS, *(f"-I{path}" for path in (".", KERNELS / "include", TOOLCHAINS / "board"))]
 GUARDED = Path(__file__).parent / "guarded.c"
 CORES = ["cortex-m0plus", "cortex-m4", "cortex-m7", "cortex-m55", "riscv32"]
-PER_CORE = 8
+PER_CORE = 4
 SOAK_PER_CORE = 100
 quick = settings(
     max_examples=PER_CORE, deadline=None, database=None, phases=[Phase.generate], print_blob=True,

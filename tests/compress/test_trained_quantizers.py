@@ -315,7 +315,7 @@ def test_the_integer_program_is_the_network_that_was_trained(method: str, monkey
     pairs += [(8, bits) for bits in TRAINED[method].ACTIVATION_BITS if bits != 4]
     network = Layers(pairs)
     with torch.no_grad():
-        for _ in range(60):
+        for _ in range(15):
             network(torch.rand(16, 3, 8, 8))
     network.eval()
     integers = torch.randint(-128, 128, (3, 3, 8, 8))

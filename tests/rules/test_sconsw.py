@@ -51,7 +51,7 @@ def test_the_tests_come_after_the_lints(sconsw: ModuleType, monkeypatch: pytest.
     tools: list[dict[str, list[str]]] = []
     monkeypatch.setattr(sconsw, "install_tools", tools.append)
     sconsw.STAMP.write_text(sconsw.stamp())
-    assert started(sconsw, "test", "-x") == "pytest -q -n 2 --dist loadscope -x"
+    assert started(sconsw, "test", "-x") == "pytest -q -n 3 --dist loadscope -x"
     assert [lint[0] for lint in lints] == ["ruff", "ruff", "mypy", "lint-imports"]
     assert started(sconsw, "soak") == "pytest -q -m soak"
     assert tools == [sconsw.TESTS] * 2
