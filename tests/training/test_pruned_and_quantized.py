@@ -35,7 +35,8 @@ def test_pairs(pruner, quantizer, bits, more, tmp_path, monkeypatch, reference, 
     save_weights(Residual(), tmp_path / "t.safetensors")
     task = {"network": reference("Residual"), "dataset": reference("Halves")}
     data = {"dataset": task["dataset"]}
-    chosen = PruneOptions(method=pruner, sparsity=0.5, retrain_epochs=1, **RECIPE)
+    scope = "layer" if pruner == "spatial" else "lamp"
+    chosen = PruneOptions(method=pruner, sparsity=0.5, scope=scope, retrain_epochs=1, **RECIPE)
     outputs = {"weights": "p.safetensors", "log": "prune.json"}
     prune.run(request_for("prune", chosen, outputs, weights=tmp_path / "t.safetensors", **task))
     zeros = load_file(tmp_path / "p.safetensors")["stem.0.weight"] == 0
