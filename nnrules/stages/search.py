@@ -110,12 +110,14 @@ def _size(value: Any) -> float:
 
 @dataclass
 class Running:
-    """A trial's process. `read`: lines of its reports so far; `stopped`: it is to end early."""
+    """A trial's process. `epochs`: after as many it is whole; `read`: lines of its reports so far; `stopped`: it is to
+    end early."""
 
     begun: Begun
     process: Any
     folder: Path
     start: float
+    epochs: int
     read: int = 0
     step: int = 0
     stopped: bool = False
@@ -200,7 +202,8 @@ class Search:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             process.start()
-        self._running.append(Running(begun, process, folder, time.monotonic()))
+        epochs = sum(trials.epochs_of(trials.stage_options(self._request.options, begun.chosen)))
+        self._running.append(Running(begun, process, folder, time.monotonic(), epochs))
 
     def _watch(self, each: Running) -> None:
         """Pass on what a trial has reported, and how it ended."""
@@ -222,7 +225,7 @@ class Search:
                 return
             report = json.loads(line)
             each.read, each.step = each.read + 1, report["step"]
-            each.stopped = self._study.report(each.begun, each.step, report["value"])
+            each.stopped = self._study.report(each.begun, each.step, report["value"]) and each.step < each.epochs
 
     def _tell(self, each: Running, result: trials.Result) -> None:
         """The end of a trial to the study, and to who watches."""

@@ -24,6 +24,7 @@ LSQ = {"method": "lsq", "epochs": 1, "batch_size": 16, "workers": 0, "activation
 CASES = {
     "jobs": {"space": [RATE], "train": TRAIN, "trials": 3, "jobs": 2, "seed": 2},
     "median": {"space": [RATES], "train": TRAIN, "trials": 6},
+    "one epoch": {"space": [RATES], "train": {**TRAIN, "epochs": 1}, "trials": 6},
     "seconds": {"space": [RATE], "train": TRAIN, "seconds": 0.5, "seed": 3},
     "epochs": {"space": [RATE], "train": TRAIN, "epochs": 5},
     "database": {"space": [RATE], "train": TRAIN, "trials": 1, "storage": "sqlite:///study.db"},
@@ -106,6 +107,10 @@ def test_a_bad_trial_ends_early(searches):
         assert [step for step, _ in trial["curve"]] == [1]
         assert f"trial {trial['number']}: ended early after 1 epoch" in said(searches, "median")
     assert [trial["curve"][-1][0] for trial in trials[:4]] == [2] * 4
+
+
+def test_a_trial_that_is_whole_is_not_ended_early(searches):
+    assert states(found(searches, "one epoch")) == ["complete"] * 6
 
 
 def said(folder, name):
