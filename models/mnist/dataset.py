@@ -52,5 +52,5 @@ def spoilt(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     top, left = random.integers(0, SIZE - 7, size=2)
     moved[top : top + 7, left : left + 7] = random.uniform(0, 1)
     faint = random.uniform(0.4, 1.0) * moved + random.uniform(0, 0.3)
-    noisy = faint + random.normal(0, random.uniform(0, 0.15), size=moved.shape)
+    noisy = faint + random.normal(0, random.uniform(0, 0.2), size=moved.shape)
     return (np.rint(np.clip(noisy, 0, 1) * 255) / 255).astype(np.float32)
