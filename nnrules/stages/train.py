@@ -4,15 +4,19 @@ Inputs: network, dataset; optional data, weights to begin with, teacher (weights
 (safetensors), log (loss of each epoch, metric).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from nnrules.catalog.stages import TrainOptions
 from nnrules.compress.zeros import hold_zeros, release_zeros
-from nnrules.stages.runner import Request, Work, main
+from nnrules.error import UserError
+from nnrules.stages.runner import Request, Work, blame, main
 from nnrules.stages.teachers import find_teacher
+from nnrules.training.checkpoint import told_where
 from nnrules.training.launchers import launch
 from nnrules.training.loop import fit, prepare
-from nnrules.training.ranks import is_writer
+from nnrules.training.ranks import GOES_ON, is_writer
 from nnrules.training.report import finish
 from nnrules.training.task import make_dataset, make_network
 from nnrules.training.weights import load_weights
@@ -23,7 +27,21 @@ if TYPE_CHECKING:
 
 def run(request: Request[TrainOptions]) -> None:
     """Train; a run that was killed goes on after the last whole epoch and ends in the same weights."""
-    launch(train, Work(request, request.checkpoints), request.options, f"train {request.model}")
+    with _telling(request):
+        launch(train, Work(request, request.checkpoints), request.options, f"train {request.model}")
+
+
+@contextmanager
+def _telling(request: Request[TrainOptions]) -> Iterator[None]:
+    """Adds to the user's error where the weights so far are: who mends it begins another training."""
+    try:
+        yield
+    except Exception as fault:
+        error = fault if isinstance(fault, UserError) else blame(fault, request.inputs)
+        where = told_where(request.checkpoints)
+        if error is None or not where or GOES_ON in error.cure:
+            raise
+        raise UserError(error.place, error.fault, f"{error.cure}; {where}") from fault
 
 
 def train(fabric: "Fabric", work: Work[TrainOptions]) -> None:

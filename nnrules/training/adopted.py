@@ -1,7 +1,8 @@
 """Weights that somebody else trained: a state_dict of torch or a safetensors file, read without running what is in it.
 
 The state_dict may be the file itself or lie in it under "state_dict", "model_state_dict" or "model"; a prefix that all
-its names have ("module." of DataParallel, "_orig_mod." of torch.compile, "model.", "network.", "net.") is left out.
+its names have ("module." of DataParallel, "_orig_mod." of torch.compile, "model.", "network.", "net.") is left out. A
+checkpoint of `Train` is one, too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnrules.error import UserError
+from nnrules.training.checkpoint import weights_of
 from nnrules.training.weights import refuse_not_finite, take_state
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def adopt(network: nn.Module, path: Path, place: str, examples: tuple[Any, ...])
     import torch
 
     own = network.state_dict()
-    state = _named_like(own, _read(path, place))
+    state = _named_like(own, weights_of(_read(path, place)))
     missing = [name for name in own if name not in state]
     unknown = [name for name in state if name not in own]
     if missing or unknown:

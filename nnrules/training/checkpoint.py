@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 _FILE = "checkpoint.safetensors"
-_OPTIMIZER = "optimizer"
+_OPTIMIZER, _NETWORK, _AVERAGE = "optimizer", "network", "average"
 
 
 def save_checkpoint(
@@ -67,6 +67,24 @@ def load_checkpoint(
         optimizer.load_state_dict({"state": per_parameter, "param_groups": optimizer.state_dict()["param_groups"]})
     progress: dict[str, Any] = state["progress"]
     return progress
+
+
+def told_where(folder: Path) -> str:
+    """In words, where what was trained so far is; empty before the first epoch's end."""
+    found = _read(folder)
+    if found is None:
+        return ""
+    done = len(found[1]["progress"]["losses"])
+    return f"the weights after epoch {done} are in {folder / _FILE}, which Model(weights=...) takes"
+
+
+def weights_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Of a checkpoint's tensors the network's that would be the result; of any other file all."""
+    owners = {name.partition(".")[0] for name in state}
+    if not {_NETWORK, _OPTIMIZER} <= owners <= {_NETWORK, _OPTIMIZER, _AVERAGE}:
+        return state
+    prefix = f"{_AVERAGE}.module." if _AVERAGE in owners else f"{_NETWORK}."
+    return {name.removeprefix(prefix): each for name, each in state.items() if name.startswith(prefix)}
 
 
 def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

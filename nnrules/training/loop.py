@@ -149,7 +149,7 @@ class _Run:
             value = self._step(share, inputs, targets)
             if not math.isfinite(value):
                 place = f"{self.title}, epoch {epoch + 1}, batch {batch + 1}"
-                raise UserError(place, f"the loss is {value}", self._cure(epoch))
+                raise UserError(place, f"the loss is {value}", self._cure())
             if self.average:
                 self.average.update_parameters(self.network)
             total += value
@@ -211,7 +211,7 @@ class _Run:
         told = float(self.fabric.broadcast(found))
         if not math.isfinite(told):
             fault = f"the loss on the items kept apart is {told}"
-            raise UserError(f"{self.title}, epoch {epoch + 1}", fault, self._cure(epoch))
+            raise UserError(f"{self.title}, epoch {epoch + 1}", fault, self._cure())
         return told
 
     def _evaluated(self) -> float:
@@ -260,12 +260,11 @@ class _Run:
         """Raises UserError where the last step of an epoch spoilt the weights, whose checkpoint is not to replace the
         one before."""
         for network in self.states.values():
-            refuse_not_finite(network.state_dict(), f"{self.title}, epoch {epoch + 1}", self._cure(epoch))
+            refuse_not_finite(network.state_dict(), f"{self.title}, epoch {epoch + 1}", self._cure())
 
-    def _cure(self, epoch: int) -> str:
+    def _cure(self) -> str:
         """Of values that are not finite."""
-        cure = f"lower learning_rate (now {self.recipe.learning_rate:g}) or look for bad values in the dataset"
-        return cure + f"; the weights after epoch {epoch} are in {self.checkpoints}" * (epoch > 0)
+        return f"lower learning_rate (now {self.recipe.learning_rate:g}) or look for bad values in the dataset"
 
 
 def _seed(number: int) -> None:

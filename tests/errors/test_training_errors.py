@@ -44,11 +44,13 @@ MODELS = {  # the steps, what is added to data set and network, the line
     "dark": (
         TRAIN, DARK, "",
         "train dark, epoch 2, batch 1: the loss is nan; lower learning_rate (now 0.003) or look for bad values in the "
-        "dataset; the weights after epoch 1 are in .nnrules/checkpoints/ID",
+        "dataset; the weights after epoch 1 are in .nnrules/checkpoints/ID/checkpoint.safetensors, which "
+        "Model(weights=...) takes",
     ),
     "counted": (
         TRAIN, METRIC, "",
-        "models/counted/dataset.py:25: ZeroDivisionError: nothing to count; fix the exception and build again",
+        "models/counted/dataset.py:25: ZeroDivisionError: nothing to count; fix the exception and build again; the "
+        "weights after epoch 2 are in .nnrules/checkpoints/ID/checkpoint.safetensors, which Model(weights=...) takes",
     ),
     "greedy": (TRAIN, "", GREEDY, "train greedy: there is not enough memory; lower batch_size (now 16)"),
     "mortal": (
@@ -115,8 +117,19 @@ def test_nothing_else_is_told(done: Finished) -> None:
     assert len(lines) == len(MODELS), "\n".join(lines)
 
 
-def test_the_last_good_weights_are_where_the_line_says(done: Finished, project: Project) -> None:
-    (folder,) = re.findall(r"the weights after epoch 1 are in (\S+)$", done.stderr, re.MULTILINE)
-    tensors = load_file(project.top / folder / "checkpoint.safetensors")
-    assert {"network.hidden.weight", "network.head.bias"} <= tensors.keys()
-    assert all(np.isfinite(each).all() for each in tensors.values())
+def test_training_goes_on_from_where_the_line_says(done: Finished, project: Project) -> None:
+    places = re.findall(r"after epoch \d are in (\S+), which Model\(weights=...\) takes$", done.stderr, re.MULTILINE)
+    assert len(places) == 2
+    loaded = [f"build/kept{number}/kept{number}.loaded.safetensors" for number in range(2)]
+    for number, place in enumerate(places):
+        folder = project.top / f"models/kept{number}"
+        shutil.copytree(project.top / "models/empty", folder)
+        given = f'"kept{number}", network="network.py:Dense", dataset="dataset.py:Slopes", weights="#{place}"'
+        (folder / "SConscript").write_text(f'Import("env")\n\nenv.Model({given})\n')
+    assert project.rebuild(*loaded) == {"kept0 load", "kept1 load"}
+    for place, file in zip(places, loaded, strict=True):
+        tensors, taken = load_file(project.top / place), load_file(project.top / file)
+        assert taken.keys() == {name.partition(".")[2] for name in tensors if name.startswith("network.")}
+        for name, each in taken.items():
+            assert np.isfinite(each).all()
+            assert np.array_equal(tensors[f"network.{name}"], each)

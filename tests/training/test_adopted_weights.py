@@ -8,11 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from nnrules.catalog.stages import LoadOptions, TrainOptions
 from nnrules.error import UserError
 from nnrules.stages import load, train
 from nnrules.training.adopted import adopt
+from nnrules.training.checkpoint import save_checkpoint
 
 from .task_files import Residual
 
@@ -59,6 +61,18 @@ def test_a_state_dict_however_it_was_saved(tmp_path, trained, wrapped):
     found = adopted(saved(tmp_path / "m.pth", wrapped(trained.state_dict())))
     assert torch.equal(found(*EXAMPLES), trained(*EXAMPLES))
     assert {each.dtype for each in found.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_a_checkpoint_of_a_training(tmp_path, trained, averaged):
+    other = Residual()
+    optimizer = torch.optim.AdamW(other.parameters())
+    sum(each.sum() for each in other.parameters()).backward()
+    optimizer.step()
+    networks = {"network": other, "average": AveragedModel(trained)} if averaged else {"network": trained}
+    save_checkpoint(tmp_path, networks, optimizer, {"losses": [0.5]})
+    found = adopted(tmp_path / "checkpoint.safetensors")
+    assert torch.equal(found(*EXAMPLES), trained(*EXAMPLES))
 
 
 def test_safetensors_whatever_the_file_is_called(tmp_path, trained):
