@@ -315,9 +315,10 @@ class RowOptions(Options, frozen=True):
 
 
 class StudyOptions(Options, frozen=True):
-    """`title`: of the table."""
+    """`title`: of the tables; `notes`: what stands between it and them, Markdown."""
 
     title: str = ""
+    notes: str = ""
 
 
 class TuneOptions(Options, frozen=True):

@@ -172,9 +172,9 @@ class Project:
         return declare(self.workspace, *given, **named)
 
     @explained
-    def _study(self, env: Any, file: str, title: str = "") -> studies.Study:
-        """`env.Study(file, title=)`: see Study."""
-        self._studies.append(studies.Study(self.workspace, file, title))
+    def _study(self, env: Any, file: str, title: str = "", notes: str = "") -> studies.Study:
+        """`env.Study(file, title=, notes=)`: see Study."""
+        self._studies.append(studies.Study(self.workspace, file, title, notes))
         return self._studies[-1]
 
 

@@ -22,13 +22,15 @@ _NAMES = {"results": "{}.json", "tables": "{}.md", "picture": "{}.svg"}
 
 
 class Study:
-    """`file`: where the tables go, without its ending, from the top; `title`: what they are headed with."""
+    """`file`: where the tables go, without its ending, from the top; `title`: what they are headed with; `notes`:
+    how they came about, Markdown."""
 
-    def __init__(self, workspace: Workspace, file: str, title: str) -> None:
+    def __init__(self, workspace: Workspace, file: str, title: str, notes: str) -> None:
         self._place = caller()
         if not file:
             raise UserError(self._place, "the study has no file", 'name one, without its ending, like "docs/study"')
-        self._workspace, self._file, self._title = workspace, file, title
+        self._workspace, self._file = workspace, file
+        self._options = StudyOptions(title=title, notes=notes)
         self._rows: dict[RowOptions, list[str]] = {}
 
     @explained
@@ -81,7 +83,7 @@ class Study:
             workspace.env.Alias(f"{TARGET}:{name}", rows[-1])
         file = workspace.top / self._file if whole else workspace.arguments.build / Path(self._file).name
         outputs = {name: ending.format(file) for name, ending in _NAMES.items()}
-        nodes = workspace.add("study", Subject(TARGET, {}), StudyOptions(title=self._title), {"rows": rows}, outputs)
+        nodes = workspace.add("study", Subject(TARGET, {}), self._options, {"rows": rows}, outputs)
         workspace.engine.journal.tell(nodes["tables"])
         workspace.env.NoClean(list(nodes.values()))
         return list(nodes.values())

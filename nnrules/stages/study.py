@@ -18,7 +18,7 @@ def run(request: Request[StudyOptions]) -> None:
     rows = [msgspec.json.decode(Path(path).read_bytes()) for path in request.inputs["rows"]]
     results = {"title": request.options.title, "rows": rows}
     request.output("results").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-    request.output("tables").write_text(study.tables(request.options.title, rows), encoding="utf-8")
+    request.output("tables").write_text(study.tables(request.options, rows), encoding="utf-8")
     study.draw(rows, request.output("picture"))
 
 

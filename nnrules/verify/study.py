@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nnrules.catalog.markdown import markdown
+from nnrules.catalog.stages import StudyOptions
 
 Row = dict[str, Any]
 FLOAT = "float"  # the method of the network before it is quantized
@@ -12,9 +13,10 @@ OVER = (("weight_bytes", 1024, "KB of weights"), ("macs", 1e6, "million multipli
 MARKERS = "os^vD*PXph<>d"
 
 
-def tables(title: str, rows: Sequence[Row]) -> str:
+def tables(options: StudyOptions, rows: Sequence[Row]) -> str:
     """Markdown: for each model a table of its rows; "points" is the difference to float in hundredths."""
-    parts = [f"# {title}"] if title else []
+    parts = [f"# {options.title}"] if options.title else []
+    parts += [options.notes.strip()] if options.notes else []
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = [row for row in rows if row["model"] == model]
         target = mine[0]["target"]

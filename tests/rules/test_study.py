@@ -10,7 +10,7 @@ from tests.rules.project import Project
 
 STUDY = """Import("env")
 
-study = env.Study("docs/study", title="Bars")
+study = env.Study("docs/study", title="Bars", notes="Of two seeds.")
 tiny = env.Model("tiny", network="#models/tiny/network.py:Tiny", dataset="#models/tiny/dataset.py:Bars")
 checks = {"sample": {"count": 4}, "verify": {"host_samples": 4, "target_samples": 1}}
 for seed in (1, 2):
@@ -71,7 +71,7 @@ def test_a_row_is_a_target_and_a_study_has_all(project: Project) -> None:
     assert rows[1]["instructions"] == round(sum(each["instructions"] for each in both) / 2)
     assert rows[0]["instructions"] is None
     tables = (project.top / "docs/study.md").read_text()
-    assert tables.startswith("# Bars\n\n## tiny\n")
+    assert tables.startswith("# Bars\n\nOf two seeds.\n\n## tiny\n")
     assert tables.strip() in done.stdout
     assert (project.top / "docs/study.svg").read_text().count("<svg") == 1
     done = project.build("study")

@@ -121,6 +121,32 @@ def test_the_average_is_the_result(tmp_path, monkeypatch):
     assert len(seen) == 4
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_gradients_are_clipped_to_a_norm(tmp_path, monkeypatch, precision):
+    """A step of plain descent is the rate times that; without the option it is longer."""
+
+    def longest(clip):
+        seen = []
+        folder = tmp_path / f"{precision}-{clip}"
+        plain = {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "schedule": "constant"}
+        step = loop._Run._step
+
+        def recorded(run, *arguments):
+            before = weights_of(run.network)
+            value = step(run, *arguments)
+            seen.append(float(np.linalg.norm(weights_of(run.network) - before)))
+            return value
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop._Run, "_step", recorded)
+            trained(folder, epochs=1, gradient_clip=clip, precision=precision, **plain)
+        return max(seen)
+
+    free = longest(0.0) / RECIPE["learning_rate"]
+    assert free > 0.1
+    assert longest(free / 10) == pytest.approx(free / 10 * RECIPE["learning_rate"], rel=1e-3)
+
+
 def test_it_ends_where_the_loss_apart_does_not_fall(tmp_path, capsys):
     """Far too high a rate; the weights are those of the best epoch. The last line says why it ended."""
     network, losses = trained(

@@ -40,7 +40,10 @@ OUTPUTS = {
         ),
         ("prune", {"method": "channel", "sparsity": 0.4, "retrain_epochs": 4, "ramp": 0.8}),
         ("fit", {"method": "lsq", "weight_bits": 3, "activation_bits": 4, "epochs": 5, **MORE}),
-        ("fit", {"method": "qil", "weight_bits": 3, "activation_bits": 3, "epochs": 6}),
+        (
+            "fit",
+            {"method": "qil", "weight_bits": 3, "activation_bits": 3, "epochs": 5, "progressive_epochs": 1},
+        ),
     ],
     ids=lambda each: each if isinstance(each, str) else "-".join(str(value) for value in each.values())[:30],
 )
