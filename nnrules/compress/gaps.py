@@ -109,7 +109,7 @@ def _insert_pair(body: Body, value: str, parameters: Activation) -> None:
 def _quantize_weights(body: Body) -> dict[str, list[float]]:
     """Float weights become int8, symmetric, a scale for each output channel."""
     found = {}
-    for node in [each for each in body.nodes if each.op_type in (*LINEAR, "ConvTranspose")]:
+    for node in [each for each in body.nodes if each.op_type in LINEAR]:
         value = node.input[1]
         if value not in body.constants:
             continue

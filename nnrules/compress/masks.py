@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 from nnrules.catalog.stages import PruneOptions
 from nnrules.compress.channels import Channels, find_channels, is_dense
 from nnrules.compress.widths import nearest
-from nnrules.compress.zeros import Mask, of_zeros
+from nnrules.compress.zeros import Mask, of_zeros, parametrizations
 from nnrules.error import UserError
 
 Masks = dict[str, Tensor]
@@ -38,21 +38,17 @@ class Layers:
 
     def weights(self) -> dict[str, Tensor]:
         """(outputs, inputs, ...) of all layers, without masks."""
-        return {name: _parametrizations(each).original.detach().cpu() for name, each in self.modules.items()}
+        return {name: parametrizations(each).original.detach().cpu() for name, each in self.modules.items()}
 
     def learned(self) -> dict[str, Tensor]:
-        """The one parameter of what the pruner learns on each weight, by layer."""
-        found = {name: _parametrizations(each)[0] for name, each in self.modules.items()}
-        return {name: next(each.parameters()).detach().cpu() for name, each in found.items() if _learns(each)}
+        """The factors that the pruner learns on each weight, by layer."""
+        found: dict[str, Any] = {name: parametrizations(each)[0] for name, each in self.modules.items()}
+        return {name: each.factors.detach().cpu() for name, each in found.items() if not isinstance(each, Mask)}
 
     @cached_property
     def channels(self) -> Channels:
         """Which channels go together."""
         return find_channels(self.network, self.example)
-
-
-def _learns(parametrization: nn.Module) -> bool:
-    return not isinstance(parametrization, Mask)
 
 
 def places(network: nn.Module, example: tuple[Tensor, ...]) -> dict[str, int]:
@@ -100,7 +96,8 @@ class Pruning:
             weight: Any = layer.weight
             zeros = of_zeros(weight.detach())
             self.first[name] = torch.ones_like(weight) if zeros is None else zeros
-            if learned := hasattr(method, "learned") and method.learned(weight.detach(), options):
+            learns = hasattr(method, "learned") and name not in options.skip
+            if learned := learns and method.learned(weight.detach(), options):
                 parametrize.register_parametrization(layer, "weight", learned)
                 self.learned.append(learned)
             parametrize.register_parametrization(layer, "weight", Mask(self.first[name].clone()))
@@ -163,7 +160,7 @@ class Pruning:
             raise UserError(self.place, fault, f"raise it{cure}")
 
     def _mask(self, name: str) -> Tensor:
-        mask: Tensor = _parametrizations(self.layers.modules[name])[-1].mask
+        mask: Tensor = parametrizations(self.layers.modules[name])[-1].mask
         return mask
 
     def finish(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -190,10 +187,6 @@ class Pruning:
             "parameters": [sum(each[name].numel() for name in parameters) for each in (self.before, state)],
             "multiplications": [sum(int(u[i]) * n for u, n in zip(used, many, strict=True)) for i in (0, 1)],
         }
-
-
-def _parametrizations(layer: nn.Module) -> Any:
-    return layer.parametrizations["weight"]  # type: ignore[index]
 
 
 def lowest(scores: Mapping[str, Tensor], sparsity: float, options: PruneOptions) -> Masks:

@@ -33,10 +33,15 @@ def hold_zeros(network: nn.Module) -> None:
 
 
 def release_zeros(network: nn.Module) -> None:
-    """Leave plain layers, zeros in their weights."""
+    """Leave plain layers where masks are, zeros in their weights."""
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear) and parametrize.is_parametrized(layer, "weight"):
+        if parametrize.is_parametrized(layer, "weight") and isinstance(parametrizations(layer)[-1], Mask):
             parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+
+
+def parametrizations(layer: nn.Module) -> Any:
+    """Of a layer's weight, in the order in which they are taken."""
+    return layer.parametrizations["weight"]  # type: ignore[index]
 
 
 def of_zeros(weight: Tensor) -> Tensor | None:

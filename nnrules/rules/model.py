@@ -213,7 +213,7 @@ class Weights(Step):
 
     def _allot(self, chosen: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The nodes of the bits of each layer, and of their picture."""
-        model, given = self.model, dict(inputs)
+        model, given = self.model, {"weights": self.nodes["weights"], **inputs}
         if chosen.instructions is not None:
             workspace, tuned = model.workspace, costs_file(chosen.target)
             given["toolchain"] = workspace.file(toolchain_path(chosen.target))

@@ -30,7 +30,10 @@ def recipe(model: "Declaration", verb: str, declared: Mapping[str, Any]) -> tupl
         if "weights" not in nodes:
             cure = "name a step that gives weights: Train, Prune, or Model with weights="
             raise UserError(caller(), "teacher= is no trained network", cure)
-        found = {"teacher": nodes["weights"]}, given.model.subject
+        inputs, searched = {"teacher": nodes["weights"]}, given.model.searched
+        if searched and searched.has_arguments:
+            inputs["teacher_best"] = searched.best
+        found = inputs, given.model.subject
         declared = {**declared, "teacher": "other"}
     chosen: Any = model.options(verb, declared)
     if chosen.teacher != "other":

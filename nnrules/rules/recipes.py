@@ -49,13 +49,18 @@ def require_some_effect(place: str, every: Sequence[Any], searched: Sequence[str
 
 def _missing(name: str, chosen: Recipe) -> tuple[str, str]:
     """The option for want of which another one has no effect, and the cure."""
-    if name == "patience" and not chosen.validation:
-        return "validation", "say validation=0.2 or the like too"
-    if name in ("teacher_share", "temperature") and chosen.teacher == "none":
-        return "teacher", "say teacher too"
+    teacher = ("teacher", "", chosen.teacher != "none")
+    needs = {  # by option: another one, which value of it, whether it has that
+        "patience": ("validation", "=0.2 or the like", chosen.validation > 0),
+        "teacher_share": teacher,
+        "temperature": teacher,
+        "rendezvous": ("launcher", "='torchrun'", chosen.launcher == "torchrun"),
+    }
     if isinstance(chosen, PruneOptions):
-        if name == "skeleton_penalty" and chosen.importance != "skeleton":
-            return "importance", "say importance='skeleton' too"
-        if name == "ramp" and not chosen.retrain_epochs:
-            return "retrain_epochs", "say retrain_epochs too"
-    return "", ""
+        needs |= {
+            "norm": ("importance", "='norm'", chosen.importance == "norm"),
+            "skeleton_penalty": ("importance", "='skeleton'", chosen.importance == "skeleton"),
+            "ramp": ("retrain_epochs", "", chosen.retrain_epochs > 0),
+        }
+    needed, value, is_there = needs.get(name, ("", "", True))
+    return ("", "") if is_there else (needed, f"say {needed}{value} too")

@@ -1,8 +1,8 @@
 """allot: the bits of each layer's weights under a size or so many instructions, from what each costs in loss.
 
-Inputs: model (float ONNX), network, dataset, optional data; where instructions are limited, of the target `toolchain`
-(TOML), `kernels` (TOMLs) and where it has been tuned `costs` (JSON). Outputs: widths (JSON: Allotted by layer), picture
-(PNG).
+Inputs: model (float ONNX), network, its weights, dataset, optional data; where instructions are limited, of the target
+`toolchain` (TOML), `kernels` (TOMLs) and where it has been tuned `costs` (JSON). Outputs: widths (JSON: Allotted by
+layer), picture (PNG).
 """
 
 from collections import Counter
@@ -30,7 +30,9 @@ from nnrules.graph.lowering import lower
 from nnrules.plan.costs import Costs, load_costs
 from nnrules.plan.select import Offers
 from nnrules.stages.runner import Request, main
+from nnrules.training.loop import prepare as prepare_torch
 from nnrules.training.task import Dataset, Floats, make_dataset, make_network, stacked
+from nnrules.training.weights import load_weights
 
 BATCH = 32  # also how many inputs show the ranges of a model whose instructions are counted
 
@@ -38,7 +40,10 @@ BATCH = 32  # also how many inputs show the ranges of a model whose instructions
 def run(request: Request[QuantizeOptions]) -> None:
     """Measure and choose."""
     dataset = make_dataset(request.reference("dataset"), "train", request.optional("data"))
+    prepare_torch(request.options.seed, request.options.threads)
     network = make_network(request.reference("network"))
+    load_weights(network, request.input("weights"))
+    network.eval()
     count = min(request.options.samples, len(dataset))
 
     def loss(model: onnx.ModelProto) -> float:
@@ -121,10 +126,10 @@ def mean_loss(model: onnx.ModelProto, network: Any, dataset: Dataset, count: int
     found, sources = session(model, names)
     total = 0.0
     for start in range(0, count, BATCH):
-        part = range(start, min(start + BATCH, count))
-        feed = dict(zip(sources, stacked(dataset, part), strict=True))
+        part = [dataset[index] for index in range(start, min(start + BATCH, count))]
+        feed = dict(zip(sources, stacked(part, range(len(part))), strict=True))
         outputs = [torch.from_numpy(np.asarray(each)) for each in found.run(names, feed)]
-        targets = torch.utils.data.default_collate([dataset[index][1] for index in part])
+        targets = torch.utils.data.default_collate([target for _, target in part])
         with torch.no_grad():
             value = network.loss(outputs[0] if len(outputs) == 1 else outputs, targets)
         total += float(value) * len(part)

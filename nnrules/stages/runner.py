@@ -29,7 +29,8 @@ from nnrules.error import UserError
 from nnrules.stages.references import imported_files, load_reference
 
 INTERRUPTED = 130  # exit code
-_FULL = os.strerror(errno.ENOSPC)
+_CHOSEN = {NETWORK: "best", "teacher_network": "teacher_best"}  # inputs that a search made, by what they are for
+FULL = os.strerror(errno.ENOSPC)
 
 O = TypeVar("O", bound=Options, default=Any)  # noqa: E741
 
@@ -68,13 +69,12 @@ class Request(Generic[O]):
         (text,) = self.inputs[name]
         found = load_reference(text)
         self.require_seen()
-        given = self.arguments if name == NETWORK else {}
+        given = self.arguments(name)
         return partial(found, **given) if given else found
 
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """What the network is constructed with."""
-        best = self.optional("best")
+    def arguments(self, name: str) -> dict[str, Any]:
+        """What the reference input `name` is constructed with."""
+        best = self.optional(_CHOSEN[name]) if name in _CHOSEN else None
         return arguments_of(read_best(best)) if best else {}
 
     def require_seen(self, imported: Collection[str] | None = None) -> None:
@@ -272,7 +272,7 @@ def content_digest(path: Path) -> str:
 def blame(fault: Exception, inputs: Mapping[str, list[str]]) -> UserError | None:
     """The user's error where the exception passed through a file that a reference names, or the disk is full; else
     None."""
-    if _FULL in str(fault):
+    if FULL in str(fault):
         return UserError(str(Path.cwd()), "there is no space left on its disk", "make room and build again")
     texts = [text for given in inputs.values() for text in given if ".py:" in text]
     files = {str(path.resolve()): str(path) for path, _ in map(reference_file, texts)}

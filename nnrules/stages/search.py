@@ -32,6 +32,7 @@ from nnrules.catalog.stages import SearchOptions
 from nnrules.error import UserError, suggest
 from nnrules.stages import trial as trials
 from nnrules.stages.runner import Request, content_digest, main, sources
+from nnrules.training.ranks import GOES_ON
 from nnrules.training.search.parts import VALIDATION, Parts, require_mixed
 from nnrules.training.search.storage import opened, resolved
 from nnrules.training.search.study import Begun, Study, front, winner
@@ -64,7 +65,8 @@ def run(request: Request[SearchOptions]) -> None:
     with opened(place, url, folder) as storage:
         for module in (*_TRAINING, *(_EXPORT if options.quantize else ())):
             importlib.import_module(module)
-        longest = sum(trials.epochs_of(trials.stage_options(options, _largest(options))))
+        largest = {each.name: each.largest for each in options.space}
+        longest = sum(trials.epochs_of(trials.stage_options(options, largest)))
         study = Study(storage, name, options, longest)
         Search(request, study, folder, place).run()
         _write(request, study)
@@ -97,15 +99,6 @@ def _look(request: Request[SearchOptions], place: str) -> None:
     parts("test", request.optional("data"))
     if VALIDATION not in getattr(dataset, "splits", ()):
         require_mixed(parts.whole(request.optional("data")), request.options.validation, request.inputs["dataset"][0])
-
-
-def _largest(options: SearchOptions) -> dict[str, Any]:
-    """The parameters at their largest, as far as they are numbers."""
-    return {each.name: max(each.values, key=_size) if each.values else each.high for each in options.space}
-
-
-def _size(value: Any) -> float:
-    return value if isinstance(value, int | float) else 0.0
 
 
 @dataclass
@@ -213,8 +206,14 @@ class Search:
             return
         _kill(each.process)
         self._running.remove(each)
-        self._tell(each, _result(each))
+        result = _result(each)
+        if result.is_full:  # the study holds the trial to be running still
+            raise UserError(self._place, result.fault, GOES_ON)
+        if result.cut_off and not each.stopped and self._study.again(each.begun):
+            self._say(f"{self._place} trial {each.begun.number}: {result.fault}; it is tried once more")
+            return
         shutil.rmtree(each.folder, ignore_errors=True)
+        self._tell(each, result)
 
     def _read(self, each: Running) -> None:
         """The metric after each epoch, until one says that the trial is to end."""
@@ -279,7 +278,7 @@ def _result(each: Running) -> trials.Result:
     how = (
         f"was killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with status {code}"
     )
-    return trials.Result(fault=f"its process {how}")
+    return trials.Result(fault=f"its process {how}", cut_off=True)
 
 
 def _kill(process: Any) -> None:

@@ -20,8 +20,8 @@ R = TypeVar("R", bound=Recipe)
 def find_teacher(request: Request[R], before: nn.Module | None = None) -> nn.Module | None:
     """None where there is to be none. ``before``: the network as it is before the stage, None: its weights are random.
 
-    Inputs: teacher (safetensors), teacher_network. Raises UserError where the stage begins with random weights and
-    is to learn from these.
+    Inputs: teacher (safetensors), teacher_network, teacher_best where a search chose its arguments. Raises UserError
+    where the stage begins with random weights and is to learn from these.
     """
     if request.options.teacher == "self":
         if before is None:

@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nnrules.catalog.identity import REPORTS
-from nnrules.catalog.space import arguments_of, with_chosen
+from nnrules.catalog.space import NETWORK, arguments_of, with_chosen
 from nnrules.catalog.stages import STAGES, ExportOptions, LowerOptions, Options, PlanOptions, SearchOptions
 from nnrules.error import UserError
-from nnrules.stages.runner import Request, blame
+from nnrules.stages.references import load_reference
+from nnrules.stages.runner import FULL, Request, blame
+from nnrules.training.ranks import GOES_ON
 from nnrules.training.search.parts import Parts
 
 if TYPE_CHECKING:
@@ -35,47 +37,52 @@ CURVE_FILE, RESULT_FILE, LOG_FILE = "curve", "result", "log"
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """`metric`, `name`: of the integer model where there is one, else of the float one. `fault`: what was drawn cannot
-    be trained, as one line; `broken`: a traceback, of what is nobody's mistake but ours."""
+    be trained, as one line; `cut_off`: it could, but for what happened to the machine; `is_full`: its disk is;
+    `broken`: a traceback, of what is nobody's mistake but ours."""
 
     metric: float | None = None
     name: str = ""
     cost: float | None = None
     fault: str = ""
+    cut_off: bool = False
+    is_full: bool = False
     broken: str = ""
 
 
 @dataclass(frozen=True)
 class Reporter:
-    """Told after each epoch, measures the network; `before`: epochs of the stages before."""
+    """Told after each epoch, measures the network; `dataset`, a reference, and `share`: see Parts; `before`: epochs of
+    the stages before."""
 
     file: Path
-    parts: Parts
+    dataset: str
+    share: float
     data: Path | None
     before: int
 
     def __call__(self, epoch: int, network: "nn.Module") -> None:
-        value = measured(network, self.parts, self.data)["value"]
+        value = measured(network, Parts(load_reference(self.dataset), self.share), self.data)["value"]
         with self.file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": self.before + epoch, "value": value}) + "\n")
 
 
 @dataclass(frozen=True)
 class TrialRequest(Request[Any]):
-    """Reads parts of the training split where a stage asks for a split, and keeps checkpoints in the trial's folder."""
+    """Reads parts of the training split where a stage asks for a split, and keeps checkpoints in the trial's folder. It
+    holds nothing of the user's code, so that a process of a launcher can read it. `share`: see Parts."""
 
-    parts: Parts | None = None
+    share: float = 0.0
     chosen: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = Path()
 
     def reference(self, name: str) -> Any:
         """See Request."""
         found = super().reference(name)
-        return self.parts if name == "dataset" else found
+        return Parts(found, self.share) if name == "dataset" else found
 
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """See Request; those that a search before this one chose too."""
-        return {**super().arguments, **arguments_of(self.chosen)}
+    def arguments(self, name: str) -> dict[str, Any]:
+        """See Request; of the network, those that a search before this one chose too."""
+        return {**super().arguments(name), **(arguments_of(self.chosen) if name == NETWORK else {})}
 
     def require_seen(self, imported: Collection[str] | None = None) -> None:
         """The request of the search does, whose files are those of all its stages."""
@@ -242,7 +249,9 @@ class Trial:
     def _request_for(
         self, verb: str, options: Options, inputs: Mapping[str, list[str]], before: int | None
     ) -> TrialRequest:
-        reporter = None if before is None else Reporter(self._folder / CURVE_FILE, self._parts, self._data, before)
+        share, (dataset,) = self._options.validation, self._given["dataset"]
+        file = self._folder / CURVE_FILE
+        reporter = None if before is None else Reporter(file, dataset, share, self._data, before)
         return TrialRequest(
             verb,
             self._request.model,
@@ -252,7 +261,7 @@ class Trial:
             {name: str(self._file(verb, name)) for name in _OUTPUTS.get(verb, ())},
             self._request.before,
             reporter,
-            parts=self._parts,
+            share=share,
             chosen=self._chosen,
             folder=self._folder,
         )
@@ -290,10 +299,12 @@ def _found(request: Request[SearchOptions], chosen: Mapping[str, Any], folder: P
     try:
         return Trial(request, chosen, folder).run()
     except UserError as fault:
-        return Result(fault=str(fault))
+        return Result(fault=str(fault), cut_off=GOES_ON in fault.cure)
     except Exception as fault:
         told = blame(fault, request.inputs)
         traceback.print_exc()
+        if FULL in str(fault):
+            return Result(fault=str(told), is_full=True)
         return Result(fault=str(told)) if told else Result(broken="".join(traceback.format_exception(fault)))
 
 

@@ -232,7 +232,7 @@ class _Run:
     def _is_enough(self, apart: Sequence[float]) -> bool:
         """Whether the loss on the items apart has not fallen for `patience` epochs."""
         patience = self.recipe.patience
-        return 0 < patience < len(apart) and min(apart[-patience:]) > min(apart[:-patience])
+        return 0 < patience < len(apart) and min(apart[-patience:]) >= min(apart[:-patience])
 
     def _save(self, progress: dict[str, Any]) -> None:
         """A checkpoint, and apart from it the state if it is the best so far; of fp16 also how the loss is scaled."""

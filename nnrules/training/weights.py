@@ -77,8 +77,11 @@ def fit_to_tensors(module: nn.Module, tensors: dict[str, Tensor]) -> None:
         module.num_features = weight.shape[0]
     for name, tensor in tensors.items():
         old = getattr(module, name)
+        if old.shape == tensor.shape:
+            continue
         fresh = torch.empty_like(tensor, device=old.device)
-        setattr(module, name, nn.Parameter(fresh) if isinstance(old, nn.Parameter) else fresh)
+        is_learned = isinstance(old, nn.Parameter)
+        setattr(module, name, nn.Parameter(fresh, requires_grad=old.requires_grad) if is_learned else fresh)
 
 
 def refuse_not_finite(

@@ -21,13 +21,18 @@ def tables(options: StudyOptions, rows: Sequence[Row]) -> str:
         mine = [row for row in rows if row["model"] == model]
         target = mine[0]["target"]
         parts.append(
-            f"## {model}\n\n{mine[0]['metric'].capitalize()}, mean and standard deviation over the seeds; sparsity as "
+            f"## {model}\n\n{_sentence(mine[0]['metric'])}, mean and standard deviation over the seeds; sparsity as "
             f"asked for; points: hundredths above float. Weight bytes: constants of the program for {target} (float: "
             f"of the ONNX file); instructions: of one inference under QEMU; every integer was compared, "
             f"{sum(row['differing'] for row in mine)} differ."
         )
         parts.append(_table(mine))
     return "\n\n".join(parts) + "\n"
+
+
+def _sentence(name: str) -> str:
+    """A metric's name, which may have capitals of its own, as the first word of one."""
+    return name[:1].upper() + name[1:]
 
 
 def _table(rows: Sequence[Row]) -> str:

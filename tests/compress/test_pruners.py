@@ -20,6 +20,7 @@ from nnrules.compress.channels import find_channels
 from nnrules.compress.masks import Pruning, lamp
 from nnrules.error import UserError
 from nnrules.training.loop import fit, prepare
+from nnrules.training.optimizers import make_optimizer
 from nnrules.training.weights import take_state
 
 MODULES: dict[str, Any] = {
@@ -177,6 +178,17 @@ def test_a_skeleton_needs_time() -> None:
     with pytest.raises(UserError) as caught:
         Pruning(network(), MODULES["pointwise"], (EXAMPLE,), chosen, "here")
     assert str(caught.value) == "here: 1 retrain_epochs are too few to learn what is removed; set 2 at least"
+
+
+def test_a_skeleton_is_neither_decayed_nor_on_what_is_skipped() -> None:
+    """Its penalty is the one that there is."""
+    net, chosen = network(), options("pointwise", importance="skeleton", skip=("inner",))
+    Pruning(net, MODULES["pointwise"], (EXAMPLE,), chosen, "here")
+    rows = {name: each for name, each in net.named_parameters() if name.endswith(".row")}
+    assert {name.partition(".")[0] for name in rows} == {"stem", "outer"}
+    decay = {id(each): g["weight_decay"] for g in make_optimizer(net, chosen).param_groups for each in g["params"]}
+    assert {decay[id(each)] for each in rows.values()} == {0.0}
+    assert decay[id(net.head.parametrizations.weight.original)] > 0
 
 
 @pytest.mark.parametrize("method", ["channel", "spatial"])

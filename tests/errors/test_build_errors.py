@@ -293,7 +293,7 @@ def test_sconscript(fresh: Project, text: str, line: str) -> None:
 
 def test_options_of_pruners_are_theirs(fresh: Project) -> None:
     """Values other than the defaults of options that the method has are not refused, whatever the optimizer is."""
-    options = '"pointwise", sparsity=0.5, n=4, scope="global", importance="skeleton", norm=2, optimizer="pid", k_i=3'
+    options = '"pointwise", sparsity=0.5, n=4, scope="global", importance="skeleton", optimizer="pid", k_i=3'
     done = with_script(fresh, f"{TINY}tiny.Train().Prune({options}).Quantize()\n").build("-n", "model=bad")
     assert done.status == 0, done.stderr
 

@@ -55,6 +55,8 @@ def test_values_of_another_type(verb: str, name: str, value: Any, line: str) -> 
         (TrainOptions(temperature=2), "temperature", "teacher", "say teacher too"),
         (QuantizeOptions(method="lsq", teacher_share=0.7), "teacher_share", "teacher", "say teacher too"),
         (PruneOptions(skeleton_penalty=0.1), "skeleton_penalty", "importance", "say importance='skeleton' too"),
+        (PruneOptions(importance="skeleton", norm=2), "norm", "importance", "say importance='norm' too"),
+        (TrainOptions(rendezvous="a:1"), "rendezvous", "launcher", "say launcher='torchrun' too"),
         (PruneOptions(ramp=0.2, retrain_epochs=0), "ramp", "retrain_epochs", "say retrain_epochs too"),
     ],
 )

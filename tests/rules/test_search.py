@@ -21,7 +21,10 @@ best = env.Search(
     quantize={"method": "lsq", "epochs": 1, "batch_size": 16, "activation_bits": 4},
     trials=2,
 )
-best.Train(epochs=3).Quantize().Firmware(sample={"count": 8}, verify={"host_samples": 8, "target_samples": 1})
+trained = best.Train(epochs=3)
+taught = env.Model("taught", network="network.py:Narrow", dataset="#models/tiny/dataset.py:Bars", by_default=False)
+taught.Train(epochs=1, batch_size=16, teacher=trained)
+trained.Quantize().Firmware(sample={"count": 8}, verify={"host_samples": 8, "target_samples": 1})
 """
 NETWORK = '''"""A network whose width may be chosen."""
 
@@ -80,6 +83,7 @@ def test_the_winners_options_become_firmware(project: Project) -> None:
     verified = json.loads((folder / "x86-64/sought.verify.json").read_text())
     assert (verified["differing"], verified["engines"]) == (0, ["torch", "numpy", "onnxruntime", "c-host", "c-target"])
     assert (folder / "sought.search.txt").read_text().strip() in done.stdout
+    assert project.rebuild("build/taught/taught.trained.safetensors") == {"taught train"}
     assert project.rebuild("model=sought") == set()
     assert project.rebuild("model=sought", "sought.search.jobs=2") == set()
     done = project.build("model=sought", "sought.search.trials=3")

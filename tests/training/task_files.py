@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -145,6 +146,17 @@ class Wide(nn.Module):
 
     def loss(self, output, target):
         return nn.functional.binary_cross_entropy_with_logits(output[:, 0], target)
+
+
+class Mortal(Wide):
+    """The first one that learns is killed."""
+
+    def forward(self, x):
+        mark = Path("killed.mark")
+        if self.training and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), 9)
+        return super().forward(x)
 
 
 class Raising(Residual):

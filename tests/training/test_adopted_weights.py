@@ -63,6 +63,16 @@ def test_a_state_dict_however_it_was_saved(tmp_path, trained, wrapped):
     assert {each.dtype for each in found.parameters()} == {torch.float32}
 
 
+def test_parameters_stay_frozen_and_shared(tmp_path, trained):
+    network = Residual()
+    network.stem[0].weight.requires_grad_(False)
+    network.stem[1].weight = network.stem[1].bias
+    shared = {**trained.state_dict(), "stem.1.bias": trained.stem[1].weight}
+    adopted(saved(tmp_path / "m.pth", shared), network)
+    assert [name for name, each in network.named_parameters() if not each.requires_grad] == ["stem.0.weight"]
+    assert network.stem[1].weight is network.stem[1].bias
+
+
 @pytest.mark.parametrize("averaged", [False, True])
 def test_a_checkpoint_of_a_training(tmp_path, trained, averaged):
     other = Residual()

@@ -7,6 +7,7 @@ from torch import nn
 from nnrules.catalog.stages import PruneOptions
 from nnrules.compress.masks import Pruning
 from nnrules.compress.pruners import channel
+from nnrules.compress.zeros import hold_zeros, release_zeros
 from nnrules.training.weights import load_weights, save_weights, take_state
 
 from .task_files import Residual
@@ -66,3 +67,16 @@ def test_the_weakest_channels_go(norm):
     prune(network, EXAMPLE, PruneOptions(retrain_epochs=0, sparsity=0.5, round_to=1, norm=norm))
     assert network[0].weight[:, 0, 0, 0].tolist() == [3.0, 2.0]
     assert network[2].weight.shape == (2, 2, 1, 1)
+
+
+def test_what_a_network_does_with_its_weights_stays():
+    """Only masks go."""
+    network = Residual()
+    nn.utils.parametrizations.weight_norm(network.head)
+    with torch.no_grad():
+        network.stem[0].weight[0] = 0
+    names = set(network.state_dict())
+    hold_zeros(network)
+    assert len(set(network.state_dict())) > len(names)
+    release_zeros(network)
+    assert set(network.state_dict()) == names

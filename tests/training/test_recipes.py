@@ -149,20 +149,22 @@ def test_gradients_are_clipped_to_a_norm(tmp_path, monkeypatch, precision):
 
 def test_it_ends_where_the_loss_apart_does_not_fall(tmp_path, capsys):
     """Far too high a rate; the weights are those of the best epoch. The last line says why it ended."""
-    network, losses = trained(
-        tmp_path, epochs=40, validation=0.5, patience=2, optimizer="sgd", schedule="constant", gradient_clip=0.0
-    )
+    chosen = {"validation": 0.5, "optimizer": "sgd", "schedule": "constant", "gradient_clip": 0.0}
+    network, losses = trained(tmp_path / "long", epochs=40, patience=2, **chosen)
     assert len(losses) < 40
     why = f"ends after epoch {len(losses)}, as the loss on the items apart has not fallen for 2"
     assert capsys.readouterr().err.splitlines()[-1].endswith(why)
-    apart = json.loads(state(tmp_path)["state"])["progress"]["apart"]
+    apart = json.loads(state(tmp_path / "long")["state"])["progress"]["apart"]
     assert len(apart) == len(losses)
     assert min(apart[-2:]) > min(apart[:-2])
-    best, _ = trained(
-        tmp_path / "again", epochs=40, validation=0.5, patience=2, optimizer="sgd", schedule="constant",
-        gradient_clip=0.0,
-    )  # fmt: skip
+    best, _ = trained(tmp_path / "best", epochs=1 + apart.index(min(apart)), **chosen)
     assert np.array_equal(weights_of(network), weights_of(best))
+
+
+def test_a_loss_that_stays_has_not_fallen(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop._Run, "_loss_apart", lambda run, epoch: 0.5)
+    _, losses = trained(tmp_path, epochs=9, validation=0.5, patience=2)
+    assert len(losses) == 3
 
 
 def state(folder):

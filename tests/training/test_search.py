@@ -45,9 +45,11 @@ CASES = {
     },
     "failing": {"space": [{"name": "network.width", "values": [4, 200]}], "train": TRAIN, "trials": 2},
     "hopeless": {"space": [{"name": "network.width", "values": [200, 300, 400]}], "train": TRAIN, "trials": 3},
+    "killed": {"space": [{"name": "network.width", "values": [4, 8]}], "train": TRAIN, "trials": 2},
     "unknown": {"space": [{"name": "network.widht", "values": [4, 8]}], "train": TRAIN, "trials": 2},
     "small": {"space": [RATE], "train": TRAIN, "trials": 1, "validation": 0.001},
 }
+NETWORKS = {"killed": "Mortal"}
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +74,11 @@ def searches(tmp_path_factory, parsed):
     folder = tmp_path_factory.mktemp("searches")
     remember(folder, parsed)
     (folder / FILE).write_bytes(Path(__file__).with_name(FILE).read_bytes())
-    inputs = {"network": f"{FILE}:Wide", "dataset": f"{FILE}:Halves"}
-    lines, status = Worker(cases, folder, {name: [options, inputs] for name, options in CASES.items()}).ended()
+    given = {
+        name: [options, {"network": f"{FILE}:{NETWORKS.get(name, 'Wide')}", "dataset": f"{FILE}:Halves"}]
+        for name, options in CASES.items()
+    }
+    lines, status = Worker(cases, folder, given).ended()
     assert status == 0, lines
     return folder
 
@@ -168,6 +173,13 @@ def test_the_page_shows_everything(searches):
     )
 
 
+def test_a_trial_whose_process_was_killed_goes_on(searches):
+    trials = found(searches, "killed")
+    assert states(trials) == ["complete"] * 2
+    assert sorted(trial["chosen"]["network.width"] for trial in trials) == [4, 8]
+    assert "trial 0: its process was killed by SIGKILL; it is tried once more\n" in said(searches, "killed")
+
+
 def test_what_cannot_be_trained_fails_alone(searches):
     failed, complete = sorted(found(searches, "failing"), key=lambda trial: trial["state"] == "complete")
     assert (failed["state"], complete["state"]) == ("failed", "complete")
@@ -195,6 +207,7 @@ def test_what_cannot_be_trained_fails_alone(searches):
 def test_what_no_trial_can_be_trained_with_is_one_line(searches, name, line):
     assert re.fullmatch(line, said(searches, name).splitlines()[-1])
     assert not (searches / name / "best").exists()
+    assert not list(searches.glob(".nnrules/studies/*/trial*"))
 
 
 class Machine:

@@ -4,6 +4,8 @@ import errno
 import json
 import math
 import os
+import pickle
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from nnrules.catalog.space import Parameter
-from nnrules.catalog.stages import SearchOptions
+from nnrules.catalog.stages import SearchOptions, TrainOptions
 from nnrules.error import UserError
 from nnrules.stages import search as search_module
+from nnrules.stages import trial as trial_module
 from nnrules.stages.runner import Request, _searched
 from nnrules.stages.trial import TrialRequest
 from nnrules.training.search import storage as storage_module
@@ -33,6 +36,7 @@ def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 RATE = Parameter(name="train.learning_rate", low=0.001, high=0.1, log=True)
 WIDTH = Parameter(name="network.width", low=4, high=16, whole=True, step=4)
+TASK = ("network", "dataset")
 BITS = Parameter(name="quantize.last_bits", values=(4, 8))
 WORDS = Parameter(name="train.optimizer", values=("adamw", "sgd"))
 
@@ -189,10 +193,65 @@ def test_what_a_search_before_chose_for_the_network_stays(tmp_path: Path, monkey
     with opened("search it", "", tmp_path) as storage:
         search_module._write(request, Study(storage, "name", options, 2))
     assert json.loads((tmp_path / "best").read_text()) == {"network.width": 6, "quantize.last_bits": 8}
-    trial = TrialRequest(
-        "train", "it", "", None, {"best": [str(before)]}, chosen={"network.depth": 2, "train.epochs": 1}
+    given = {"best": [str(before)]}
+    trial = TrialRequest("train", "it", "", None, given, chosen={"network.depth": 2, "train.epochs": 1})
+    assert trial.arguments("network") == {"width": 6, "depth": 2}
+    assert trial.arguments("dataset") == {}
+
+
+def test_a_trial_can_be_sent_to_another_process(tmp_path: Path) -> None:
+    """By a launcher whose processes have not imported the user's files."""
+    (tmp_path / "user_data.py").write_text("class Some:\n    splits = ('train', 'validation')\n")
+    request = Request("search", "it", "", SearchOptions(), {name: [f"{tmp_path}/user_data.py:Some"] for name in TASK})
+    trial = trial_module.Trial(request, {}, tmp_path)
+    assert "user_data" in sys.modules
+    sent = pickle.dumps(trial._request_for("train", TrainOptions(), {}, 0))
+    del sys.modules["user_data"]
+    sys.path.remove(str(tmp_path))
+    received = pickle.loads(sent)
+    assert "user_data" not in sys.modules
+    assert isinstance(received.reference("dataset"), Parts)
+
+
+def test_a_trial_that_was_cut_off_goes_on_once(tmp_path: Path) -> None:
+    with opened("search it", "", tmp_path) as storage:
+        study = Study(storage, "name", SearchOptions(space=(RATE,), trials=2), 2)
+        cut = study.next()
+        assert cut
+        assert not study.report(cut, 1, 0.5)
+        assert study.again(cut)
+        more = study.next()
+        assert more
+        assert (more.chosen, more.first) == (cut.chosen, cut.number)
+        assert not study.again(more)
+        study.failed(more, "its process was killed by SIGKILL")
+        assert [(trial.state, trial.curve) for trial in study.trials()] == [("failed", [(1, 0.5)])]
+
+
+def test_a_full_disk_is_no_fault_of_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(trial_module.Trial, "__init__", lambda *_: None)
+    monkeypatch.setattr(trial_module.Trial, "run", full)
+    found = trial_module._found(Request("search", "it", "", None), {}, tmp_path)
+    assert (found.is_full, found.fault) == (
+        True,
+        f"{Path.cwd()}: there is no space left on its disk; make room and build again",
     )
-    assert trial.arguments == {"width": 6, "depth": 2}
+
+
+def test_a_study_without_hope_is_begun_anew(tmp_path: Path) -> None:
+    """Whatever runs at that time ends with it; a trial that is complete is kept."""
+    for number, ends in enumerate((Study.failed, Study.complete)):
+        with opened("search it", "", tmp_path / str(number)) as storage:
+            study = Study(storage, "name", SearchOptions(space=(RATE,), trials=4), 2)
+            first, running = study.next(), study.next()
+            assert first
+            assert running
+            ends(study, first, "too wide") if ends is Study.failed else ends(study, first, 0.5, None)
+            study.forget()
+            assert len(storage.get_all_studies()) == number
 
 
 def test_what_is_chosen_of_a_table_leaves_the_rest_of_it(tmp_path: Path) -> None:

@@ -38,19 +38,26 @@ def learned(weight: Tensor, options: PruneOptions) -> Skeleton | None:
 
 
 class Skeleton(nn.Module):
-    """A factor of each vector, 1 at first, which an L1 penalty makes smaller and the training larger."""
+    """A factor of each vector, 1 at first, which an L1 penalty makes smaller and the training larger; in a row, as
+    parameters are that have no weight decay."""
 
     def __init__(self, weight: Tensor, options: PruneOptions) -> None:
         super().__init__()
-        self.factors = nn.Parameter(torch.ones(vectors(weight, options.n).shape[:3]))
+        self._shape = vectors(weight, options.n).shape[:3]
+        self.row = nn.Parameter(torch.ones(self._shape.numel()))
         self.strength = options.skeleton_penalty
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight * spread(self.factors, weight.shape)
 
+    @property
+    def factors(self) -> Tensor:
+        """(out, positions, in / n)."""
+        return self.row.reshape(self._shape)
+
     def penalty(self) -> Tensor:
         """Of the loss."""
-        return self.strength * self.factors.abs().sum()
+        return self.strength * self.row.abs().sum()
 
 
 def vectors(weight: Tensor, n: int) -> Tensor:

@@ -82,7 +82,7 @@ class Study:
         stale = [trial for trial in self._trials() if trial.state == TrialState.RUNNING] if self._alone else []
         for trial in stale:
             self._study.tell(trial.number, state=TrialState.FAIL)
-            RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)(self._study, trial)
+            self._retry(trial)
         return len(stale)
 
     def next(self) -> Begun | None:
@@ -124,6 +124,19 @@ class Study:
         """What was drawn cannot be trained."""
         self._end(begun, TrialState.FAIL, None, {**attributes, "fault": fault})
 
+    def again(self, begun: Begun) -> bool:
+        """A trial that was cut off is to go on; False where it is one that did before."""
+        if begun.first != begun.number:
+            return False
+        del self._mine[begun.number]
+        with suppress(UpdateFinishedTrialError):
+            self._study.tell(begun.trial, state=TrialState.FAIL)
+            self._retry(self._study.trials[begun.number])
+        return True
+
+    def _retry(self, trial: FrozenTrial) -> None:
+        RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)(self._study, trial)
+
     def beat(self) -> None:
         """Once in a while: say that the trials here go on, try again those of machines that no longer say so."""
         if isinstance(self._storage, RDBStorage) and time.monotonic() > self._beaten + HEARTBEAT:
@@ -144,8 +157,8 @@ class Study:
                 self._others.add(trial.number)
 
     def forget(self) -> None:
-        """Where no trial is complete, here or elsewhere: begin anew the next time."""
-        if all(trial.state == TrialState.FAIL for trial in self._trials()):
+        """Where all trials have failed but those that end with this search: begin anew the next time."""
+        if all(trial.state == TrialState.FAIL or trial.number in self._mine for trial in self._trials()):
             optuna.delete_study(study_name=self._study.study_name, storage=self._storage)
 
     def is_over(self) -> bool:
