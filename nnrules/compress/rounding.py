@@ -24,7 +24,7 @@ from nnrules.compress.parameters import channel_axis
 if TYPE_CHECKING:
     from nnrules.compress.after_training import Prepared
 
-STEPS, BATCH, RATE = 1000, 32, 0.01
+STEPS, BATCH, RATE = 1000, 32, 0.03
 WEIGHT, WARMUP = 0.01, 0.2  # lambda, and the share of the steps without it
 STRETCH = 1.2, -0.1
 
@@ -56,7 +56,7 @@ def adapt(
         layer = _forward(node, bias, _before_relu(exact, node.output[0]))
         with torch.no_grad():
             target = layer(wanted, torch.from_numpy(weight).float())
-        chosen = _adapted(layer, weight, step, x, target, found.tops[name])
+        chosen = _adapted(layer, weight, weight.shape[axis], step, x, target, found.tops[name])
         codes[name] = chosen.astype(np.int8)
         store(model, name, codes[name] * step)
 
@@ -73,8 +73,11 @@ def _before_relu(model: onnx.ModelProto, value: str) -> bool:
     return len(users) == 1 and users[0].op_type == "Relu"
 
 
-def _adapted(layer: Layer, real: np.ndarray, step: np.ndarray, x: Tensor, target: Tensor, top: int) -> np.ndarray:
-    """The codes of a layer's weights; ``target``: its outputs for all of ``x``, the first axis the sample."""
+def _adapted(
+    layer: Layer, real: np.ndarray, channels: int, step: np.ndarray, x: Tensor, target: Tensor, top: int
+) -> np.ndarray:
+    """The codes of a layer's weights; ``channels``: of its outputs, whose errors are added up; ``target``: those for
+    all of ``x``, the first axis the sample."""
     below = torch.from_numpy(np.floor(real / step)).float()
     share = (torch.from_numpy(real / step).float() - below - STRETCH[1]) / STRETCH[0]
     v = torch.logit(share.clamp(1e-3, 1 - 1e-3)).requires_grad_()
@@ -84,10 +87,10 @@ def _adapted(layer: Layer, real: np.ndarray, step: np.ndarray, x: Tensor, target
         part = torch.randint(len(x), (min(BATCH, len(x)),))
         h = (torch.sigmoid(v) * STRETCH[0] + STRETCH[1]).clamp(0, 1)
         soft = (below + h).clamp(-top, top) * scale * there
-        loss = (layer(x[part], soft) - target[part]).pow(2).mean()
+        loss = channels * (layer(x[part], soft) - target[part]).pow(2).mean()
         progress = (number / STEPS - WARMUP) / (1 - WARMUP)
         if progress > 0:
-            loss = loss + WEIGHT * undecided(h, 2 + 18 * 0.5 * (1 + np.cos(np.pi * progress))).mean()
+            loss = loss + WEIGHT * undecided(h, 2 + 18 * 0.5 * (1 + np.cos(np.pi * progress))).sum()
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()

@@ -135,6 +135,22 @@ def test_rounding_up_or_down_keeps_outputs_better_than_to_the_nearest() -> None:
     assert np.abs(adapted - codes).max() == 1
 
 
+def test_rounding_up_or_down_is_decided_in_a_large_layer() -> None:
+    """The penalty is a sum over its weights; a mean would not count beside the outputs' error."""
+    torch.manual_seed(0)
+    top, weight = 7, torch.randn(8, 16, 3, 3)
+    x = torch.relu(torch.nn.functional.conv2d(torch.randn(128, 4, 6, 6), torch.randn(16, 4, 1, 1)))
+    step = weight.abs().amax((1, 2, 3), keepdim=True) / top
+
+    def error(codes: np.ndarray) -> float:
+        return float((layer(x, torch.from_numpy(codes).float() * step) - target).pow(2).mean())
+
+    layer = torch.nn.functional.conv2d
+    target = layer(x, weight)
+    adapted = rounding._adapted(layer, weight.numpy(), 8, step.numpy(), x, target, top)
+    assert error(adapted) < 0.5 * error((weight / step).round().clamp(-top, top).numpy())
+
+
 def test_weights_that_were_pruned_count_for_nothing() -> None:
     """Neither while the others' rounding is found, nor after: they find the rounding that they would without them."""
     x, top = torch.rand(64, 6, generator=torch.Generator().manual_seed(1)) + 1, 3
@@ -144,7 +160,7 @@ def test_weights_that_were_pruned_count_for_nothing() -> None:
         given, weight = x[:, :columns], torch.from_numpy(real[:, :columns]).float()
         torch.manual_seed(0)
         layer = lambda inputs, weights: inputs @ weights.T  # noqa: E731
-        return rounding._adapted(layer, real[:, :columns], step, given, layer(given, weight) + 0.4, top)
+        return rounding._adapted(layer, real[:, :columns], 1, step, given, layer(given, weight) + 0.4, top)
 
     assert adapted(6)[:, :3].tolist() == adapted(3).tolist()
     assert not adapted(6)[:, 3:].any()
@@ -162,7 +178,10 @@ def test_rounding_makes_up_for_the_layers_before(monkeypatch: pytest.MonkeyPatch
         narrow_weights(found, node, 2)
     seen = []
 
-    def keep(layer: object, real: np.ndarray, step: np.ndarray, x: object, target: object, top: int) -> np.ndarray:
+    def keep(
+        layer: object, real: np.ndarray, channels: int, step: np.ndarray, x: object, target: object, top: int
+    ) -> np.ndarray:
+        assert channels == len(real)
         seen.append((np.asarray(x), np.asarray(target), top))
         return np.floor(real / step).clip(-top, top)
 
