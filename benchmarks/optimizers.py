@@ -3,11 +3,12 @@
     python -m benchmarks.optimizers [--folder build/optimizers]
 
 Every optimizer has the learning rate of its grid with which the loss falls fastest for the first seed: whose mean over
-the epochs is lowest. Takes about ten minutes of one core; each finished run is kept in the folder, so a run that was
-cut goes on. Writes docs/optimizers.md and docs/optimizers.svg.
+the epochs is lowest. Takes about ten minutes of one core; each finished run is kept in a folder for this task, so a
+run that was cut goes on. Writes docs/optimizers.md and docs/optimizers.svg.
 """
 
 import argparse
+import hashlib
 import json
 import statistics
 import tempfile
@@ -88,10 +89,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=TOP / "build/optimizers", help="where finished runs are kept")
     parser.add_argument("--page", type=Path, default=TOP / "docs/optimizers.md", help="what is written")
     given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
-    grids = {name: {rate: curve(given.folder, name, rate, SEEDS[0]) for rate in RATES[name]} for name in NAMES}
+    task = hashlib.sha256(b"".join((TOP / "models/mnist" / name).read_bytes() for name in ("dataset.py", "network.py")))
+    folder: Path = given.folder / task.hexdigest()[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    grids = {name: {rate: curve(folder, name, rate, SEEDS[0]) for rate in RATES[name]} for name in NAMES}
     best = {name: min(grid, key=lambda rate: sum(grid[rate]["loss"])) for name, grid in grids.items()}
-    curves = {name: [curve(given.folder, name, best[name], seed) for seed in SEEDS] for name in NAMES}
+    curves = {name: [curve(folder, name, best[name], seed) for seed in SEEDS] for name in NAMES}
     given.page.write_text(page(grids, best, curves), encoding="utf-8")
     draw(curves, best, given.page.with_suffix(".svg"))
 

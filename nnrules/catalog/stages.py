@@ -20,7 +20,7 @@ Bits = Annotated[int, Meta(ge=1, le=8)]
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A stage's options; every field has a default, so that a stage runs from an empty `{}`. `without_effect`: those
-    that no output depends on."""
+    for which no output is made again."""
 
     without_effect: ClassVar[tuple[str, ...]] = ()
 
@@ -302,6 +302,9 @@ class ReleaseOptions(Options, frozen=True):
 
 class ReportOptions(GateOptions, frozen=True):
     """The limits, to be shown beside what was measured: those of the gate."""
+
+
+FLOAT = "float"  # the method of a row of the network before it is quantized
 
 
 class RowOptions(Options, frozen=True):

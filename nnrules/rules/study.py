@@ -7,7 +7,7 @@ from typing import Any
 
 from SCons.Script import COMMAND_LINE_TARGETS
 
-from nnrules.catalog.stages import RowOptions, StudyOptions
+from nnrules.catalog.stages import FLOAT, RowOptions, StudyOptions
 from nnrules.error import UserError
 from nnrules.rules import arguments
 from nnrules.rules.arguments import Arguments
@@ -16,7 +16,6 @@ from nnrules.rules.model import Quantized
 from nnrules.rules.workspace import Subject, Workspace
 
 TARGET = "study"
-FLOAT = "float"  # the method of a row that is not quantized
 FLOAT_BITS = 32
 _NAMES = {"results": "{}.json", "tables": "{}.md", "picture": "{}.svg"}
 
@@ -72,7 +71,6 @@ class Study:
         rows = []
         for row, variants in self._rows.items():
             inputs = {
-                "graph": [workspace.file(workspace.folder(each) / f"{each}.graph.json") for each in variants],
                 "float": [workspace.firmwares[each].model["float"] for each in variants],
                 "measured": [
                     workspace.file(workspace.folder(each, target) / f"{each}.measured.json") for each in variants

@@ -1,6 +1,6 @@
 """row: a row of a study, from what was measured of its seeds.
 
-Inputs, one of each for every seed: measured (JSON), graph, float (ONNX). Output: row (JSON).
+Inputs, one of each for every seed: measured (JSON), float (ONNX). Output: row (JSON).
 """
 
 import statistics
@@ -11,11 +11,9 @@ import msgspec
 import onnx
 from onnx import numpy_helper
 
-from nnrules.catalog.stages import RowOptions
+from nnrules.catalog.stages import FLOAT, RowOptions
 from nnrules.error import UserError
 from nnrules.stages.runner import Request, main
-
-FLOAT = "float"  # the method of the network before it is quantized
 
 
 def run(request: Request[RowOptions]) -> None:

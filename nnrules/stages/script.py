@@ -104,6 +104,8 @@ def _tee(stream: IO[bytes], log: IO[str], lock: Lock, last: list[str]) -> None:
         line = data.decode(errors="replace").rstrip()
         last[0] = line.strip() or last[0]
         with lock:
+            if log.closed:  # what the script started and left behind
+                return
             log.write(f"{line}\n")
             log.flush()
             print(line, file=sys.stderr, flush=True)

@@ -96,20 +96,10 @@ class TrialRequest(Request[Any]):
 
 
 def measured(network: "nn.Module", parts: Parts, data: Path | None) -> dict[str, Any]:
-    """The metric of a network that is being trained, on whatever device it is."""
-    import torch
+    """The metric of a network that is being trained."""
+    from nnrules.training.report import evaluated
 
-    from nnrules.training.metric import measure
-
-    network.eval()
-    device = next((each.device for each in network.parameters()), torch.device("cpu"))
-
-    def infer(batch: tuple[Any, ...]) -> list[Any]:
-        with torch.no_grad():
-            output = network(*(torch.from_numpy(each).to(device) for each in batch))
-        return [each.cpu().numpy() for each in (output if isinstance(output, tuple | list) else [output])]
-
-    found = measure(parts("test", data), infer)
+    found = evaluated(network, parts("test", data))
     assert found is not None  # Parts has looked
     return found
 

@@ -22,14 +22,17 @@ def finish(network: nn.Module, test: Dataset, log: dict[str, Any], weights: Path
 
 
 def evaluated(network: nn.Module, test: Dataset) -> dict[str, Any] | None:
-    """The metric on `test`, see measure."""
+    """The metric on `test`, see measure, on whatever device the network is."""
     import torch
+
+    network.eval()
+    device = next((each.device for each in network.parameters()), torch.device("cpu"))
 
     def infer(batch: tuple[Floats, ...]) -> list[Floats]:
         with torch.no_grad():
-            output = network(*map(torch.from_numpy, batch))
+            output = network(*(torch.from_numpy(each).to(device) for each in batch))
         outputs = output if isinstance(output, tuple | list) else [output]
-        return [each.numpy() for each in outputs]
+        return [each.cpu().numpy() for each in outputs]
 
     return measure(test, infer)
 

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from nnrules.catalog.markdown import markdown
-from nnrules.catalog.stages import StudyOptions
+from nnrules.catalog.stages import FLOAT, StudyOptions
 
 Row = dict[str, Any]
-FLOAT = "float"  # the method of the network before it is quantized
 OVER = (("weight_bytes", 1024, "KB of weights"), ("macs", 1e6, "million multiplications"))
 MARKERS = "os^vD*PXph<>d"
 

@@ -148,6 +148,19 @@ class Wide(nn.Module):
         return nn.functional.binary_cross_entropy_with_logits(output[:, 0], target)
 
 
+class Sociable(Wide):
+    """Learns once another one does, too."""
+
+    def forward(self, x):
+        Path(f"sociable-{os.getpid()}.mark").touch()
+        end = time.monotonic() + 30
+        while self.training and len(list(Path().glob("sociable-*.mark"))) < 2:
+            if time.monotonic() > end:
+                raise ValueError("alone")
+            time.sleep(0.01)
+        return super().forward(x)
+
+
 class Mortal(Wide):
     """The first one that learns is killed."""
 

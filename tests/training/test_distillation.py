@@ -108,7 +108,8 @@ def test_a_network_may_learn_from_nothing_but_a_teacher(weights, request_for, re
 
 @pytest.mark.parametrize("stage", ["prune", "fit"])
 def test_the_network_before_may_be_the_teacher(stage, weights, request_for, reference, tmp_path):
-    """As it was: with a rate of next to nothing the outputs stay, and so the loss is next to nothing."""
+    """As it was: with a rate of next to nothing the outputs stay, and so the loss is next to nothing; it is none where
+    the teacher changes along."""
     task = {"network": reference("Plain"), "dataset": reference("Halves"), "weights": weights}
     recipe = {**SHORT, "learning_rate": 1e-9, "teacher": "self", "teacher_share": 1.0}
     outputs = {"weights": "o.safetensors", "log": "o.json"}
@@ -119,7 +120,7 @@ def test_the_network_before_may_be_the_teacher(stage, weights, request_for, refe
         options = QuantizeOptions(method="lsq", weight_bits=8, activation_bits=8, epochs=1, clip_decay=0, **recipe)
         outputs |= {"codes": "c.safetensors", "quantizers": "q.json"}
         fit.run(request_for(stage, options, outputs, **task))
-    assert json.loads((tmp_path / "o.json").read_text())["loss"][0] < 0.05
+    assert 0 < json.loads((tmp_path / "o.json").read_text())["loss"][0] < 0.05
 
 
 def test_there_is_no_network_before_training(request_for, reference, tmp_path, monkeypatch):

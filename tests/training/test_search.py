@@ -49,7 +49,7 @@ CASES = {
     "unknown": {"space": [{"name": "network.widht", "values": [4, 8]}], "train": TRAIN, "trials": 2},
     "small": {"space": [RATE], "train": TRAIN, "trials": 1, "validation": 0.001},
 }
-NETWORKS = {"killed": "Mortal"}
+NETWORKS = {"jobs": "Sociable", "killed": "Mortal"}
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +94,7 @@ def states(trials):
 
 
 def test_several_trials_run_at_a_time(searches):
+    """None learns before there are two."""
     trials = found(searches, "jobs")
     assert states(trials) == ["complete"] * 3
     assert len({json.dumps(trial["chosen"]) for trial in trials}) == 3

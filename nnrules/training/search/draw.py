@@ -1,5 +1,5 @@
-"""What the next trial tries. It follows from the seed and the trials before it alone, so that a study that was
-interrupted goes on as it would have."""
+"""What the next trial tries. It follows from the seed, the trials before it, and whether there are to be as many as the
+space has combinations, so that a study that was interrupted goes on as it would have."""
 
 from __future__ import annotations
 
