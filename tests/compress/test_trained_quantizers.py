@@ -205,6 +205,17 @@ def test_a_learned_interval_prunes_and_clips() -> None:
     assert quantizer.codes(weight).tolist() == [expected]
 
 
+@pytest.mark.parametrize("sign", SIGNS)
+def test_what_a_relu_made_zero_stays_zero(sign: str) -> None:
+    """Wherever the interval begins, which it does below zero for inputs of both signs alone."""
+    quantizer = made("Inputs", "qil", 4, random(4, 8, 8, 8) if sign else random(4, 8, 8, 8).relu())
+    with torch.no_grad():
+        quantizer.interval.centre.add_(-0.2)
+    assert (quantizer(torch.zeros(1)) == 0).item() == (sign == "")
+    ends = (quantizer(torch.tensor([-1e6, 1e6])) / quantizer.scale()).detach()
+    assert ends.round().tolist() == [quantizer.lo, quantizer.hi]
+
+
 def test_an_exponent_stays_above_zero() -> None:
     """Below, what lies between the ends would be more than 1."""
     quantizer = made("Weights", "qil", 4, random(8, 5))

@@ -6,8 +6,10 @@ sign(w) where |w| > c + d (clipped), sign(w) u^g between; inputs clip(u, 0, 1) w
 
 An interval starts at 0 and ends where rounding has the least squared error: one that ends at the largest value leaves
 two bits little but zeros, and a few epochs do not mend that. So that layers without BatchNorm, and its averages, fit
-from the start, both are times that end; inputs that may be below zero, which the paper does not have, keep the level
-of zero that they had at first. c and d are learned in parts of the first interval: one learning rate suits all.
+from the start, both are times that end; inputs that may be below zero, which the paper does not have, keep the level of
+zero that they had at first. An interval of inputs without these never begins below 0: what a Relu made zero, most of
+them, would all at once be 1 where the line crosses half a level, which no gradient shows. c and d are learned in parts
+of the first interval: one learning rate suits all.
 """
 
 from __future__ import annotations
@@ -35,10 +37,13 @@ class _Interval(nn.Module):
         self.centre = nn.Parameter((high + low) / (2 * self.size))
         self.half_width = nn.Parameter(torch.full_like(self.size, 0.5))
 
-    def line(self) -> tuple[Tensor, Tensor]:
-        """Slope and offset of u, of values in parts of the size."""
+    def line(self, least: float | None = None) -> tuple[Tensor, Tensor]:
+        """Slope and offset of u, of values in parts of the size; ``least``: where it may begin."""
         half = self.half_width.clamp(min=LEAST)
-        return 0.5 / half, 0.5 - 0.5 * self.centre / half
+        low, high = self.centre - half, self.centre + half
+        low = low if least is None else low.clamp(min=least)
+        span = (high - low).clamp(min=2 * LEAST)
+        return 1 / span, -low / span
 
 
 class Weights(WeightQuantizer):
@@ -103,5 +108,5 @@ class Inputs(InputQuantizer):
         return self.interval.size / (self.hi - self.lo)
 
     def line(self) -> tuple[Tensor | float, Tensor | float]:
-        slope, offset = self.interval.line()
+        slope, offset = self.interval.line(0.0 if self.lo == 0 else None)
         return slope, offset * self.interval.size + self.lo * self.scale()
