@@ -402,6 +402,7 @@ class _Simulation:
         output, count, fire = worker.output, worker.count, len(self.live)
         if not worker.sums and output.made - output.fresh + count > output.band:
             self._keep(output)
+        self._spare(output)
         self.acts.append((Act.FIRE, worker.name, worker.next, count))
         self.nodes.append(worker.index)
         first = worker.inputs[0]
@@ -427,6 +428,16 @@ class _Simulation:
             if rows.passes_on and rows.low >= rows.made:
                 self._release(rows)
         worker.over = alone and first.low >= first.made and not first.whole and not first.pushed and not output.whole
+
+    def _spare(self, rows: _Rows) -> None:
+        """The fresh band of some rows is about to be written: what a node wrote over it, or over that in turn, may not
+        be needed still."""
+        for worker in rows.consumers:
+            if worker.over and worker.first_input == rows.name:
+                output = worker.output
+                worker.over = max(output.low, output.fresh) >= output.made
+                if worker.over:
+                    self._spare(output)
 
     def _alone(self, worker: _Worker) -> bool:
         """Whether the fresh band of its first input is just what a node reads, and as large as what it writes."""

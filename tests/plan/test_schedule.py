@@ -307,6 +307,27 @@ def test_a_row_that_others_need_is_not_written_over() -> None:
         check(graph, range(4), {}, overwriting=True)
 
 
+@pytest.mark.parametrize("tables", [1, 2])
+@pytest.mark.parametrize("rows", [4, 5, 8])
+def test_rows_that_are_not_kept_yet_are_not_written_over(rows: int, tables: int) -> None:
+    """What a layer wrote over what it read lies where the next rows of that will be; two branches, of which one is
+    behind, read it. So with a second layer that wrote over it in turn."""
+    down = MaxPool2d(geometry=Geometry(kernel=(3, 3), stride=(2, 2), padding=(1, 1, 1, 1)))
+    shortcut = MaxPool2d(geometry=Geometry(kernel=(1, 1), stride=(2, 2)))
+    same = Requantization(np.full(2, 2**30, np.int32), np.full(2, 2, np.uint8), 0, -128, 127)
+    both = Concat(axis=2, x_zero_points=(0, 0), requantization=same)
+    steps: Steps = [("s", ("x",), LARGEST), ("a", ("s",), LARGEST), ("b0", ("a",), TABLE), ("b1", ("b0",), TABLE)]
+    last = f"b{tables - 1}"
+    steps = [*steps[: 2 + tables], ("d", (last,), down), ("e", ("d",), LARGEST), ("h", (last,), shortcut)]
+    graph = network({"x": (rows, 4, 2)}, [*steps, ("y", ("e", "h"), both)], ("y",))
+    for band in (1, 2):
+        check(graph, range(len(graph.nodes)), {1: band}, overwriting=True)
+    if (rows, tables) == (8, 1):
+        found = schedule(graph, range(len(graph.nodes)), {}, True)
+        assert found is not None
+        assert set(found.over) == {2}, "nothing is in the way where no branch is behind"
+
+
 def test_rows_go_to_a_ring_that_has_room_at_once() -> None:
     """Once it is known how many rows a ring has, a band is free for others before its rows are read."""
     found = schedule(residual(3), range(4), {}, True)
