@@ -26,9 +26,10 @@ from nnrules.graph.lowering import lower
 from nnrules.stages.evaluate import float_runner, integer_runner
 from nnrules.stages.quantize import calibrated, of_formats
 from nnrules.stages.references import load_reference
-from nnrules.training.loop import fit, prepare
+from nnrules.training.loop import fit
 from nnrules.training.metric import measure
 from nnrules.training.onnx_export import export
+from nnrules.training.repeatable import prepare
 from nnrules.training.weights import load_weights
 
 TOP = Path(__file__).resolve().parents[1]

@@ -21,7 +21,8 @@ import numpy as np
 from nnrules.catalog.markdown import markdown
 from nnrules.catalog.stages import TrainOptions
 from nnrules.stages.references import load_reference
-from nnrules.training.loop import fit, prepare
+from nnrules.training.loop import fit
+from nnrules.training.repeatable import prepare
 
 TOP = Path(__file__).resolve().parents[1]
 EPOCHS, BATCH, SEEDS = 8, 64, (1, 2, 3)

@@ -383,7 +383,7 @@ STAGES: dict[str, Stage] = {
     "fit": Stage(QuantizeOptions, libraries=_TRAINING, plugins=("compress/quantizers/{method}.py", *_RECIPE)),
     "allot": Stage(
         QuantizeOptions,
-        libraries=("onnx", "onnxruntime", "matplotlib", *_DATASET),
+        libraries=("onnx", "onnxruntime", "safetensors", "matplotlib", *_DATASET),
         plugins=("compress/quantizers/{method}.py", *_OPERATORS),
     ),
     "export": Stage(ExportOptions, libraries=("onnx", "onnxruntime", "onnxscript", "safetensors", *_DATASET)),

@@ -30,7 +30,7 @@ from nnrules.graph.lowering import lower
 from nnrules.plan.costs import Costs, load_costs
 from nnrules.plan.select import Offers
 from nnrules.stages.runner import Request, main
-from nnrules.training.loop import prepare as prepare_torch
+from nnrules.training.repeatable import prepare as prepare_torch
 from nnrules.training.task import Dataset, Floats, make_dataset, make_network, stacked
 from nnrules.training.weights import load_weights
 

@@ -19,8 +19,9 @@ from nnrules.compress.widths import with_allotted
 from nnrules.stages.runner import Request, Work, main
 from nnrules.stages.teachers import find_teacher
 from nnrules.training.launchers import launch
-from nnrules.training.loop import fit, prepare
+from nnrules.training.loop import fit
 from nnrules.training.ranks import is_writer
+from nnrules.training.repeatable import prepare
 from nnrules.training.report import evaluated, write_log
 from nnrules.training.task import make_dataset, make_network, stacked
 from nnrules.training.weights import load_weights, save_weights

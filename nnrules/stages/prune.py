@@ -12,8 +12,9 @@ from nnrules.compress.masks import Pruning
 from nnrules.stages.runner import Request, Work, main
 from nnrules.stages.teachers import find_teacher
 from nnrules.training.launchers import launch
-from nnrules.training.loop import fit, prepare
+from nnrules.training.loop import fit
 from nnrules.training.ranks import is_writer
+from nnrules.training.repeatable import prepare
 from nnrules.training.report import finish
 from nnrules.training.task import example_inputs, make_dataset, make_network
 from nnrules.training.weights import load_weights, take_state

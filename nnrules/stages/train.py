@@ -15,8 +15,9 @@ from nnrules.stages.runner import Request, Work, blame, main
 from nnrules.stages.teachers import find_teacher
 from nnrules.training.checkpoint import told_where
 from nnrules.training.launchers import launch
-from nnrules.training.loop import fit, prepare
+from nnrules.training.loop import fit
 from nnrules.training.ranks import GOES_ON, is_writer
+from nnrules.training.repeatable import prepare
 from nnrules.training.report import finish
 from nnrules.training.task import make_dataset, make_network
 from nnrules.training.weights import load_weights

@@ -7,8 +7,6 @@ whole batch.
 from __future__ import annotations
 
 import math
-import os
-import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +21,7 @@ from nnrules.training.objective import objective
 from nnrules.training.optimizers import make_optimizer
 from nnrules.training.progress import Progress
 from nnrules.training.ranks import GOES_ON, alone, average_alike
+from nnrules.training.repeatable import draw_from
 from nnrules.training.schedules import learning_rate_at
 from nnrules.training.task import Dataset, VaryingDataset
 from nnrules.training.weights import refuse_not_finite
@@ -30,16 +29,6 @@ from nnrules.training.weights import refuse_not_finite
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import Tensor, nn
-
-
-def prepare(seed: int, threads: int) -> None:
-    """Make torch repeatable; call it before the network is constructed, for its initial weights."""
-    import torch
-
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without which cuBLAS refuses to be deterministic
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    _seed(seed)
 
 
 def fit(
@@ -136,7 +125,7 @@ class _Run:
         """One pass over the items; everything random in it follows from seed and epoch. The mean loss of its
         batches."""
         recipe = self.recipe
-        _seed(recipe.seed * 100_003 + epoch)
+        draw_from(recipe.seed * 100_003 + epoch)
         self.module.train()
         order = _order(self.training, recipe, epoch)
         steps, warmup = epochs * len(order), round(recipe.warmup_epochs * len(order))
@@ -265,15 +254,6 @@ class _Run:
     def _cure(self) -> str:
         """Of values that are not finite."""
         return f"lower learning_rate (now {self.recipe.learning_rate:g}) or look for bad values in the dataset"
-
-
-def _seed(number: int) -> None:
-    """Of torch, and of what else a network or a data set may draw from."""
-    import torch
-
-    torch.manual_seed(number)
-    random.seed(number)
-    np.random.seed(number % 2**32)
 
 
 def _require_alike(items: list[Any], place: str) -> None:

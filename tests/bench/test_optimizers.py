@@ -35,6 +35,7 @@ def test_a_run_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert curve(tmp_path, "pid", 0.02, 1) == curve(tmp_path, "pid", 0.02, 1) == falling(0.02)
     assert made == [("pid", 0.02, 1)]
     assert [each.name for each in tmp_path.iterdir()] == ["pid-0.02-1.json"]
+    made.clear()
     monkeypatch.setattr("sys.argv", ["optimizers", f"--folder={tmp_path}", f"--page={tmp_path / 'optimizers.md'}"])
     optimizers.main()
     assert len(made) == len(set(made)) == sum(map(len, RATES.values())) + len(NAMES) * (len(SEEDS) - 1)

@@ -19,8 +19,9 @@ from nnrules.compress import fitting, pruners, selection
 from nnrules.compress.channels import find_channels
 from nnrules.compress.masks import Pruning, lamp
 from nnrules.error import UserError
-from nnrules.training.loop import fit, prepare
+from nnrules.training.loop import fit
 from nnrules.training.optimizers import make_optimizer
+from nnrules.training.repeatable import prepare
 from nnrules.training.weights import take_state
 
 MODULES: dict[str, Any] = {

@@ -6,7 +6,8 @@ from dataset import FaceScenes
 from network import FaceDet, overlap
 
 from nnrules.catalog.stages import Recipe
-from nnrules.training.loop import fit, prepare
+from nnrules.training.loop import fit
+from nnrules.training.repeatable import prepare
 
 WEIGHT_BUDGET = 50 * 1024
 ROW_BUDGET = 3 * 1024

@@ -70,6 +70,7 @@ def test_the_winners_options_become_firmware(project: Project) -> None:
     need_target("x86-64")
     done = project.build("model=sought")
     assert done.status == 0, done.stdout + done.stderr
+    assert "taught train" in project.stages("ran"), "the teacher has the width that was chosen for it"
     folder = project.top / "build/sought"
     best = json.loads((folder / "sought.best.json").read_text())
     trials = json.loads((folder / "sought.search.json").read_text())["trials"]
@@ -83,7 +84,6 @@ def test_the_winners_options_become_firmware(project: Project) -> None:
     verified = json.loads((folder / "x86-64/sought.verify.json").read_text())
     assert (verified["differing"], verified["engines"]) == (0, ["torch", "numpy", "onnxruntime", "c-host", "c-target"])
     assert (folder / "sought.search.txt").read_text().strip() in done.stdout
-    assert project.rebuild("build/taught/taught.trained.safetensors") == {"taught train"}
     assert project.rebuild("model=sought") == set()
     assert project.rebuild("model=sought", "sought.search.jobs=2") == set()
     done = project.build("model=sought", "sought.search.trials=3")

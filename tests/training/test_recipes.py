@@ -10,10 +10,11 @@ from torch import nn
 from nnrules.catalog.stages import Recipe
 from nnrules.error import UserError
 from nnrules.training import loop
-from nnrules.training.loop import fit, prepare
+from nnrules.training.loop import fit
 from nnrules.training.objective import objective
 from nnrules.training.optimizers import make_optimizer
 from nnrules.training.optimizers.pid import Pid
+from nnrules.training.repeatable import prepare
 from nnrules.training.schedules import learning_rate_at
 
 from .task_files import Halves, Residual

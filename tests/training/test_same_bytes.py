@@ -12,8 +12,9 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 
 from nnrules.catalog.stages import PruneOptions, QuantizeOptions, Recipe, TrainOptions
-from nnrules.training.loop import fit, prepare
+from nnrules.training.loop import fit
 from nnrules.training.ranks import make_fabric
+from nnrules.training.repeatable import prepare
 from nnrules.training.weights import save_weights
 
 from .task_files import Residual, Stopping

@@ -11,8 +11,9 @@ import torch
 from nnrules.catalog.stages import Recipe, TrainOptions
 from nnrules.stages import train
 from nnrules.training.checkpoint import load_checkpoint, save_checkpoint
-from nnrules.training.loop import fit, prepare
+from nnrules.training.loop import fit
 from nnrules.training.optimizers import make_optimizer
+from nnrules.training.repeatable import prepare
 
 from .task_files import Halves, Residual
 
