@@ -7,10 +7,11 @@
  *
  * The stream of constants holds for each filter how far from a tile's x its first vector is in bytes, its bias four times, then
  * its vectors: each its weights, then how far behind its end the next one begins, NN_STRIPES_END behind the last one (and
- * instead of the first distance where a filter has none); then its multiplier, or its thresholds with the sign bit inverted.
+ * instead of the first distance where a filter has none); then its multiplier and with `shifted` the left shift of its sums, or
+ * its thresholds with the sign bit inverted.
  *
- * NN_STRIPES(name, n, skips, bits, odd, up, levels) defines name(stream, job) for vectors of n weights, a multiple of 4 and of
- * 32 / `bits`, that take 16, 8, 4, 2 or 1 bits: int16 in the order of x, or from the highest bits of each byte of a word on
+ * NN_STRIPES(name, n, skips, bits, odd, up, shifted, levels) defines name(stream, job) for vectors of n weights, a multiple of 4
+ * and of 32 / `bits`, that take 16, 8, 4, 2 or 1 bits: int16 in the order of x, or from the highest bits of each byte of a word on
  * down, four to a word at a time, in the order k, k+2, k+1, k+3 of x. With `odd` a number c means 2c + 1. Sums are 2^`up` times
  * as large as with the weights themselves, `up` = 8 - bits - odd or 0 for int16: so are biases and thresholds. Where `skips` is
  * 0, no vector is left out and the stream holds no distances. All but the name are plain numbers. */
@@ -64,13 +65,20 @@ struct nn_stripes {
     ".endr\n\t" \
     NN_STRIPES_FOUR(bits, odd) \
     ".endr\n\t"
-#define NN_STRIPES_REQUANTIZED(up) \
+#define NN_STRIPES_REQUANTIZED(up, shifted) \
     "ldr r8, [r0], #4\n\t" \
     ".if " #up "\n\t" \
     "asr r10, r10, #" #up "\n\t" \
     "asr r11, r11, #" #up "\n\t" \
     "asr r12, r12, #" #up "\n\t" \
     "asr lr, lr, #" #up "\n\t" \
+    ".endif\n\t" \
+    ".if " #shifted "\n\t" \
+    "ldr r9, [r0], #4\n\t" \
+    "lsl r10, r10, r9\n\t" \
+    "lsl r11, r11, r9\n\t" \
+    "lsl r12, r12, r9\n\t" \
+    "lsl lr, lr, r9\n\t" \
     ".endif\n\t" \
     "smmlar r10, r10, r8, r6\n\t" \
     "smmlar r11, r11, r8, r6\n\t" \
@@ -114,7 +122,7 @@ struct nn_stripes {
     "strb r6, [r2], #1\n\t"
 
 /* On the stack: x, y, to, offset, end, tiles, step, x_end, stream. A distance to the next vector that is negative carries. */
-#define NN_STRIPES(name, n, skips, bits, odd, up, levels) \
+#define NN_STRIPES(name, n, skips, bits, odd, up, shifted, levels) \
     NN_NAKED void name(const uint32_t *stream __attribute__((unused)), \
                        const struct nn_stripes *job __attribute__((unused))) { \
         __asm__ volatile("push {r4-r11, lr}\n\t" \
@@ -149,7 +157,7 @@ struct nn_stripes {
                          ".if " #levels "\n\t" \
                          NN_STRIPES_COUNTED(levels) \
                          ".else\n\t" \
-                         NN_STRIPES_REQUANTIZED(up) \
+                         NN_STRIPES_REQUANTIZED(up, shifted) \
                          ".endif\n\t" \
                          "str r2, [sp, #4]\n\t" \
                          "cmp r0, r7\n\t" \
@@ -201,7 +209,7 @@ NN_INLINE const uint32_t *nn_stripes_filter(int32_t acc[4], const uint32_t *word
     return word;
 }
 
-#define NN_STRIPES(name, n, skips, bits, odd, up, levels) \
+#define NN_STRIPES(name, n, skips, bits, odd, up, shifted, levels) \
     static void name(const uint32_t *stream, const struct nn_stripes *job) { \
         int8_t *y = job->y; \
         for (int tile = 0; tile < job->tiles; tile++) { \
@@ -209,6 +217,7 @@ NN_INLINE const uint32_t *nn_stripes_filter(int32_t acc[4], const uint32_t *word
                 int32_t acc[4]; \
                 word = nn_stripes_filter(acc, word, job->x + tile * job->step / 2, \
                                          (skips) ? NULL : job->x_end + tile * job->step / 2, n, bits, (odd) == 1); \
+                const uint32_t left = (shifted) ? word[1] : 0; \
                 for (int p = 0; p < 4; p++) { \
                     int32_t value = job->offset; \
                     for (int i = 0; i < (levels) - 1; i++) { \
@@ -216,9 +225,10 @@ NN_INLINE const uint32_t *nn_stripes_filter(int32_t acc[4], const uint32_t *word
                     } \
                     y[p > 0 ? job->to[p - 1] : 0] = \
                         (levels) > 0 ? (int8_t)value \
-                                     : nn_requantize(acc[p] >> (up), (int32_t)*word, job->offset, -128, 127); \
+                                     : nn_requantize((int32_t)((uint32_t)(acc[p] >> (up)) << left), (int32_t)*word, \
+                                                     job->offset, -128, 127); \
                 } \
-                word += (levels) > 0 ? (levels) - 1 : 1; \
+                word += (levels) > 0 ? (levels) - 1 : 1 + (shifted); \
             } \
         } \
     }

@@ -134,11 +134,11 @@ class Offers:
         """For each node, the candidate taken (None for a reshape) and why each other one was not; and what bounded
         them.
 
-        The packed weights of all layers together may be larger than as int8 by ``extra_weights`` times that size, or
-        are as small as they get, unless only larger ones keep the bound on the ``flash``. Where nothing keeps that, the
-        smallest are taken. ``bands``: rows that a layer computes at a time, of those through which rows stream;
-        ``limits``: on what a layer's kernel takes of the arena, such that each has one. Raises UserError where a layer
-        has no kernel.
+        The packed weights of all layers together may be larger than as int8 by ``extra_weights`` times that size (those
+        of less than 8 bits: see _with_extra), or are as small as they get, unless only larger ones keep the bound on
+        the ``flash``. Where nothing keeps that, the smallest are taken. ``bands``: rows that a layer computes at a
+        time, of those through which rows stream; ``limits``: on what a layer's kernel takes of the arena, such that
+        each has one. Raises UserError where a layer has no kernel.
         """
         graph, rows, within = self.graph, bands or {}, limits or {}
         found = [_within(self.candidates(i, rows.get(i, 0)), within.get(i)) for i in range(len(graph.nodes))]
@@ -156,8 +156,10 @@ class Offers:
 
 
 def _with_extra(operator: Operator, extra_weights: float) -> float:
-    """Bytes that a layer's weights may take on average: those of a few bits are so for their size."""
-    return operator.weight_bytes() * (1 + extra_weights if operator.weight_bits == 8 else 1)
+    """Bytes that a layer's weights may take on average: those of a few bits are so for their size, but three may take
+    four, as the fast kernels read them."""
+    most = {8: extra_weights, 3: min(extra_weights, 1 / 3)}
+    return operator.weight_bytes() * (1 + most.get(operator.weight_bits, 0))
 
 
 def _within(

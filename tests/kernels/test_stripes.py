@@ -29,13 +29,13 @@ def case(
     dilation: int = 1, padding: tuple[int, int, int, int] = (1, 1, 1, 1), shift: int = 0, low: int = -128,
 ) -> Case:  # fmt: skip
     """A convolution whose weights are zero by vectors of `n` input channels (0: all), but for a `share` of them; its
-    second filter is zero altogether."""
+    second filter is zero altogether. The sums of the first are shifted left by `shift`, the next by less."""
     generator = np.random.default_rng([*shape, out_c])
     weights = generator.integers(-128, 128, (out_c, *kernel, shape[2])).astype(np.int8)
     vectors = weights.reshape(-1, n or shape[2])
     vectors[generator.random(len(vectors)) >= share] = 0
     weights[1:2] = 0
-    shifts = np.full(out_c, shift, np.uint8)
+    shifts = (shift - np.arange(out_c) % (shift + 1)).astype(np.uint8)
     multipliers = generator.integers(2**18, 2**21, out_c).astype(np.int32)
     operator = Conv2d(
         geometry=Geometry(kernel=kernel, stride=(stride, stride), dilation=(dilation, dilation), padding=padding),
@@ -79,13 +79,13 @@ def test_codes_and_thresholds(target: str) -> None:
     """Weights of 1 to 4 bits, odd ones too, all of them or by vectors; outputs by thresholds."""
     need_target(target)
     cases = [
-        narrow((3, 5, in_c), low, step, levels, share)
-        for in_c, low, step, levels in [
-            (8, -8, 1, 16),
-            (16, -15, 2, 16),
-            (16, -2, 1, 4),
-            (32, -3, 2, 4),
-            (32, -1, 2, 2),
+        narrow((3, 5, in_c), low, step, levels, share, shift)
+        for in_c, low, step, levels, shift in [
+            (8, -8, 1, 16, 0),
+            (16, -15, 2, 16, 7),
+            (16, -2, 1, 4, 3),
+            (32, -3, 2, 4, 0),
+            (32, -1, 2, 2, 2),
         ]
         for share in (1.0, 0.4)
     ]
@@ -141,9 +141,9 @@ def test_the_portable_kernel_is_taken_where_enough_stripes_are_removed() -> None
         assert plan.instructions == pytest.approx(best[faster].instructions, rel=0.15)
 
 
-def narrow(shape: Shape, low: int, step: int, levels: int, share: float) -> Case:
+def narrow(shape: Shape, low: int, step: int, levels: int, share: float, shift: int) -> Case:
     """Weights low, low + step .. of so many levels, by stripes zero but for a share of them."""
-    found = case(shape, 4, share=share)
+    found = case(shape, 4, share=share, shift=shift)
     generator = np.random.default_rng(levels)
     drawn = (low + step * generator.integers(0, levels, found.operator.weights.shape)).astype(np.int8)
     weights = (

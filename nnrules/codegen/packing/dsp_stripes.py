@@ -3,15 +3,16 @@
 ``stream`` uint32: the output's zero point (for thresholds: what is put out where none is reached) and the input's, how
 many words there are; then for each filter how far in bytes its first vector is from the beginning of a window of four
 pixels, its bias four times, its vectors: each its weights and how far the next one is from its end, END behind the
-last; then its multiplier, or its thresholds less the bias, which is 0 then, with the sign bit inverted. Vectors longer
-than the longest of ``UNITS`` are several. Where the kernel has no parameter ``n``, all weights are there, and no
-distances.
+last; then its multiplier and, for weights of less than 16 bits where any filter has one, the left shift of its sums, or
+its thresholds less the bias, which is 0 then, with the sign bit inverted. Vectors longer than the longest of ``UNITS``
+are several. Where the kernel has no parameter ``n``, all weights are there, and no distances.
 
 Taps are in the order (kernel width, kernel height, in channels), of each four channels c, c+2, c+1, c+3, as SXTB16
 makes them of a word. Weights take 16, 8, 4, 2 or 1 bits; those of less than 16 lie four channels to a word, the first
 in its lowest byte, each four in the highest bits of the bytes that are left. Of few bits they are stored as they are,
 or where they are odd and two apart as (weight - 1) / 2. The zero point is folded into the bias; a left shift of the
-accumulator is one of bias and (16 bits) weights. Bias and thresholds are as much larger as the kernel's sums are.
+accumulator is one of bias and weights where these take 16 bits. Bias and thresholds are as much larger as the kernel's
+sums are.
 """
 
 from collections.abc import Mapping
@@ -40,7 +41,7 @@ def pack(operator: Any, parameters: Mapping[str, Parameter]) -> Constants:
     unit = next(unit for unit in UNITS if n % unit == 0)
     there = np.repeat(kept(weights, n) | (not skips), n // unit, axis=1)
     bits, odd = _width(parameters)
-    bias, ends, shift = _output(operator, 0 if bits == 16 else 8 - bits - odd)
+    bias, ends, shift = _output(operator, bits, 0 if bits == 16 else 8 - bits - odd)
     values = (weights - odd >> odd) if odd else (weights.T << shift).T
     words = _words(values.reshape(*there.shape, unit), bits)
     starts = _starts(weights.shape[1:], operator.geometry.dilation[1], unit) if skips else None
@@ -57,14 +58,17 @@ def pack(operator: Any, parameters: Mapping[str, Parameter]) -> Constants:
     return {"stream": np.concatenate([_unsigned(np.array(head)), *body])}
 
 
-def _output(operator: Any, up: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _output(operator: Any, bits: int, up: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """int64: the biases, (channels, n) what is behind the filters' vectors, shifts of the weights."""
     rule, bias = operator.requantization, operator.folded_bias().astype(np.int64)
     if isinstance(rule, Thresholds):
         edges = (rule.values - bias[:, np.newaxis] << up).clip(-INT32_LIMIT, INT32_LIMIT - 1)
         return np.zeros_like(bias), edges ^ SIGN, np.zeros_like(bias)
-    shift = rule.shift.astype(np.int64)
-    return bias << shift << up, rule.multiplier[:, np.newaxis].astype(np.int64), shift
+    shift, multiplier = rule.shift.astype(np.int64), rule.multiplier[:, np.newaxis].astype(np.int64)
+    if bits == 16:
+        return bias << shift, multiplier, shift
+    ends = np.column_stack([multiplier, shift]) if shift.any() else multiplier
+    return bias << up, ends, np.zeros_like(bias)
 
 
 def _width(parameters: Mapping[str, Parameter]) -> tuple[int, int]:
