@@ -130,6 +130,7 @@ def test_the_study_that_is_shipped_has_all_its_rows(tmp_path: Path) -> None:
     methods = {f"mnist-{each}-w{bits}a{bits}" for each in ("lsq", "pact", "dorefa", "qil") for bits in (8, 4, 3, 2)}
     pruners = ("magnitude", "channel", "pointwise", "spatial")
     pruned = {f"mnist-{each}-{part}-w8a8" for each in pruners for part in (50, 75, 90)}
+    pruned |= {"mnist-pointwise-by-layer-75-w8a8"}
     both = {f"mnist-{each}-lsq-75-w4a4" for each in pruners}
     found = {each for each in planned if each.startswith("mnist-")}
     assert found == {"mnist-float", "mnist-ptq-w8a8"} | methods | pruned | both
