@@ -166,6 +166,30 @@ def one_value_at_a_time(growing: Growing, source: str) -> str | None:
     )
 
 
+def residual_block(growing: Growing, source: str) -> str | None:
+    """Two convolutions of 3x3, the first of any stride, beside one of 1x1 (He et al., CVPR 2016); often behind a table
+    which both read."""
+    draw, shape = growing.draw, growing.tensors[source]
+    if len(shape) != 3:
+        return None
+    begin = growing.add(Lookup(table=draw(int8_arrays((256,)))), source) if draw(st.integers(0, 3)) else source
+    channels, stride = draw(st.sampled_from([1, 2, 4])), (draw(st.integers(1, 2)),) * 2
+    short = begin and _convolved(growing, begin, Geometry(kernel=(1, 1), stride=stride), channels)
+    padding = (1, 1, 1, 1)
+    long = begin and _convolved(growing, begin, Geometry(kernel=(3, 3), stride=stride, padding=padding), channels)
+    long = long and _convolved(growing, long, Geometry(kernel=(3, 3), padding=padding), channels)
+    if not short or not long:
+        return None
+    pair = (long, short) if draw(st.booleans()) else (short, long)
+    zero_point = draw(INT8)
+    return growing.add(Add.of((0.7, 0.5), (draw(INT8), draw(INT8)), zero_point, (-128, 127), "add"), *pair)
+
+
+def _convolved(growing: Growing, source: str, geometry: Geometry, channels: int) -> str | None:
+    weights = growing.draw(int8_arrays((channels, *geometry.kernel, growing.tensors[source][2])))
+    return growing.add(Conv2d(geometry=geometry, **growing.draw(linear_parts(weights))), source)
+
+
 def border(growing: Growing, source: str) -> str | None:
     """Of one or two values on any sides."""
     draw, shape = growing.draw, growing.tensors[source]
@@ -264,7 +288,7 @@ LAYERS: list[Layer] = [
 ]  # fmt: skip
 ROW_LAYERS: list[Layer] = [
     convolution, convolution, convolution, convolution, convolution, convolution, pooling, pooling, sum_or_product,
-    sum_or_product, concatenation, one_value_at_a_time, border, scaling, moved,
+    sum_or_product, concatenation, one_value_at_a_time, residual_block, residual_block, border, scaling, moved,
 ]  # fmt: skip
 
 
@@ -305,7 +329,8 @@ def graphs(draw: Draw) -> Graph:
 
 @st.composite
 def row_graphs(draw: Draw) -> Graph:
-    """Two to seven layers that mostly pass rows on, from one image, sometimes with a global average behind them."""
+    """Two to seven layers or blocks of them that mostly pass rows on, from one image, sometimes with a global average
+    behind them."""
     growing = Growing(
         draw, [(draw(st.integers(1, 20)), draw(st.integers(1, 7)), draw(st.sampled_from([1, 2, 3, 4, 8])))]
     )

@@ -48,7 +48,7 @@ FLAGS = [
 HOST = ["gcc", *FLAGS, *(f"-I{path}" for path in (".", KERNELS / "include", TOOLCHAINS / "board"))]
 GUARDED = Path(__file__).parent / "guarded.c"
 CORES = ["cortex-m0plus", "cortex-m4", "cortex-m7", "cortex-m55", "riscv32"]
-PER_CORE = 4
+PER_CORE = 3
 SOAK_PER_CORE = 100
 quick = settings(
     max_examples=PER_CORE, deadline=None, database=None, phases=[Phase.generate], print_blob=True,
@@ -183,7 +183,7 @@ def test_random_rows(target: str) -> None:
 @pytest.mark.parametrize("target", CORES)
 def test_random_packed_tensors(target: str) -> None:
     @seed(CORES.index(target))
-    @settings(quick, max_examples=PER_CORE // 2)
+    @settings(quick, max_examples=PER_CORE - 1)
     @given(narrow_graphs(), st.data())
     def property_holds(graph: Graph, draw: st.DataObject) -> None:
         check_packed(graph, target, draw, 1)

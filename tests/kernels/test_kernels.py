@@ -25,7 +25,7 @@ from tests.needs import need_target
 KERNEL_LIST = load_kernels()
 EVERY_ISA = tuple({kernel.isa for kernel in KERNEL_LIST})
 EMULATED = ["cortex-m7", "riscv32", "cortex-m55", "cortex-m0plus"]  # a core of each set of kernels
-BATCH = {"conv2d": 32, "fully_connected": 12}
+BATCH = {"conv2d": 20, "fully_connected": 10}
 TILES = {
     "dsp_depthwise_rows": 1,
     "dsp_dense": 2,

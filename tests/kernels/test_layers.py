@@ -117,7 +117,7 @@ def test_layers_for_kernels(target: str) -> None:
     need_target(target)
 
     @quick
-    @given(groups(4))
+    @given(groups(3))
     def property_holds(drawn: tuple[list[Case], ...]) -> None:
         check([case for cases in drawn for case in cases], target, sanitize=target == "x86-64")
 

@@ -168,7 +168,7 @@ def parts(graph: Graph) -> list[range]:
     return [range(a, b) for a, b in ends if schedule(graph, range(a, b), {}, a == 0) is not None]
 
 
-@settings(max_examples=400, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(st.one_of(graphs(), row_graphs()), st.integers(0, 2**32), st.data())
 def test_a_part_run_by_rows_gives_what_the_whole_gives(graph: Graph, lot: int, data: st.DataObject) -> None:
     possible = parts(graph)
