@@ -117,178 +117,185 @@ def test_options_without_effect(fresh: Project, word: str, fault: str) -> None:
     assert refused(fresh, "model=tiny", word) == f"{word}: {fault}"
 
 
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        (
-            'tiny.Train().Quantize("percentile", percentle=1)',
-            "models/bad/SConscript:4: quantize has no option 'percentle'; did you mean 'percentile'?",
-        ),
-        (
-            'tiny.Train(epochs="ten")',
-            "models/bad/SConscript:4: train option 'epochs': 'ten' is not a whole number; correct the value",
-        ),
-        (
-            "tiny.Train(learning_rate=0)",
-            "models/bad/SConscript:4: train option 'learning_rate': 0 is out of range; choose more than 0",
-        ),
-        (
-            "tiny.Train().Prune(sparsity=1.5)",
-            "models/bad/SConscript:4: prune option 'sparsity': 1.5 is out of range; choose 0 or more and less than 1",
-        ),
-        (
-            "tiny.Train(k_i=3)",
-            "models/bad/SConscript:4: adamw does not use k_i; it is for pid",
-        ),
-        (
-            'tiny.Train().Prune("channel", sparsity=0.5, optimizer="sgd", dampening=0.5)',
-            "models/bad/SConscript:4: sgd does not use dampening; it is for pid",
-        ),
-        (
-            "tiny.Train(patience=3)",
-            "models/bad/SConscript:4: patience has no effect; say validation=0.2 or the like too",
-        ),
-        ("tiny.Train(temperature=2)", "models/bad/SConscript:4: temperature has no effect; say teacher too"),
-        (
-            "tiny.Train().Quantize('minmax', temperature=2)",
-            "models/bad/SConscript:4: minmax does not use temperature; it is for dorefa, lsq, pact, qil",
-        ),
-        (
-            'tiny.Train(outputs=["history.json"])',
-            "models/bad/SConscript:4: outputs has no effect; say script too: they are what a script writes",
-        ),
-        (
-            'tiny.Train().Quantize("lsq", method="qil")',
-            "models/bad/SConscript:4: multiple values for argument 'method'; the arguments are method",
-        ),
-        (
-            "env.Search(tiny)",
-            "models/bad/SConscript:4: missing a required argument: 'space'; "
-            "the arguments are step, space, budget, train, prune, quantize",
-        ),
-        (
-            'env.Model("bad2", network="network.py:Tiny", dataset="dataset.py:Bars", weight="a.pth")',
-            "models/bad/SConscript:4: there is no argument 'weight'; did you mean 'weights'?",
-        ),
-        (
-            'tiny.Train().Prune("channel", n=4)',
-            "models/bad/SConscript:4: channel does not use n; it is for pointwise",
-        ),
-        (
-            'tiny.Train().Prune("channel", sparsity=0.5).Prune("magnitude", sparsity=0.5)',
-            'models/bad/SConscript:4: tiny has a prune already; give this one a variant: .Variant("name") before it',
-        ),
-        (
-            'tiny.Train().Prune("spatial", round_to=8)',
-            "models/bad/SConscript:4: spatial does not use round_to; it is for channel",
-        ),
-        (
-            'tiny.Train().Prune("spatial", sparsity=0.5, scope="lamp")',
-            "models/bad/SConscript:4: spatial has no scope 'lamp'; choose from layer, global",
-        ),
-        (
-            "tiny.Train().Quantize().Firmware(verify={'host_samples': 0})",
-            "models/bad/SConscript:4: verify option 'host_samples': 0 is out of range; choose 1 or more",
-        ),
-        (
-            'tiny.Train().Quantize("lsq", weight_bits=1)',
-            "models/bad/SConscript:4: lsq has no 1-bit weights; choose 2, 3, 4, 8",
-        ),
-        (
-            'tiny.Train().Quantize("lsq", layers={"fc": (1, 4)})',
-            "models/bad/SConscript:4: layer 'fc': lsq has no 1-bit weights; choose 2, 3, 4, 8",
-        ),
-        (
-            'tiny.Train().Quantize("ptq", weight_bits=4, activation_bits=5)',
-            "models/bad/SConscript:4: ptq has no 5-bit inputs; choose 2, 3, 4, 8",
-        ),
-        (
-            'tiny.Train().Quantize("lsq", rounding="adaptive")',
-            "models/bad/SConscript:4: lsq does not use rounding; it is for entropy, minmax, mse, percentile, ptq",
-        ),
-        (
-            'tiny.Train().Quantize("lsq", clip_decay=0.1)',
-            "models/bad/SConscript:4: lsq does not use clip_decay; it is for pact",
-        ),
-        (
-            'tiny.Train().Quantize("minmax", epochs=3)',
-            "models/bad/SConscript:4: minmax does not use epochs; it is for dorefa, lsq, pact, qil",
-        ),
-        (
-            'tiny.Train().Quantize("minmax", range="mse")',
-            "models/bad/SConscript:4: minmax does not use range; it is for ptq",
-        ),
-        (
-            'tiny.Train().Quantize("minmax", rounding="adaptive")',
-            "models/bad/SConscript:4: rounding has no effect; say weight_bits, fewer than 8, too",
-        ),
-        (
-            'tiny.Train().Quantize("ptq", percentile=99)',
-            "models/bad/SConscript:4: percentile has no effect; say range='percentile' too",
-        ),
-        (
-            'tiny.Train().Quantize("mixed_precision")',
-            'models/bad/SConscript:4: mixed_precision has no limit; say size="20 KB" or the like',
-        ),
-        (
-            'tiny.Train().Quantize("mixed_precision", size="20 KB", target="cortex-m55")',
-            "models/bad/SConscript:4: target has no effect; say instructions too",
-        ),
-        (
-            'tiny.Train().Quantize("mixed_precision", instructions=500000, target="cortex-m77")',
-            "target=cortex-m77: there is no such target; did you mean 'cortex-m7'?",
-        ),
-        (
-            'tiny.Train().Quantize("mixed_precision", size="20 KB", base="lsk")',
-            "models/bad/SConscript:4: mixed_precision has no base 'lsk'; did you mean 'lsq'?",
-        ),
-        (
-            'tiny.Train().Quantize("mixed_precision", size="20 KB", weight_bits=4)',
-            "models/bad/SConscript:4: mixed_precision does not use weight_bits; "
-            "it is for dorefa, dynamic_qformat, entropy, lsq, minmax, mse, pact, percentile, ptq, qil",
-        ),
-        (
-            'tiny.Train().Quantize("minmax", seed=2)',
-            "models/bad/SConscript:4: seed has no effect; say rounding='adaptive' too",
-        ),
-        (
-            'tiny.Train().Quantize("percentil")',
-            "models/bad/SConscript:4: quantize has no method 'percentil'; did you mean 'percentile'?",
-        ),
-        ("tiny.Trian()", "models/bad/SConscript:4: model has no step 'Trian'; did you mean 'Train'?"),
-        (
-            "tiny.Train().Firmware()",
-            "models/bad/SConscript:4: trained has no step 'Firmware'; choose from Prune, Quantize, Variant",
-        ),
-        (
-            "tiny.Train().Quantize().Firmware(verifi={})",
-            "models/bad/SConscript:4: Firmware has no option 'verifi'; did you mean 'verify'?",
-        ),
-        (
-            'tiny.Train().Quantize().Firmware(aplication=["main.c"])',
-            "models/bad/SConscript:4: Firmware has no option 'aplication'; did you mean 'application'?",
-        ),
-        ('Budget(rom="1 KB")', "models/bad/SConscript:4: Budget has no limit 'rom'; did you mean 'ram'?"),
-        (
-            'Budget(ram="48 kilobytes")',
-            'models/bad/SConscript:4: \'48 kilobytes\' is not a size; write it like "48 KB", "4 MB" or 65536',
-        ),
-        (
-            'tiny.Train().Quantize().Firmware(budget=Budget(metric_drop="2 %"))',
-            "models/bad/SConscript:4: gate option 'metric_drop': '2 %' is not a number; correct the value",
-        ),
-        (
-            'tiny.Train().Quantize().Firmware(application=["other/main.c", "main.c"])',
-            "models/bad/SConscript:4: two C files are named 'main.c'; rename one of them",
-        ),
-        (
-            'tiny.Train().Quantize().Firmware(application=["mian.c"])',
-            "models/bad/SConscript:4: there is no file models/bad/mian.c; create it or correct the name",
-        ),
-    ],
-)
-def test_sconscript(fresh: Project, text: str, line: str) -> None:
-    assert refused(with_script(fresh, TINY + text + "\n"), "model=bad") == line
+SCRIPTS = [
+    (
+        'm.Train().Quantize("percentile", percentle=1)',
+        "HERE: quantize has no option 'percentle'; did you mean 'percentile'?",
+    ),
+    (
+        'm.Train(epochs="ten")',
+        "HERE: train option 'epochs': 'ten' is not a whole number; correct the value",
+    ),
+    (
+        "m.Train(learning_rate=0)",
+        "HERE: train option 'learning_rate': 0 is out of range; choose more than 0",
+    ),
+    (
+        "m.Train().Prune(sparsity=1.5)",
+        "HERE: prune option 'sparsity': 1.5 is out of range; choose 0 or more and less than 1",
+    ),
+    (
+        "m.Train(k_i=3)",
+        "HERE: adamw does not use k_i; it is for pid",
+    ),
+    (
+        'm.Train().Prune("channel", sparsity=0.5, optimizer="sgd", dampening=0.5)',
+        "HERE: sgd does not use dampening; it is for pid",
+    ),
+    (
+        "m.Train(patience=3)",
+        "HERE: patience has no effect; say validation=0.2 or the like too",
+    ),
+    ("m.Train(temperature=2)", "HERE: temperature has no effect; say teacher too"),
+    (
+        "m.Train().Quantize('minmax', temperature=2)",
+        "HERE: minmax does not use temperature; it is for dorefa, lsq, pact, qil",
+    ),
+    (
+        'm.Train(outputs=["history.json"])',
+        "HERE: outputs has no effect; say script too: they are what a script writes",
+    ),
+    (
+        'm.Train().Quantize("lsq", method="qil")',
+        "HERE: multiple values for argument 'method'; the arguments are method",
+    ),
+    (
+        "env.Search(m)",
+        "HERE: missing a required argument: 'space'; the arguments are step, space, budget, train, prune, quantize",
+    ),
+    (
+        'env.Model("bad2", network="network.py:Tiny", dataset="dataset.py:Bars", weight="a.pth")',
+        "HERE: there is no argument 'weight'; did you mean 'weights'?",
+    ),
+    (
+        'm.Train().Prune("channel", n=4)',
+        "HERE: channel does not use n; it is for pointwise",
+    ),
+    (
+        'm.Train().Prune("channel", sparsity=0.5).Prune("magnitude", sparsity=0.5)',
+        'HERE: MODEL has a prune already; give this one a variant: .Variant("name") before it',
+    ),
+    (
+        'm.Train().Prune("spatial", round_to=8)',
+        "HERE: spatial does not use round_to; it is for channel",
+    ),
+    (
+        'm.Train().Prune("spatial", sparsity=0.5, scope="lamp")',
+        "HERE: spatial has no scope 'lamp'; choose from layer, global",
+    ),
+    (
+        "m.Train().Quantize().Firmware(verify={'host_samples': 0})",
+        "HERE: verify option 'host_samples': 0 is out of range; choose 1 or more",
+    ),
+    (
+        'm.Train().Quantize("lsq", weight_bits=1)',
+        "HERE: lsq has no 1-bit weights; choose 2, 3, 4, 8",
+    ),
+    (
+        'm.Train().Quantize("lsq", layers={"fc": (1, 4)})',
+        "HERE: layer 'fc': lsq has no 1-bit weights; choose 2, 3, 4, 8",
+    ),
+    (
+        'm.Train().Quantize("ptq", weight_bits=4, activation_bits=5)',
+        "HERE: ptq has no 5-bit inputs; choose 2, 3, 4, 8",
+    ),
+    (
+        'm.Train().Quantize("lsq", rounding="adaptive")',
+        "HERE: lsq does not use rounding; it is for entropy, minmax, mse, percentile, ptq",
+    ),
+    (
+        'm.Train().Quantize("lsq", clip_decay=0.1)',
+        "HERE: lsq does not use clip_decay; it is for pact",
+    ),
+    (
+        'm.Train().Quantize("minmax", epochs=3)',
+        "HERE: minmax does not use epochs; it is for dorefa, lsq, pact, qil",
+    ),
+    (
+        'm.Train().Quantize("minmax", range="mse")',
+        "HERE: minmax does not use range; it is for ptq",
+    ),
+    (
+        'm.Train().Quantize("minmax", rounding="adaptive")',
+        "HERE: rounding has no effect; say weight_bits, fewer than 8, too",
+    ),
+    (
+        'm.Train().Quantize("ptq", percentile=99)',
+        "HERE: percentile has no effect; say range='percentile' too",
+    ),
+    (
+        'm.Train().Quantize("mixed_precision")',
+        'HERE: mixed_precision has no limit; say size="20 KB" or the like',
+    ),
+    (
+        'm.Train().Quantize("mixed_precision", size="20 KB", target="cortex-m55")',
+        "HERE: target has no effect; say instructions too",
+    ),
+    (
+        'm.Train().Quantize("mixed_precision", instructions=500000, target="cortex-m77")',
+        "target=cortex-m77: there is no such target; did you mean 'cortex-m7'?",
+    ),
+    (
+        'm.Train().Quantize("mixed_precision", size="20 KB", base="lsk")',
+        "HERE: mixed_precision has no base 'lsk'; did you mean 'lsq'?",
+    ),
+    (
+        'm.Train().Quantize("mixed_precision", size="20 KB", weight_bits=4)',
+        "HERE: mixed_precision does not use weight_bits; "
+        "it is for dorefa, dynamic_qformat, entropy, lsq, minmax, mse, pact, percentile, ptq, qil",
+    ),
+    (
+        'm.Train().Quantize("minmax", seed=2)',
+        "HERE: seed has no effect; say rounding='adaptive' too",
+    ),
+    (
+        'm.Train().Quantize("percentil")',
+        "HERE: quantize has no method 'percentil'; did you mean 'percentile'?",
+    ),
+    ("m.Trian()", "HERE: model has no step 'Trian'; did you mean 'Train'?"),
+    (
+        "m.Train().Firmware()",
+        "HERE: trained has no step 'Firmware'; choose from Prune, Quantize, Variant",
+    ),
+    (
+        "m.Train().Quantize().Firmware(verifi={})",
+        "HERE: Firmware has no option 'verifi'; did you mean 'verify'?",
+    ),
+    (
+        'm.Train().Quantize().Firmware(aplication=["main.c"])',
+        "HERE: Firmware has no option 'aplication'; did you mean 'application'?",
+    ),
+    ('Budget(rom="1 KB")', "HERE: Budget has no limit 'rom'; did you mean 'ram'?"),
+    (
+        'Budget(ram="48 kilobytes")',
+        'HERE: \'48 kilobytes\' is not a size; write it like "48 KB", "4 MB" or 65536',
+    ),
+    (
+        'm.Train().Quantize().Firmware(budget=Budget(metric_drop="2 %"))',
+        "HERE: gate option 'metric_drop': '2 %' is not a number; correct the value",
+    ),
+    (
+        'm.Train().Quantize().Firmware(application=["other/main.c", "main.c"])',
+        "HERE: two C files are named 'main.c'; rename one of them",
+    ),
+    (
+        'm.Train().Quantize().Firmware(application=["mian.c"])',
+        "HERE: there is no file models/bad/mian.c; create it or correct the name",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What a build says about each of SCRIPTS."""
+    project = with_script(Project.create(tmp_path_factory.mktemp("refused") / "project"), "")
+    return project.refusals([text for text, _ in SCRIPTS])
+
+
+@pytest.mark.parametrize("number", range(len(SCRIPTS)), ids=[text for text, _ in SCRIPTS])
+def test_sconscript(refusals: list[str], number: int) -> None:
+    line = SCRIPTS[number][1].replace("MODEL", f"bad{number}")
+    assert refusals[number] == line.replace("HERE", "models/bad/SConscript:4")
 
 
 def test_options_of_pruners_are_theirs(fresh: Project) -> None:

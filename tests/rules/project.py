@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,19 @@ class Project:
         pipe = subprocess.PIPE
         return subprocess.Popen(command, cwd=self.top, env=environment, stdout=pipe, stderr=pipe, text=True)
 
+    def refusals(self, texts: Sequence[str]) -> list[str]:
+        """What one build says about each of these texts for models/bad/SConscript, where `m` is a model bad0, bad1, ...
+
+        `accepted` where it says nothing. The texts stand in line 4. Nothing may run.
+        """
+        (self.top / "models/bad").mkdir(exist_ok=True)
+        (self.top / "models/bad/SConscript").write_text(REFUSALS.replace("TEXTS", repr(list(texts))))
+        done = self.build("model=bad")
+        assert (done.status, done.stdout) == (2, ""), done.stdout
+        lines = done.stderr.splitlines()
+        assert len(lines) == len(texts), done.stderr
+        return lines
+
     def rebuild(self, *words: str) -> set[str]:
         """A build that must succeed; the stages that ran in it."""
         done = self.build(*words)
@@ -89,6 +103,19 @@ class Project:
         path.write_text(text)
 
 
+REFUSALS = """Import("env", "Budget")
+import sys
+
+SPACE = {"train.learning_rate": (0.001, 0.1, "log")}
+for number, text in enumerate(TEXTS):
+    m = env.Model(f"bad{number}", network="#models/tiny/network.py:Tiny", dataset="#models/tiny/dataset.py:Bars")
+    try:
+        exec(compile(f"\\n\\n\\n{text}", "models/bad/SConscript", "exec"))
+        print("accepted", file=sys.stderr)
+    except SystemExit:
+        pass
+raise SystemExit(2)
+"""
 ORDER = (
     "train", "export", "quantize", "lower", "sample", "evaluate",
     "plan", "generate", "verify", "measure", "gate", "report",

@@ -4,12 +4,15 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.needs import need_target
 from tests.rules.project import TOP, Project
 
+METHODS = ("lsq", "qil", "pact", "dorefa")
+PRUNERS = ("magnitude", "channel", "pointwise", "spatial")
 STUDY = """Import("env")
 
 study = env.Study("docs/study", title="Bars", notes="Of two seeds.")
@@ -118,7 +121,21 @@ def test_what_is_no_row_is_refused(refusing: Project, text: str, line: str) -> N
     assert done.stderr.splitlines()[-1] == f"benchmarks/study/SConscript:11: {line}"
 
 
-def test_the_study_that_is_shipped_has_all_its_rows(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def shipped() -> dict[str, dict[str, Any]]:
+    """The rows of docs/study.json, named as the build calls them."""
+    rows: list[dict[str, Any]] = json.loads((TOP / "docs/study.json").read_text())["rows"]
+    return {named(row): row for row in rows}
+
+
+def named(row: dict[str, Any]) -> str:
+    """As the build calls it."""
+    width = "" if row["method"] == "float" else f"-w{row['weight_bits']}a{row['activation_bits']}"
+    sparsity = f"-{100 * row['sparsity']:g}" if row["sparsity"] else ""
+    return f"{row['model']}-{row['method']}{sparsity}{width}".replace("+", "-")
+
+
+def test_the_study_that_is_shipped_has_all_its_rows(tmp_path: Path, shipped: dict[str, dict[str, Any]]) -> None:
     """Each from three seeds."""
     project = Project.create(tmp_path / "project")
     shutil.rmtree(project.top / "models")
@@ -127,11 +144,11 @@ def test_the_study_that_is_shipped_has_all_its_rows(tmp_path: Path) -> None:
     done = project.build("-n", "study")
     assert done.status == 0, done.stdout + done.stderr
     planned = re.findall(r"^\[(.*)\] row: run$", done.stdout, re.MULTILINE)
-    methods = {f"mnist-{each}-w{bits}a{bits}" for each in ("lsq", "pact", "dorefa", "qil") for bits in (8, 4, 3, 2)}
-    pruners = ("magnitude", "channel", "pointwise", "spatial")
-    pruned = {f"mnist-{each}-{part}-w8a8" for each in pruners for part in (50, 75, 90)}
+    assert sorted(planned) == sorted(shipped)
+    methods = {f"mnist-{each}-w{bits}a{bits}" for each in METHODS for bits in (8, 4, 3, 2)}
+    pruned = {f"mnist-{each}-{part}-w8a8" for each in PRUNERS for part in (50, 75, 90)}
     pruned |= {"mnist-pointwise-by-layer-75-w8a8"}
-    both = {f"mnist-{each}-lsq-75-w4a4" for each in pruners}
+    both = {f"mnist-{each}-lsq-75-w4a4" for each in PRUNERS}
     found = {each for each in planned if each.startswith("mnist-")}
     assert found == {"mnist-float", "mnist-ptq-w8a8"} | methods | pruned | both
     assert len(planned) - len(found) == 8
@@ -140,3 +157,24 @@ def test_the_study_that_is_shipped_has_all_its_rows(tmp_path: Path) -> None:
         bits = "" if rest != "float" else "-w8a8"
         runs = [f"[{model}-s{seed}-{rest}{bits} cortex-m7] measure: run" for seed in (1, 2, 3)]
         assert all(each in done.stdout for each in runs), name
+
+
+def test_what_was_studied_is_exact(shipped: dict[str, dict[str, Any]]) -> None:
+    assert {(row["seeds"], row["differing"]) for row in shipped.values()} == {(3, 0)}
+
+
+def test_few_bits_cost_little(shipped: dict[str, dict[str, Any]]) -> None:
+    """On digits of which a float network gets at most 96 % right."""
+    mean = {name: row["metric_mean"] for name, row in shipped.items()}
+    exact = mean["mnist-float"]
+    assert exact <= 0.96
+    for bits, most in ((8, 0.005), (4, 0.005), (2, 0.02)):
+        assert max(mean[f"mnist-{each}-w{bits}a{bits}"] for each in METHODS) >= exact - most, bits
+
+
+def test_vectors_cost_less_than_channels(shipped: dict[str, dict[str, Any]]) -> None:
+    """At the same number of products, and little where all of a network's vectors are weighed against each other."""
+    vectors, channels = shipped["mnist-pointwise-by-layer-75-w8a8"], shipped["mnist-channel-50-w8a8"]
+    assert vectors["macs"] == pytest.approx(channels["macs"], rel=0.03)
+    assert vectors["metric_mean"] > channels["metric_mean"]
+    assert shipped["mnist-pointwise-75-w8a8"]["metric_mean"] >= shipped["mnist-float"]["metric_mean"] - 0.01
