@@ -16,6 +16,7 @@ from nnrules.compress.arrays import store, weights
 from nnrules.compress.calibration import Histogram, histograms, session
 from nnrules.compress.hoisting import hoist, quantizer_of
 from nnrules.compress.parameters import LINEAR, Activation, channel_axis
+from nnrules.compress.prepared import Prepared
 from nnrules.compress.widths import WIDEST, widths
 
 Batches = Callable[[], Iterable[Sequence[np.ndarray]]]
@@ -25,17 +26,6 @@ Reals = NDArray[np.float64]
 ROUNDS = 20  # of evening out
 LEAST = 1e-30  # of scales
 SHARES = np.linspace(1.0, 0.3, 71)  # of the largest weight, that are tried as the end of the range
-
-
-class Prepared:
-    """`model`: changed in place; `stated`: activations of few levels; of weights of few bits, by initializer, `codes`
-    and `tops`, the largest code there may be."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.model = model
-        self.stated: dict[str, Activation] = {}
-        self.codes: dict[str, np.ndarray] = {}
-        self.tops: dict[str, int] = {}
 
 
 def prepare(

@@ -9,7 +9,7 @@ rounded already, x what it sees in the exact model, f the Relu behind it, if the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,9 +20,7 @@ from nnrules.catalog.stages import QuantizeOptions
 from nnrules.compress.arrays import store, weights
 from nnrules.compress.calibration import session
 from nnrules.compress.parameters import channel_axis
-
-if TYPE_CHECKING:
-    from nnrules.compress.after_training import Prepared
+from nnrules.compress.prepared import Prepared
 
 STEPS, BATCH, RATE = 1000, 32, 0.03
 WEIGHT, WARMUP = 0.01, 0.2  # lambda, and the share of the steps without it

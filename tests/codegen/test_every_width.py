@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from nnrules.catalog.stages import QuantizeOptions
-from nnrules.compress.after_training import Prepared, linear_layers, prepare
+from nnrules.compress.after_training import linear_layers, prepare
 from nnrules.compress.arrays import store, weights
 from nnrules.compress.parameters import channel_axis
+from nnrules.compress.prepared import Prepared
 from nnrules.compress.qdq import quantized_model
 from nnrules.compress.quantizers import mse
 from nnrules.graph.ir import Graph

@@ -13,7 +13,6 @@ from nnrules.catalog.quantizers import method, methods
 from nnrules.catalog.stages import QuantizeOptions
 from nnrules.compress import rounding
 from nnrules.compress.after_training import (
-    Prepared,
     best_scales,
     correct_biases,
     equalize,
@@ -24,6 +23,7 @@ from nnrules.compress.after_training import (
 )
 from nnrules.compress.arrays import store, weights
 from nnrules.compress.calibration import Histogram
+from nnrules.compress.prepared import Prepared
 from nnrules.compress.quantizers import entropy, minmax, mse, percentile, ptq
 from nnrules.compress.widths import Widths, widths
 from nnrules.error import UserError

@@ -135,13 +135,19 @@ def named(row: dict[str, Any]) -> str:
     return f"{row['model']}-{row['method']}{sparsity}{width}".replace("+", "-")
 
 
-def test_the_study_that_is_shipped_has_all_its_rows(tmp_path: Path, shipped: dict[str, dict[str, Any]]) -> None:
-    """Each from three seeds."""
+@pytest.fixture
+def study(tmp_path: Path) -> Project:
+    """The study that is shipped, and what it needs; not built."""
     project = Project.create(tmp_path / "project")
     shutil.rmtree(project.top / "models")
     for folder in ("models/mnist", "models/facedet", "benchmarks/study"):
         shutil.copytree(TOP / folder, project.top / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    done = project.build("-n", "study")
+    return project
+
+
+def test_the_study_that_is_shipped_has_all_its_rows(study: Project, shipped: dict[str, dict[str, Any]]) -> None:
+    """Each from three seeds."""
+    done = study.build("-n", "study")
     assert done.status == 0, done.stdout + done.stderr
     planned = re.findall(r"^\[(.*)\] row: run$", done.stdout, re.MULTILINE)
     assert sorted(planned) == sorted(shipped)
@@ -157,6 +163,23 @@ def test_the_study_that_is_shipped_has_all_its_rows(tmp_path: Path, shipped: dic
         bits = "" if rest != "float" else "-w8a8"
         runs = [f"[{model}-s{seed}-{rest}{bits} cortex-m7] measure: run" for seed in (1, 2, 3)]
         assert all(each in done.stdout for each in runs), name
+
+
+def test_two_rows_of_it(study: Project, shipped: dict[str, dict[str, Any]]) -> None:
+    """Hardly trained, from one seed."""
+    need_target("cortex-m7")
+    script = "benchmarks/study/SConscript"
+    study.edit(script, r"SEEDS = .*", "SEEDS = (1,)")
+    study.edit(script, r'"mnist": {"epochs": 100', '"mnist": {"epochs": 1')
+    study.edit(script, r"2: 20,", "2: 1,")
+    names = ["mnist-ptq-w8a8", "mnist-dorefa-w2a2"]
+    done = study.build(*(f"study:{name}" for name in names))
+    assert done.status == 0, done.stdout + done.stderr
+    for name in names:
+        row = json.loads((study.top / f"build/study/{name}/{name}.row.json").read_text())
+        assert row.keys() == shipped[name].keys()
+        assert (row["seeds"], row["differing"], row["macs"]) == (1, 0, shipped[name]["macs"])
+        assert 0.1 < row["metric_mean"] < shipped[name]["metric_mean"]
 
 
 def test_what_was_studied_is_exact(shipped: dict[str, dict[str, Any]]) -> None:

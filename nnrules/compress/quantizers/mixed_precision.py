@@ -17,8 +17,9 @@ import onnx
 
 from nnrules.catalog import quantizers
 from nnrules.catalog.stages import QuantizeOptions
-from nnrules.compress.after_training import Prepared, linear_layers, narrow_weights
+from nnrules.compress.after_training import linear_layers, narrow_weights
 from nnrules.compress.arrays import weights
+from nnrules.compress.prepared import Prepared
 from nnrules.compress.widths import WIDEST, Widths, widths
 from nnrules.error import UserError
 from nnrules.plan.knapsack import Choice, cheapest
