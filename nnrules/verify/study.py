@@ -58,18 +58,22 @@ def _table(rows: Sequence[Row]) -> str:
 
 def draw(rows: Sequence[Row], path: Path) -> None:
     """An SVG, two panels for each model: the metric over the bytes of weights and over the multiplications, a mark for
-    each method."""
-    from matplotlib import rc_context
+    each method, the same for all models."""
+    from matplotlib import colormaps, rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     models = list(dict.fromkeys(row["model"] for row in rows))
+    looks = {
+        method: {"marker": MARKERS[number % len(MARKERS)], "color": colormaps["tab20"](number % 20)}
+        for number, method in enumerate(dict.fromkeys(row["method"] for row in rows))
+    }
     figure = Figure(figsize=(12, 4.4 * len(models)), layout="constrained")
     FigureCanvasSVG(figure)
     for pair, model in zip(figure.subplots(len(models), 2, sharey="row", squeeze=False), models, strict=True):
         mine = [row for row in rows if row["model"] == model]
         for axes, (over, unit, label) in zip(pair, OVER, strict=True):
-            _panel(axes, mine, over, unit)
+            _panel(axes, mine, over, unit, looks)
             axes.set_xlabel(label)
         pair[0].set_ylabel(f"{model}: {mine[0]['metric']}")
         pair[0].legend(fontsize=8, ncols=2, loc="lower right")
@@ -77,21 +81,22 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 
-def _panel(axes: Any, rows: Sequence[Row], over: str, unit: float) -> None:
-    from matplotlib import colormaps
+def _panel(axes: Any, rows: Sequence[Row], over: str, unit: float, looks: dict[str, dict[str, Any]]) -> None:
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
 
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    for number, method in enumerate(methods):
+    for method in dict.fromkeys(row["method"] for row in rows):
         mine = sorted((row for row in rows if row["method"] == method), key=lambda row: row[over])
         axes.errorbar(
             [row[over] / unit for row in mine],
             [row["metric_mean"] for row in mine],
             [row["metric_std"] or 0 for row in mine],
             label=method,
-            marker=MARKERS[number % len(MARKERS)],
-            color=colormaps["tab20"](number % 20),
             linewidth=0.8,
             capsize=2,
+            **looks[method],
         )
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter("")
     axes.spines[["top", "right"]].set_visible(False)
