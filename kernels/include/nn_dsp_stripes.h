@@ -3,7 +3,7 @@
 #define NN_DSP_STRIPES_H
 
 /* Four pixels and one filter at a time. x holds the four pixels' taps as int16, by turns word by word: taps (k, k+1) of pixel 0,
- * 1, 2 and 3, then (k+2, k+3) of pixel 0 and so on, as nn_widen_four makes them.
+ * 1, 2 and 3, then (k+2, k+3) of pixel 0 and so on, as NN_WIDEN_FOUR's functions make them.
  *
  * The stream of constants holds for each filter how far from a tile's x its first vector is in bytes, its bias four times, then
  * its vectors: each its weights, then how far behind its end the next one begins, NN_STRIPES_END behind the last one (and
@@ -234,52 +234,93 @@ NN_INLINE const uint32_t *nn_stripes_filter(int32_t acc[4], const uint32_t *word
     }
 #endif
 
-/* Four pixels of 4 * quads int8 each, by turns word by word, of each four values the words (0, 2) and (1, 3); then on by `skip`
- * bytes, all of it `columns` times. */
+/* NN_WIDEN_FOUR(name, some, tail) defines name(to, x, quads, columns, skip): four pixels of 4 * quads + tail int8 each, by turns
+ * word by word, of each four values the words (0, 2) and (1, 3), the last four filled up with zeros; then on by `skip` bytes,
+ * all of it `columns` times. `tail`: 0 to 3; `some`: 0 where there are no quads, else 1; both plain numbers. */
 #if NN_HAS_DSP
-NN_NAKED void nn_widen_four(int16_t *to __attribute__((unused)), const int8_t *const x[4] __attribute__((unused)),
-                            int quads __attribute__((unused)), int columns __attribute__((unused)),
-                            int skip __attribute__((unused))) {
-    __asm__ volatile("push {r4-r11, lr}\n\t"
-                     "ldr r4, [sp, #36]\n\t"
-                     "push {r2-r4}\n\t"
-                     "ldmia.w r1, {r9-r12}\n"
-                     "1:\n\t"
-                     "ldr lr, [sp]\n"
-                     "2:\n\t"
-                     "ldr r5, [r9], #4\n\t"
-                     "ldr r6, [r10], #4\n\t"
-                     "ldr r7, [r11], #4\n\t"
-                     "ldr r8, [r12], #4\n\t"
-                     "sxtb16 r1, r5\n\t"
-                     "sxtb16 r2, r6\n\t"
-                     "sxtb16 r3, r7\n\t"
-                     "sxtb16 r4, r8\n\t"
-                     "sxtb16 r5, r5, ror #8\n\t"
-                     "sxtb16 r6, r6, ror #8\n\t"
-                     "sxtb16 r7, r7, ror #8\n\t"
-                     "sxtb16 r8, r8, ror #8\n\t"
-                     "stmia.w r0!, {r1-r8}\n\t"
-                     "subs lr, lr, #1\n\t"
-                     "bne 2b\n\t"
-                     "ldrd r1, r2, [sp, #4]\n\t"
-                     "add r0, r0, r2\n\t"
-                     "subs r1, r1, #1\n\t"
-                     "str r1, [sp, #4]\n\t"
-                     "bne 1b\n\t"
-                     "add sp, sp, #12\n\t"
-                     "pop {r4-r11, pc}");
-}
+#define NN_WIDEN_BYTES(a, b, c, d) \
+    "ldrsb " a ", [r9], #1\n\t" \
+    "ldrsb " b ", [r10], #1\n\t" \
+    "ldrsb " c ", [r11], #1\n\t" \
+    "ldrsb " d ", [r12], #1\n\t"
+#define NN_WIDEN_LOW(a, b, c, d) \
+    "uxth " a ", " a "\n\t" \
+    "uxth " b ", " b "\n\t" \
+    "uxth " c ", " c "\n\t" \
+    "uxth " d ", " d "\n\t"
+#define NN_WIDEN_HIGH(to, from) \
+    "ldrsb lr, [" from "], #1\n\t" \
+    "pkhbt " to ", " to ", lr, lsl #16\n\t"
+#define NN_WIDEN_TAIL(tail) \
+    NN_WIDEN_BYTES("r1", "r2", "r3", "r4") \
+    ".if " #tail " == 1\n\t" \
+    "movs r5, #0\n\t" \
+    "movs r6, #0\n\t" \
+    "movs r7, #0\n\t" \
+    "mov r8, r7\n\t" \
+    ".else\n\t" \
+    NN_WIDEN_BYTES("r5", "r6", "r7", "r8") \
+    NN_WIDEN_LOW("r5", "r6", "r7", "r8") \
+    ".endif\n\t" \
+    ".if " #tail " == 3\n\t" \
+    NN_WIDEN_HIGH("r1", "r9") NN_WIDEN_HIGH("r2", "r10") NN_WIDEN_HIGH("r3", "r11") NN_WIDEN_HIGH("r4", "r12") \
+    ".else\n\t" \
+    NN_WIDEN_LOW("r1", "r2", "r3", "r4") \
+    ".endif\n\t" \
+    "stmia.w r0!, {r1-r8}\n\t"
+#define NN_WIDEN_FOUR(name, some, tail) \
+    NN_NAKED void name(int16_t *to __attribute__((unused)), const int8_t *const x[4] __attribute__((unused)), \
+                       int quads __attribute__((unused)), int columns __attribute__((unused)), \
+                       int skip __attribute__((unused))) { \
+        __asm__ volatile("push {r4-r11, lr}\n\t" \
+                         "ldr r4, [sp, #36]\n\t" \
+                         "push {r2-r4}\n\t" \
+                         "ldmia.w r1, {r9-r12}\n" \
+                         "1:\n\t" \
+                         ".if " #some "\n\t" \
+                         "ldr lr, [sp]\n" \
+                         "2:\n\t" \
+                         "ldr r5, [r9], #4\n\t" \
+                         "ldr r6, [r10], #4\n\t" \
+                         "ldr r7, [r11], #4\n\t" \
+                         "ldr r8, [r12], #4\n\t" \
+                         "sxtb16 r1, r5\n\t" \
+                         "sxtb16 r2, r6\n\t" \
+                         "sxtb16 r3, r7\n\t" \
+                         "sxtb16 r4, r8\n\t" \
+                         "sxtb16 r5, r5, ror #8\n\t" \
+                         "sxtb16 r6, r6, ror #8\n\t" \
+                         "sxtb16 r7, r7, ror #8\n\t" \
+                         "sxtb16 r8, r8, ror #8\n\t" \
+                         "stmia.w r0!, {r1-r8}\n\t" \
+                         "subs lr, lr, #1\n\t" \
+                         "bne 2b\n\t" \
+                         ".endif\n\t" \
+                         ".if " #tail "\n\t" \
+                         NN_WIDEN_TAIL(tail) \
+                         ".endif\n\t" \
+                         "ldrd r1, r2, [sp, #4]\n\t" \
+                         "add r0, r0, r2\n\t" \
+                         "subs r1, r1, #1\n\t" \
+                         "str r1, [sp, #4]\n\t" \
+                         "bne 1b\n\t" \
+                         "add sp, sp, #12\n\t" \
+                         "pop {r4-r11, pc}"); \
+    }
 #else
-__attribute__((unused)) static void nn_widen_four(int16_t *to, const int8_t *const x[4], int quads, int columns, int skip) {
+NN_INLINE void nn_widen_fours(int16_t *to, const int8_t *const x[4], int channels, int columns, int skip) {
     for (int column = 0; column < columns; column++, to += skip / 2) {
-        for (int i = 0; i < quads * 4; i++, to += i % 4 == 0 ? 16 : 0) {
+        for (int c = 0; c < (channels + 3) / 4 * 4; c++, to += c % 4 == 0 ? 16 : 0) {
             for (int p = 0; p < 4; p++) { /* 0, 2, 1, 3 */
-                to[i % 4 / 2 + i % 2 * 8 + p * 2] = x[p][column * quads * 4 + i];
+                to[c % 4 / 2 + c % 2 * 8 + p * 2] = c < channels ? x[p][column * channels + c] : 0;
             }
         }
     }
 }
+#define NN_WIDEN_FOUR(name, some, tail) \
+    static void name(int16_t *to, const int8_t *const x[4], int quads, int columns, int skip) { \
+        nn_widen_fours(to, x, 4 * quads + (tail), columns, skip); \
+    }
 #endif
 
 #endif

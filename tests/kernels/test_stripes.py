@@ -58,6 +58,10 @@ CASES = [
     case((5, 3, 8), 3, kernel=(5, 2), padding=(4, 1, 0, 0)),
     case((1, 1, 8), 3),  # narrower than its window, no pixel of whose input lies inside for all four
     case((6, 1, 4), 2, kernel=(3, 1), padding=(1, 0, 1, 0)),
+    case((4, 7, 1), 3),  # channels that are no fours
+    case((3, 6, 3), 4, stride=2),
+    case((4, 8, 13), 5, shift=1),
+    case((2, 5, 18), 3, dilation=2, padding=(2, 2, 2, 2)),
     case((3, 4, 8), 2, share=0.0),
 ]
 
@@ -86,6 +90,9 @@ def test_codes_and_thresholds(target: str) -> None:
             (16, -2, 1, 4, 3),
             (32, -3, 2, 4, 0),
             (32, -1, 2, 2, 2),
+            (6, -8, 1, 16, 1),
+            (13, -3, 2, 4, 0),
+            (31, -1, 2, 2, 0),
         ]
         for share in (1.0, 0.4)
     ]
@@ -98,7 +105,7 @@ def test_codes_and_thresholds(target: str) -> None:
 
 
 @pytest.mark.parametrize("removed", [0.5, 0.9])
-@pytest.mark.parametrize("layer", [Layer(8, 64, 64), Layer(12, 16, 16)])
+@pytest.mark.parametrize("layer", [Layer(8, 64, 64), Layer(12, 16, 16), Layer(12, 18, 13)])
 def test_the_planner_takes_what_is_measured_to_be_fewer(layer: Layer, removed: float) -> None:
     """Winograd's kernel for the larger layer with half of its stripes left, stripes for all others; where weights may
     not take as much, stripes for that one too."""

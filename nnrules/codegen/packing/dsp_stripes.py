@@ -5,7 +5,8 @@ many words there are; then for each filter how far in bytes its first vector is 
 pixels, its bias four times, its vectors: each its weights and how far the next one is from its end, END behind the
 last; then its multiplier and, for weights of less than 16 bits where any filter has one, the left shift of its sums, or
 its thresholds less the bias, which is 0 then, with the sign bit inverted. Vectors longer than the longest of ``UNITS``
-are several. Where the kernel has no parameter ``n``, all weights are there, and no distances.
+are several. Where the kernel has no parameter ``n``, all weights are there, and no distances. Channels are filled up to
+fours, whose inputs are 0.
 
 Taps are in the order (kernel width, kernel height, in channels), of each four channels c, c+2, c+1, c+3, as SXTB16
 makes them of a word. Weights take 16, 8, 4, 2 or 1 bits; those of less than 16 lie four channels to a word, the first
@@ -34,8 +35,9 @@ SIGN = 1 << 31
 
 
 def pack(operator: Any, parameters: Mapping[str, Parameter]) -> Constants:
-    """For Conv2d of one group whose input channels come in fours."""
+    """For Conv2d of one group."""
     weights, rule = operator.weights.transpose(0, 2, 1, 3).astype(np.int64), operator.requantization
+    weights = np.pad(weights, ((0, 0), (0, 0), (0, 0), (0, -weights.shape[3] % 4)))
     skips = "n" in parameters
     n = int(parameters["n"] or weights.shape[3]) if skips else weights[0].size  # type: ignore[arg-type]
     unit = next(unit for unit in UNITS if n % unit == 0)
