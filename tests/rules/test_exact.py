@@ -107,8 +107,8 @@ def test_what_depends_on_the_outputs_of_a_killed_build(project: Project) -> None
     assert sha256(image.read_bytes()).hexdigest() == before == weights(project)
 
 
-@pytest.mark.parametrize("place", ["set", "{}/set"])
-def test_names_of_data_files(project: Project, tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize(("place", "count"), [("set", 4), ("{}/set", 1)])
+def test_names_of_data_files(project: Project, tmp_path: Path, place: str, count: int) -> None:
     cache = f"cache={tmp_path / 'store'}"
     folder = with_files(project, place.format(tmp_path))
     changes: list[Callable[[], object]] = [
@@ -117,7 +117,7 @@ def test_names_of_data_files(project: Project, tmp_path: Path, place: str) -> No
         lambda: (folder / "cow/1.txt").write_text("one"),
         (folder / "dog/1.txt").unlink,
     ]
-    for change in changes:
+    for change in changes[:count]:
         change()
         assert trains(project, cache)
         assert project.stages("ran") == {"dense train"}

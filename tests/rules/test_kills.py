@@ -29,6 +29,7 @@ VICTIMS = [
     ("scons", signal.SIGTERM),
     ("scons", signal.SIGHUP),
 ]
+SAMPLE = (0, 2, 5)  # of the seeds
 SOON = 20.0  # seconds on a busy machine; alone it takes less than three
 BUILT = 300.0  # seconds that no build takes
 MEMORY = ("last_build.json", ".lock", ".unsaved", ".sconsign")  # not targets
@@ -59,13 +60,13 @@ def targets(project: Project) -> dict[str, bytes]:
     return {str(path.relative_to(build)): path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SAMPLE)
 def test_killed_at_a_random_moment(seed: int, undisturbed: Undisturbed, tmp_path: Path) -> None:
     killed(seed, undisturbed, tmp_path)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(6, 56))
+@pytest.mark.parametrize("seed", [seed for seed in range(56) if seed not in SAMPLE])
 def test_killed_at_many_moments(seed: int, undisturbed: Undisturbed, tmp_path: Path) -> None:
     killed(seed, undisturbed, tmp_path)
 
