@@ -201,3 +201,16 @@ def test_vectors_cost_less_than_channels(shipped: dict[str, dict[str, Any]]) -> 
     assert vectors["macs"] == pytest.approx(channels["macs"], rel=0.03)
     assert vectors["metric_mean"] > channels["metric_mean"]
     assert shipped["mnist-pointwise-75-w8a8"]["metric_mean"] >= shipped["mnist-float"]["metric_mean"] - 0.01
+
+
+def test_what_is_skipped_is_saved(shipped: dict[str, dict[str, Any]]) -> None:
+    """Against a program that takes Winograd's kernels where they are faster."""
+    dense = shipped["mnist-ptq-w8a8"]
+    for name in (
+        "mnist-spatial-75-w8a8",
+        "mnist-spatial-90-w8a8",
+        "mnist-pointwise-75-w8a8",
+        "mnist-pointwise-90-w8a8",
+    ):
+        saved = {each: 1 - shipped[name][each] / dense[each] for each in ("instructions", "macs")}
+        assert saved["instructions"] >= 0.7 * saved["macs"], name
