@@ -112,8 +112,9 @@ for number, text in enumerate(TEXTS):
     try:
         exec(compile(f"\\n\\n\\n{text}", "models/bad/SConscript", "exec"))
         print("accepted", file=sys.stderr)
-    except SystemExit:
-        pass
+    except SystemExit as leaving:
+        if leaving.code != 2:
+            print("exit code", leaving.code, file=sys.stderr)
 raise SystemExit(2)
 """
 ORDER = (
