@@ -204,7 +204,7 @@ def test_vectors_cost_less_than_channels(shipped: dict[str, dict[str, Any]]) -> 
 
 
 def test_what_is_skipped_is_saved(shipped: dict[str, dict[str, Any]]) -> None:
-    """At 75 and 90 %, against a program that takes Winograd's kernels where they are faster; at 50 % it is a little less."""
+    """At 75 and 90 %, against a program with Winograd's kernels where they are faster; at 50 % it is a little less."""
     dense = shipped["mnist-ptq-w8a8"]
     for name in (
         "mnist-spatial-75-w8a8",
